@@ -1,0 +1,1 @@
+"""Settings to a wired desk: the only place that picks back ends."""

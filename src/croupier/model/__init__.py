@@ -1,0 +1,1 @@
+"""Frozen values that every room shares. Nothing here does I/O or reads a clock."""

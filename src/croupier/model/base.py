@@ -1,0 +1,28 @@
+"""The base of values that cross a boundary (file, journal, HTTP): frozen, strict about unknown fields."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic.alias_generators import to_camel
+
+
+class Value(BaseModel):
+    """A frozen value. camelCase in files and JSON, snake_case in Python; unknown fields are errors."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+    )
+
+
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+"""A content digest. Releases name versions by digest only (S3.7)."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+"""A DNS label, as Kubernetes wants names."""
+
+
+def short(digest: str) -> str:
+    """First twelve hex digits of a digest: the form used in names, headers and tables."""
+    return digest.removeprefix("sha256:")[:12]

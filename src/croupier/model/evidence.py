@@ -1,0 +1,52 @@
+"""Evidence: what was counted, per arm, signal and pod. Cumulative counters as scraped, never rates.
+
+A *series* is one thing counted: a signal (``deposits``), or for latency a signal and an edge (``latency:0.25`` counts
+requests slower than 0.25 s as failures). Counters start anywhere and restart from zero with their pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Count(NamedTuple):
+    """Cumulative counts of one pod. NaN in ``total`` or ``bad`` means: absent from this scrape."""
+
+    total: float
+    bad: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesCounts:
+    """One series of one arm.
+
+    ``events``: pod -> (decided attempts, failures among them), counted together when decided.
+    ``players``: pod -> (exposures, newly affected). One exposure is one player, not yet affected in this run, with at
+    least one decided attempt in one tick of the tally; the first failure of a player in a run makes the player
+    affected, in the arm that began the failed attempt. None where players are not known.
+    """
+
+    events: Mapping[str, Count]
+    players: Mapping[str, Count] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSample:
+    """One arm at one scrape: series name -> counts. ``players_seen``: distinct players under the current split."""
+
+    series: Mapping[str, SeriesCounts]
+    players_seen: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Both arms at one scrape. An arm is None when its source gave nothing usable."""
+
+    at: float
+    """Seconds since the epoch, of the scrape."""
+    weight: int
+    """Percent the split was set to during the block that ends here."""
+    canary: ArmSample | None
+    stable: ArmSample | None

@@ -1,0 +1,124 @@
+"""Guarded plans: ordered steps of actions, what must be observed, what is watched, and the way back.
+
+Everything that changes production is a plan. A planner (``croupier.core.plans``) writes it, the engine carries it out,
+``croupier.core.run.decide`` says what is next.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from croupier.model.base import Digest, Name, Value
+from croupier.model.release import Release
+
+# --- actions: typed, each safe to repeat; the engine has one handler per type, which calls one port ---------------
+
+
+class EnsureVersion(Value):
+    """At least ``replicas`` pods of the version exist. Never scales down."""
+
+    kind: Literal["ensure-version"] = "ensure-version"
+    service: Name
+    digest: Digest
+    replicas: int
+
+
+class SetSplit(Value):
+    """``weight`` percent of players go to the canary, the others to stable. 0 sends everybody to stable."""
+
+    kind: Literal["set-split"] = "set-split"
+    service: Name
+    stable: Digest
+    canary: Digest
+    weight: int
+    offset: int
+    revision: int
+
+
+class Settle(Value):
+    """The split ends: ``digest`` is the one version that serves, and requests are stamped without a run."""
+
+    kind: Literal["settle"] = "settle"
+    service: Name
+    digest: Digest
+
+
+class Retire(Value):
+    """The version's pods drain and end."""
+
+    kind: Literal["retire"] = "retire"
+    service: Name
+    digest: Digest
+
+
+Action = Annotated[EnsureVersion | SetSplit | Settle | Retire, Field(discriminator="kind")]
+
+# --- what must be observed before a step counts as done -----------------------------------------------------------
+
+
+class ReplicasReady(Value):
+    kind: Literal["replicas-ready"] = "replicas-ready"
+    service: Name
+    digest: Digest
+    replicas: int
+
+
+class SplitConfirmed(Value):
+    """The data plane serves this revision, and the observed share of players lies in the 99.9 % band."""
+
+    kind: Literal["split-confirmed"] = "split-confirmed"
+    service: Name
+    revision: int
+    canary: Digest
+    weight: int
+
+
+class Settled(Value):
+    """Only ``digest`` serves."""
+
+    kind: Literal["settled"] = "settled"
+    service: Name
+    digest: Digest
+
+
+Condition = Annotated[ReplicasReady | SplitConfirmed | Settled, Field(discriminator="kind")]
+
+
+class Hold(Value):
+    """What is watched once the step has settled, and how long."""
+
+    gates: bool
+    """True: required gates must pass before the next step. Gates can take the run back at any step with traffic."""
+    dwell_seconds: float
+    deadline_seconds: float
+    at_deadline: Literal["hold", "back"]
+
+
+class Step(Value):
+    """One step of a plan. ``way_back`` restores the step before: capacity first, then traffic."""
+
+    name: str
+    weight: int
+    """Percent of players on the canary while the step holds."""
+    actions: tuple[Action, ...]
+    settled: tuple[Condition, ...]
+    settle_seconds: float
+    """Longest time until ``settled`` is observed; after it the run goes back."""
+    hold: Hold
+    way_back: tuple[Action, ...]
+
+
+class Plan(Value):
+    """A plan is complete: it can be carried out, and taken back, from itself alone."""
+
+    run: str
+    service: Name
+    stable: Digest
+    canary: Digest
+    release: Release
+    tier: Literal["money", "standard"]
+    steps: tuple[Step, ...]
+    dispersion: dict[str, float]
+    """Series -> dispersion of the stable arm when the plan was made, at least 1.0; fixed for the run."""

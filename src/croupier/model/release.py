@@ -1,0 +1,79 @@
+"""What a person asks for: a release of one version of one service, and how it is gated."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from croupier.model.base import Digest, Name, Value
+from croupier.model.service import Signal
+
+Percent = Annotated[int, Field(ge=1, le=100)]
+
+
+class Margin(Value):
+    """How much worse still counts as not worse: a ratio of failure rates, or percentage points. Exactly one."""
+
+    ratio: Annotated[float, Field(gt=1.0, le=100.0)] | None = None
+    points: Annotated[float, Field(gt=0.0, le=50.0)] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if (self.ratio is None) == (self.points is None):
+            raise ValueError("give either ratio or points")
+        return self
+
+
+class GateSpec(Value):
+    """One gate of a release."""
+
+    signal: Signal
+    role: Literal["required", "veto"] = "veto"
+    """``required`` must pass before a step up; ``veto`` may only take the release back."""
+    importance: Annotated[float, Field(gt=0.0, le=100.0)] = 1.0
+    """Weight in the merged rollback evidence, relative to the other gates."""
+    margin: Margin
+    objective_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Absolute success objective, 0-1; None: no absolute test."""
+
+
+class GatePolicy(Value):
+    """The gates and their error budget. alpha and beta are per release, not per look."""
+
+    gates: Annotated[tuple[GateSpec, ...], Field(min_length=1)]
+    alpha: Annotated[float, Field(gt=0.0, le=0.2)] = 0.01
+    """Chance, at most, that a release no worse than stable is taken back by the gates."""
+    beta: Annotated[float, Field(gt=0.0, le=0.5)] = 0.0125
+    """Chance, at most, that a required gate passes while the canary is worse than its margin."""
+    warmup_seconds: Annotated[float, Field(ge=0.0, le=3600.0)] = 0.0
+    latency_edges: tuple[float, ...] = ()
+    """Bucket edges in seconds; a latency gate averages its evidence over them."""
+
+
+class Release(Value):
+    """A release as asked for, complete: defaults are filled in before a plan is made."""
+
+    service: Name
+    digest: Digest
+    strategy: Literal["canary"] = "canary"
+    steps: Annotated[tuple[Percent, ...], Field(min_length=1)] = (5, 10, 25, 50, 100)
+    """Percent of players at each step, rising, the last one 100 (S4.5)."""
+    dwell_seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 15.0
+    """Least time at each step."""
+    deadline_seconds: Annotated[float, Field(gt=0.0, le=604_800.0)] = 900.0
+    """Longest time at one step without a pass."""
+    ready_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 60.0
+    """Longest time for the new pods to become ready."""
+    bake_seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 15.0
+    """How long the old version is kept after 100 %."""
+    scrape_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 5.0
+    policy: GatePolicy
+
+    @model_validator(mode="after")
+    def _steps_rise(self) -> Self:
+        if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
+            raise ValueError(f"steps must rise, got {', '.join(map(str, self.steps))}")
+        if self.steps[-1] != 100:
+            raise ValueError(f"the last step must be 100, got {self.steps[-1]}")
+        return self

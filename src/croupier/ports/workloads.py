@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from croupier.model.service import Version
+from croupier.model.workload import VersionPods
+
+
+class Workloads(Protocol):
+    """Versions as immutable sets of pods. Nothing is upgraded in place.
+
+    ``ensure`` and ``retire`` record a wish and return; ``observe`` tells what has come of it. All are safe to repeat
+    and raise ``Unreachable`` when whoever runs the pods does not answer.
+    """
+
+    async def versions(self, service: str) -> Sequence[Version]:
+        """Versions that exist of a service, whether they run or not, sorted by label."""
+        ...
+
+    async def ensure(self, service: str, digest: str, replicas: int) -> None:
+        """At least ``replicas`` pods of the version. Raises ``UnknownName`` if there is no such version."""
+        ...
+
+    async def observe(self, service: str) -> Sequence[VersionPods]:
+        """All versions of the service that have, or should have, pods."""
+        ...
+
+    async def retire(self, service: str, digest: str) -> None:
+        """The version's pods stop taking work, finish what they have and end. Unknown or gone: nothing to do."""
+        ...
