@@ -1,0 +1,175 @@
+"""The command line: one table of commands, loaded when called, and one place where errors become exit codes.
+
+``croupier --help`` reads the table only, so it stays fast however much the commands import. ``stand`` and ``demo`` are
+found by the entry point group ``croupier.commands``; this package never imports the stand.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from importlib import import_module
+from typing import IO, Any, NamedTuple
+
+import click
+
+from croupier import __version__
+from croupier.cli.options import colour_allowed, wants_json
+from croupier.errors import CroupierError, EnvironmentFault, SpecError
+
+ENTRY_POINTS = "croupier.commands"
+
+
+class Lazy(NamedTuple):
+    """A command that is not imported yet. ``target`` is ``module:attribute``, or "" for the entry point of its name."""
+
+    section: str
+    target: str
+    help: str
+
+
+COMMANDS = {
+    "release": Lazy("Releases", "croupier.cli.release:release", "Plan, start, watch and steer releases."),
+    "journal": Lazy("Releases", "croupier.cli.journal:journal", "Read and verify what was decided, and why."),
+    "desk": Lazy("The desk", "croupier.cli.desk:desk", "Run the desk: the engine and its JSON API."),
+    "stand": Lazy("A casino of your own", "", "Run a small real casino on this machine."),
+    "demo": Lazy("A casino of your own", "", "A good release promoted, a bad one taken back."),
+}
+
+
+class Failure(click.ClickException):
+    """A ``CroupierError`` as the command line shows it: on stderr, with what to do next."""
+
+    def __init__(self, error: CroupierError, *, as_json: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.exit_code = error.exit_code
+        self.as_json = as_json
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        error = self.error
+        if self.as_json:
+            body: dict[str, object] = {"code": error.code, "message": error.message, "hint": error.hint}
+            if isinstance(error, SpecError):
+                body["problems"] = [
+                    {name: getattr(problem, name) for name in ("file", "line", "column", "code", "message", "hint")}
+                    for problem in error.problems
+                ]
+            click.echo(json.dumps({"error": body}, ensure_ascii=False), file=file, err=True)
+            return
+        label = click.style("error:", fg="red", bold=True)
+        if isinstance(error, SpecError):
+            count = len(error.problems)
+            click.echo(f"{label} {count} problem{'s' if count != 1 else ''}", file=file, err=True)
+            for problem in error.problems:
+                click.echo(f"  {problem}", file=file, err=True)
+        else:
+            click.echo(f"{label} {error.message}", file=file, err=True)
+        if error.hint:
+            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", file=file, err=True)
+
+
+class Bug(click.ClickException):
+    """An exception nobody foresaw. The traceback is for those who ask for it."""
+
+    exit_code = 70
+
+    def __init__(self, error: Exception, *, debug: bool) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.trace = "".join(traceback.format_exception(error)) if debug else ""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if self.trace:
+            click.echo(self.trace, file=file, err=True, nl=False)
+        click.echo(f"{click.style('bug:', fg='red', bold=True)} {self.message}", file=file, err=True)
+        if not self.trace:
+            click.echo(
+                "This is a fault in croupier, not in what you typed. "
+                "Run it again with `croupier --debug …` and report the traceback.",
+                file=file,
+                err=True,
+            )
+
+
+class Root(click.Group):
+    """The group behind ``croupier``: commands from the table, errors to exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        lazy = COMMANDS.get(cmd_name)
+        if lazy is not None and lazy.target:
+            module, _, attribute = lazy.target.partition(":")
+            command = getattr(import_module(module), attribute)
+        else:
+            command = _from_entry_point(cmd_name)
+        if command is None or isinstance(command, click.Command):
+            return command
+        raise TypeError(f"{cmd_name}: the entry point gives {type(command).__name__}, not a click command")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for section in dict.fromkeys(lazy.section for lazy in COMMANDS.values()):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name.ljust(width), lazy.help) for name, lazy in COMMANDS.items() if lazy.section == section]
+                )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CroupierError as error:
+            raise Failure(error, as_json=wants_json(ctx)) from error
+        except (
+            click.ClickException,
+            click.exceptions.Exit,
+            click.Abort,
+            OSError,
+            KeyboardInterrupt,
+            EOFError,
+        ) as known:
+            if isinstance(known, OSError) and not isinstance(known, BrokenPipeError):
+                fault = EnvironmentFault(str(known))
+                raise Failure(fault, as_json=wants_json(ctx)) from known
+            raise
+        except Exception as error:
+            raise Bug(error, debug=bool(ctx.params.get("debug"))) from error
+
+
+def _from_entry_point(name: str) -> object:
+    """The command a package offers under ``name``, or None. A missing optional dependency is said in plain words."""
+    from importlib.metadata import entry_points
+
+    found = next(iter(entry_points(group=ENTRY_POINTS, name=name)), None)
+    if found is None:
+        return None
+    try:
+        loaded: object = found.load()
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("croupier", "croupier_kit", "croupier_stand"):
+            raise
+        raise EnvironmentFault(
+            f"`croupier {name}` needs {error.name}, which is not installed",
+            hint='install the extra: pip install "croupier[stand]"',
+        ) from error
+    return loaded
+
+
+@click.group(
+    cls=Root,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `croupier demo`. Everything that answers takes --output json.",
+)
+@click.version_option(__version__, prog_name="croupier", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, envvar="CROUPIER_DEBUG", help="Show tracebacks.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """The release desk for iGaming: releases gated on what they do to money."""
+    if not colour_allowed():
+        ctx.color = False
+
+
+def main() -> None:
+    """Entry point of the ``croupier`` script."""
+    cli(prog_name="croupier")

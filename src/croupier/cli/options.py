@@ -1,0 +1,125 @@
+"""Options that commands share, and how their answers reach the terminal.
+
+Imported by every command module, the stand's too, so it imports nothing but click. Results go to stdout, talk to
+stderr; colours only where a person reads and ``NO_COLOR`` is not set.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Output = Literal["text", "json"]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+EXIT_NO = 1
+"""The answer is no: rolled back, aborted, findings."""
+EXIT_WAITING = 3
+"""No answer yet."""
+
+_STAND_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
+_JSON_WANTED = "croupier.output-json"
+
+
+def state_root() -> Path:
+    """Where croupier keeps state: ``$CROUPIER_HOME``, else ``$XDG_STATE_HOME/croupier``, else ``~/.local/state/croupier``."""
+    if home := os.environ.get("CROUPIER_HOME"):
+        return Path(home).expanduser().absolute()
+    if state := os.environ.get("XDG_STATE_HOME"):
+        return Path(state).expanduser().absolute() / "croupier"
+    return Path.home() / ".local" / "state" / "croupier"
+
+
+def home_of(name: str) -> Path:
+    """Folder of the stand ``name``; it need not exist."""
+    return state_root() / "stands" / name
+
+
+def _stand_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    if not _STAND_NAME.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is not a name: lower-case letters, digits and hyphens, at most 32.")
+    return value
+
+
+def _remember_output(ctx: click.Context, _param: click.Parameter, value: Output) -> Output:
+    ctx.meta[_JSON_WANTED] = value == "json"
+    return value
+
+
+def stand_option(command: Command) -> Command:
+    """``--stand NAME``, argument ``stand``: which stand's desk to talk to."""
+    return click.option(
+        "--stand",
+        default="default",
+        envvar="CROUPIER_STAND",
+        show_default=True,
+        show_envvar=True,
+        callback=_stand_name,
+        metavar="NAME",
+        help="Which stand.",
+    )(command)
+
+
+def output_option(command: Command) -> Command:
+    """``--output text|json``, argument ``output``. With json, errors on stderr are JSON too."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        is_eager=True,
+        callback=_remember_output,
+        help="Text for people, or JSON with documented fields.",
+    )(command)
+
+
+def no_input_option(command: Command) -> Command:
+    """``--no-input``, argument ``no_input``: never ask; what needs an answer fails instead."""
+    return click.option("--no-input", is_flag=True, help="Never ask a question.")(command)
+
+
+def wants_json(ctx: click.Context) -> bool:
+    """Whether this call was given ``--output json`` (known as soon as the option is parsed)."""
+    return bool(ctx.meta.get(_JSON_WANTED, False))
+
+
+def may_ask(no_input: bool) -> bool:
+    """Whether a person is there to answer a question."""
+    return not no_input and sys.stdin.isatty()
+
+
+def colour_allowed() -> bool:
+    """``NO_COLOR`` set to anything but "" switches colours off (no-color.org)."""
+    return not os.environ.get("NO_COLOR")
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout, keys as documented in docs/reference/json.md."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_json_line(value: object) -> None:
+    """One JSON document on one line of stdout, flushed: for streams."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    sys.stdout.flush()
+
+
+def print_value(value: BaseModel) -> None:
+    """A model value as JSON on stdout."""
+    print_json(value.model_dump(mode="json", by_alias=True))
+
+
+def say(message: str) -> None:
+    """Talk, not result: to stderr."""
+    click.echo(message, err=True)
