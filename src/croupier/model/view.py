@@ -1,0 +1,188 @@
+"""What a person may see of a service, a plan and a run: values that front ends show and never compute.
+
+The engine makes them (``croupier.engine.views``); web, CLI and reports render them. Times are seconds since the epoch,
+UTC. Ratios are 0-1, weights percent 0-100.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import JsonValue
+
+from croupier.model.base import Digest, Name, Value
+from croupier.model.plan import Plan
+from croupier.model.release import GatePolicy
+from croupier.model.service import Objective, Tier
+from croupier.model.verdict import Verdict
+
+Phase = Literal[
+    "preparing", "settling", "holding", "held", "paused", "promoting", "promoted", "rolling-back", "rolled-back"
+]
+"""Where a run stands.
+
+preparing     the canary's pods start; no player is on it yet
+settling      a step's split is being set and is not confirmed yet
+holding       the gates watch a confirmed split
+held          a deadline passed without a verdict, or the objective is missed at 100 %: a person decides
+paused        a person stopped the steps; gates still take the run back
+promoting     the canary becomes the only version
+promoted      the end: the canary is the stable version
+rolling-back  traffic returns to stable
+rolled-back   the end: stable serves everybody; ``code`` says why (``worse``, ``never-ready``, ``aborted``, …)
+"""
+
+CommandName = Literal["pause", "resume", "promote", "abort"]
+
+
+class VersionView(Value):
+    """One version of a service. ``label`` is for reading only: a version is chosen by its digest (S3.7)."""
+
+    service: Name
+    digest: Digest
+    label: str
+    description: str = ""
+    serving: bool = False
+    """Whether the data plane sends it players now."""
+
+
+class ServiceView(Value):
+    """One declared service as it is now."""
+
+    name: Name
+    tier: Tier
+    internal: bool
+    replicas: int
+    stable: VersionView | None
+    """What serves when no run is live; None when the data plane did not answer."""
+    ready: int | None
+    """Ready pods of the stable version; None when unknown."""
+    live_run: str | None
+    objectives: tuple[Objective, ...]
+    default_policy: GatePolicy
+    """The gates a release of this service gets unless it brings its own."""
+
+
+class StepForecast(Value):
+    """What a step is expected to take when the canary is as good as stable."""
+
+    name: str
+    weight: int
+    seconds: float | None
+    """From the step's start to its pass; None: not within the deadline at the present traffic."""
+
+
+class FaultForecast(Value):
+    """How fast one reference fault would be taken back if it were there from the first step."""
+
+    signal: str
+    fault: str
+    """The fault in words: ``3 % of deposits fail``."""
+    seconds: float | None
+    """Expected time from the first step's traffic to the fail verdict; None: not found within the plan's time."""
+    bad_events: float | None
+    """Expected failures served until then."""
+
+
+class ForecastView(Value):
+    """What to expect of a plan at the present traffic."""
+
+    decidable: bool
+    """Whether every required gate can pass before its deadline."""
+    seconds: float | None
+    """From the start to the promotion of a healthy version; None when not decidable."""
+    steps: tuple[StepForecast, ...]
+    faults: tuple[FaultForecast, ...]
+    notes: tuple[str, ...] = ()
+    """What limits the forecast, and the options when it is not decidable; whole sentences."""
+
+
+class PlanPreview(Value):
+    """A plan and its forecast; nothing has been started. ``plan.run`` is the id the next run would get."""
+
+    plan: Plan
+    stable: VersionView
+    canary: VersionView
+    forecast: ForecastView
+
+
+class WeightBand(Value):
+    """The share of players expected at the set weight: 99.9 % of draws of ``players`` players lie in it."""
+
+    low: float
+    high: float
+    players: int
+
+
+class Moment(Value):
+    """One line of a run's story."""
+
+    at: float
+    text: str
+
+
+class RunView(Value):
+    """One run at one moment."""
+
+    run: str
+    service: Name
+    tier: Tier
+    stable: VersionView
+    canary: VersionView
+    phase: Phase
+    step: int
+    """Index into the plan's steps, from 0 (``prepare``)."""
+    steps: int
+    step_name: str
+    weight: int
+    """Percent of players the split is set to now; 0 before traffic and after a rollback, 100 after a promotion."""
+    peak_weight: int
+    """The highest weight the run ever set; 0: the canary never had a player."""
+    observed_share: float | None
+    """Share of players seen on the canary under the current split, 0-1; None while unknown."""
+    band: WeightBand | None
+    started_at: float
+    step_at: float
+    """When the present step was entered."""
+    updated_at: float
+    ended_at: float | None
+    outcome: Literal["promoted", "rolled-back"] | None
+    code: str
+    """Stable reason code of the present phase or end (``worse``, ``never-ready``, ``aborted``, ``needs-time``), or ""."""
+    reason: str
+    """Why, one sentence with numbers, or ""."""
+    verdict: Verdict | None
+    verdict_at: float | None
+    """When the gates first gave ``verdict`` its outcome."""
+    zero_at: float | None
+    """When the data plane confirmed that the canary gets no more players, on the way back; else None."""
+    forecast: ForecastView | None
+    waiting_for: str
+    """What the run waits for now, one sentence, or "" at the end."""
+    next: str
+    """What croupier will do next, and what a person may safely do."""
+    commands: tuple[CommandName, ...]
+    """What would be accepted now."""
+    timeline: tuple[Moment, ...]
+
+
+class JournalEntryView(Value):
+    """One entry of the journal as JSON. ``hash`` chains it to ``previous``."""
+
+    seq: int
+    kind: str
+    subject: str
+    at: float
+    body: dict[str, JsonValue]
+    previous: str
+    hash: str
+
+
+class HealthView(Value):
+    """Whether the desk can do its work. ``problems``: one sentence for each back end that does not answer."""
+
+    ok: bool
+    started_at: float
+    last_round_at: float | None
+    live_runs: int
+    problems: tuple[str, ...]
