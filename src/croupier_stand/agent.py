@@ -1,0 +1,150 @@
+"""The agent: runs pods as processes, as a kubelet does. Desired state in files in, observed state in a file out.
+
+``workloads/desired/<service>~<digest12>.json`` says what is to run; ``workloads/observed.json`` what does. The agent
+is level-based: each ``step`` looks at the files and at its children and does what is missing. A pod keeps its name and
+its port over restarts, so the endpoints of a version are fixed once they are known. A version that is wanted again
+while its pods still drain gets new pods, on new ports, when they are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from croupier.adapters.files import replace_file
+from croupier.model.base import short
+from croupier_stand.home import Home, ProcessRecord, free_ports
+from croupier_stand.keeper import Keeper, http_probe
+from croupier_stand.process import ChildProcess
+
+HOST = "127.0.0.1"
+_REPORT_SECONDS = 1.0
+_DRAIN_MARGIN_SECONDS = 2.0
+"""A pod is killed this long after it should have drained."""
+
+
+class Build(NamedTuple):
+    """What the agent has to know to start a version."""
+
+    service: str
+    descriptor: Path
+    module: str
+    drain_seconds: float
+    readiness_path: str
+
+
+class PodKey(NamedTuple):
+    service: str
+    digest: str
+    ordinal: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.service}-{short(self.digest)}-{self.ordinal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    key: PodKey
+    port: int
+    keeper: Keeper
+
+    def report(self) -> dict[str, object]:
+        """Its part of ``observed.json``."""
+        keeper = self.keeper
+        return {
+            "name": self.key.name,
+            "service": self.key.service,
+            "digest": self.key.digest,
+            "host": HOST,
+            "port": self.port,
+            "ready": keeper.ready,
+            "restarts": keeper.restarts,
+            "phase": keeper.phase,
+            "reason": keeper.reason,
+        }
+
+
+class Agent:
+    """All pods of one stand."""
+
+    def __init__(
+        self,
+        home: Home,
+        builds: Mapping[str, Build],
+        environment: Callable[[PodKey, int], Mapping[str, str]],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        """``builds``: by digest. ``environment``: of a pod, given its key and port."""
+        self._home = home
+        self._builds = builds
+        self._environment = environment
+        self._wall_clock = wall_clock
+        self._pods: dict[PodKey, Pod] = {}
+        self._reported: list[dict[str, object]] | None = None
+        self._report_after = 0.0
+
+    @property
+    def keepers(self) -> tuple[Keeper, ...]:
+        return tuple(pod.keeper for pod in self._pods.values())
+
+    def records(self) -> tuple[ProcessRecord, ...]:
+        """The pods' running processes, for ``stand.json``."""
+        return tuple(
+            record for pod in self._pods.values() if (record := ProcessRecord.of(pod.key.name, pod.keeper)) is not None
+        )
+
+    def step(self, now: float) -> None:
+        """One look at the wishes and the children. ``now`` is monotonic."""
+        wanted = self._wanted()
+        missing = sorted(wanted - self._pods.keys())
+        for key, port in free_ports(missing).items():
+            self._pods[key] = self._make(key, port)
+        for pod in list(self._pods.values()):
+            pod.keeper.step(pod.key in wanted, now)
+            if pod.key not in wanted and pod.keeper.phase == "resting":
+                del self._pods[pod.key]
+
+    async def report(self, now: float) -> None:
+        """Write ``observed.json`` if something changed, and once a second: its age tells whether the agent lives."""
+        pods = [pod.report() for pod in self._pods.values()]
+        if pods == self._reported and now < self._report_after:
+            return
+        self._reported, self._report_after = pods, now + _REPORT_SECONDS
+        document = json.dumps({"at": self._wall_clock(), "pods": pods}).encode()
+        await asyncio.to_thread(replace_file, self._home.observed, document)
+
+    def stop(self) -> None:
+        """End all pods: terminate every one, wait, kill the rest."""
+        for pod in self._pods.values():
+            pod.keeper.child.terminate()
+        for pod in self._pods.values():
+            pod.keeper.child.stop(patience_seconds=pod.keeper.drain_seconds)
+        self._pods = {}
+
+    def _wanted(self) -> set[PodKey]:
+        wanted = set()
+        for path in self._home.desired.glob("*.json"):
+            try:
+                wish = json.loads(path.read_bytes())
+            except FileNotFoundError:  # withdrawn since it was listed
+                continue
+            if wish["digest"] in self._builds:
+                wanted |= {PodKey(wish["service"], wish["digest"], i) for i in range(wish["replicas"])}
+        return wanted
+
+    def _make(self, key: PodKey, port: int) -> Pod:
+        build = self._builds[key.digest]
+        child = ChildProcess(
+            name=key.name,
+            argv=(sys.executable, "-m", build.module, "--build", str(build.descriptor)),
+            log=self._home.log(key.name),
+            environment=self._environment(key, port),
+        )
+        probe = http_probe(f"http://{HOST}:{port}{build.readiness_path}")
+        return Pod(key, port, Keeper(child, probe, build.drain_seconds + _DRAIN_MARGIN_SECONDS))
