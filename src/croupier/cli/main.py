@@ -16,6 +16,7 @@ import click
 from croupier import __version__
 from croupier.cli.options import colour_allowed, wants_json
 from croupier.errors import CroupierError, EnvironmentFault, SpecError
+from croupier.report.problems import error_body
 
 ENTRY_POINTS = "croupier.commands"
 
@@ -43,19 +44,16 @@ class Failure(click.ClickException):
     def __init__(self, error: CroupierError, *, as_json: bool) -> None:
         super().__init__(error.message)
         self.error = error
-        self.exit_code = error.exit_code
         self.as_json = as_json
+
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]  # click has one code a class, we have one an error
+        return self.error.exit_code
 
     def show(self, file: IO[Any] | None = None) -> None:
         error = self.error
         if self.as_json:
-            body: dict[str, object] = {"code": error.code, "message": error.message, "hint": error.hint}
-            if isinstance(error, SpecError):
-                body["problems"] = [
-                    {name: getattr(problem, name) for name in ("file", "line", "column", "code", "message", "hint")}
-                    for problem in error.problems
-                ]
-            click.echo(json.dumps({"error": body}, ensure_ascii=False), file=file, err=True)
+            click.echo(json.dumps(error_body(error), ensure_ascii=False), file=file, err=True)
             return
         label = click.style("error:", fg="red", bold=True)
         if isinstance(error, SpecError):

@@ -32,7 +32,7 @@ _JSON_WANTED = "croupier.output-json"
 
 
 def state_root() -> Path:
-    """Where croupier keeps state: ``$CROUPIER_HOME``, else ``$XDG_STATE_HOME/croupier``, else ``~/.local/state/croupier``."""
+    """Where state is kept: ``$CROUPIER_HOME``, else ``croupier`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
     if home := os.environ.get("CROUPIER_HOME"):
         return Path(home).expanduser().absolute()
     if state := os.environ.get("XDG_STATE_HOME"):

@@ -1,0 +1,202 @@
+"""The command line's way to the desk: its JSON API over loopback, errors back as the exceptions they were.
+
+A desk takes a new port and a new token each time it starts, so both are read from its folder when a client is made, and
+again when a stream has to be taken up anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, TypeAdapter
+
+from croupier.cli.options import home_of
+from croupier.errors import (
+    Conflict,
+    CroupierError,
+    EnvironmentFault,
+    IntegrityError,
+    Problem,
+    Refused,
+    SpecError,
+    Unauthorized,
+    Unreachable,
+    UsageError,
+    UserError,
+)
+from croupier.model.release import Release
+from croupier.model.service import Service, Version
+from croupier.model.view import PlanPreview, RunView
+
+TIMEOUT_SECONDS = 20.0
+_ERRORS: dict[str, type[CroupierError]] = {
+    cls.code: cls
+    for cls in (UsageError, Refused, Unreachable, Unauthorized, Conflict, IntegrityError, EnvironmentFault)
+}
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class DeskClient:
+    """One desk. Use it in a ``with`` block.
+
+    Raises from every method: ``Unreachable`` when no desk answers, ``Unauthorized`` when it does not take the token,
+    and whatever the desk itself raised, under its own code.
+    """
+
+    def __init__(self, http: httpx.Client, *, stand: str) -> None:
+        self._http = http
+        self._stand = stand
+
+    @classmethod
+    def of(cls, stand: str) -> Self:
+        """The desk of a stand, as its folder names it."""
+        folder = home_of(stand) / "desk"
+        url, token = _address(folder, stand)
+        http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,  # a proxy of the environment has no business between two processes of one machine
+        )
+        return cls(http, stand=stand)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    # --- what the desk offers ------------------------------------------------------------------------------------
+
+    def runs(self) -> tuple[RunView, ...]:
+        """All runs, newest first."""
+        return tuple(_many(RunView, self._call("GET", "/v1/runs")["runs"]))
+
+    def run(self, run: str) -> RunView:
+        return RunView.model_validate(self._call("GET", f"/v1/runs/{_segment(run)}"))
+
+    def plan(self, release: Release) -> PlanPreview:
+        return PlanPreview.model_validate(self._call("POST", "/v1/plans", body=release))
+
+    def start(self, release: Release) -> RunView:
+        return RunView.model_validate(self._call("POST", "/v1/runs", body=release))
+
+    def command(self, run: str, command: str, reason: str) -> RunView:
+        body = {"command": command, "reason": reason}
+        return RunView.model_validate(self._call("POST", f"/v1/runs/{_segment(run)}/commands", body=body))
+
+    def services(self) -> tuple[Service, ...]:
+        return tuple(_many(Service, self._call("GET", "/v1/services")["services"]))
+
+    def versions(self, service: str) -> tuple[Version, ...]:
+        return tuple(_many(Version, self._call("GET", "/v1/versions", params={"service": service})["versions"]))
+
+    def health(self) -> dict[str, Any]:
+        return self._call("GET", "/v1/health")
+
+    def events(self, run: str) -> Iterator[RunView]:
+        """Views of a run, the present one first, then one at every change; ends when the run has ended.
+
+        Raises ``Unreachable`` when the stream breaks off before that.
+        """
+        try:
+            with self._http.stream("GET", f"/v1/runs/{_segment(run)}/events") as response:
+                if response.is_error:
+                    response.read()
+                    raise self._error(response)
+                for line in response.iter_lines():
+                    if line.startswith("data: "):
+                        view = RunView.model_validate_json(line.removeprefix("data: "))
+                        yield view
+                        if view.ended_at is not None:
+                            return
+        except httpx.TransportError as error:
+            raise self._unreachable() from error
+        raise self._unreachable()
+
+    # --- the wire --------------------------------------------------------------------------------------------------
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: BaseModel | dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        content = body.model_dump(mode="json", by_alias=True) if isinstance(body, BaseModel) else body
+        try:
+            response = self._http.request(method, path, json=content, params=params)
+        except httpx.TransportError as error:
+            raise self._unreachable() from error
+        if response.is_error:
+            raise self._error(response)
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def _unreachable(self) -> Unreachable:
+        return unreachable(self._stand)
+
+    def _error(self, response: httpx.Response) -> CroupierError:
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            return Unauthorized(
+                f"the desk of stand {self._stand!r} did not take the token",
+                hint="the desk may just have restarted: try again",
+            )
+        try:
+            told = response.json()["error"]
+            return _as_raised(told)
+        except (ValueError, KeyError, TypeError):
+            return EnvironmentFault(f"the desk answered {response.status_code} and nothing that can be read")
+
+
+def unreachable(stand: str) -> Unreachable:
+    """What to say, and what to do, when no desk answers."""
+    name = "" if stand == "default" else f" --name {stand}"
+    return Unreachable(
+        f"no desk answers for stand {stand!r}", hint=f"start the stand with its desk: croupier stand up{name}"
+    )
+
+
+def _address(folder: Path, stand: str) -> tuple[str, str]:
+    """URL and token from the desk's folder. Raises ``Unreachable`` when there is none."""
+    try:
+        url = json.loads((folder / "desk.json").read_text(encoding="utf-8"))["url"]
+        token = (folder / "token").read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise unreachable(stand) from error
+    except PermissionError as error:
+        raise Unauthorized(
+            f"the token of stand {stand!r} belongs to another user", hint=str(folder / "token")
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise EnvironmentFault(f"{folder / 'desk.json'} cannot be read as the address of a desk") from error
+    return str(url), token
+
+
+def _as_raised(told: dict[str, Any]) -> CroupierError:
+    """The exception an error body describes; an unknown code keeps its words and counts as the user's to mend."""
+    if problems := told.get("problems"):
+        return SpecError(Problem(each["place"], 0, 0, each["code"], each["message"], each["hint"]) for each in problems)
+    code = str(told["code"])
+    error = _ERRORS.get(code, UserError)(str(told["message"]), hint=str(told["hint"]))
+    error.code = code
+    return error
+
+
+def _segment(text: str) -> str:
+    """A run id as one path segment. Raises ``UsageError`` for what cannot be one."""
+    if not text.replace("-", "").isalnum():
+        raise UsageError(f"{text!r} is not a run", hint="runs are named like r-0001: croupier release list")
+    return text
+
+
+def _many(model: type[Model], raw: object) -> list[Model]:
+    return TypeAdapter(list[model]).validate_python(raw)  # type: ignore[valid-type]  # the class is a variable here

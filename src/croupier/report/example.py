@@ -1,0 +1,276 @@
+"""One release as an example: what the reference pages, the picture in the README and tests of screens show.
+
+A version of ``payments-api`` that answers 200 but loses 3 % of deposits, at three moments. The numbers are of the size
+seen on the stand; they are not a measurement.
+"""
+
+from __future__ import annotations
+
+from croupier.model.plan import Hold, Plan, Step
+from croupier.model.release import GatePolicy, GateSpec, Margin, Release
+from croupier.model.verdict import ArmNumbers, GateReading, Outcome, Verdict
+from croupier.model.view import (
+    FaultForecast,
+    ForecastView,
+    JournalEntryView,
+    Moment,
+    PlanPreview,
+    RunView,
+    ServiceView,
+    StepForecast,
+    VersionView,
+    WeightBand,
+)
+
+STARTED_AT = 1_772_334_120.0
+"""2026-03-01 03:02:00 UTC."""
+STABLE = "sha256:3f2a9c1b44de" + "70a1" * 13
+CANARY = "sha256:9b07e6d2c815" + "c44e" * 13
+
+POLICY = GatePolicy(
+    gates=(
+        GateSpec(signal="deposits", role="required", importance=3.0, margin=Margin(points=2.0), objective_ratio=0.995),
+        GateSpec(signal="errors", role="required", importance=2.0, margin=Margin(points=1.0), objective_ratio=0.999),
+        GateSpec(signal="withdrawals", margin=Margin(points=5.0)),
+        GateSpec(signal="latency", margin=Margin(ratio=2.0)),
+    ),
+    latency_edges=(0.1, 0.25, 0.4, 1.0),
+)
+RELEASE = Release(service="payments-api", digest=CANARY, policy=POLICY)
+
+STABLE_VERSION = VersionView(
+    service="payments-api", digest=STABLE, label="2026.2.3", description="what serves today", serving=True
+)
+CANARY_VERSION = VersionView(
+    service="payments-api", digest=CANARY, label="2026.2.4", description="new PSP client", serving=False
+)
+
+FORECAST = ForecastView(
+    decidable=True,
+    seconds=292.0,
+    steps=(
+        StepForecast(name="5 %", weight=5, seconds=95.0),
+        StepForecast(name="10 %", weight=10, seconds=70.0),
+        StepForecast(name="25 %", weight=25, seconds=40.0),
+        StepForecast(name="50 %", weight=50, seconds=25.0),
+        StepForecast(name="100 %", weight=100, seconds=20.0),
+    ),
+    faults=(
+        FaultForecast(signal="deposits", fault="3 % of deposits fail", seconds=118.0, bad_events=14.0),
+        FaultForecast(signal="errors", fault="2 % of requests answer 5xx", seconds=31.0, bad_events=11.0),
+        FaultForecast(signal="latency", fault="p95 at twice its objective", seconds=25.0, bad_events=180.0),
+    ),
+    notes=("Withdrawals are too rare to be required: the gate may only take the release back.",),
+)
+
+
+def preview() -> PlanPreview:
+    """The plan before it is started."""
+    steps = tuple(
+        Step(
+            name=f"{weight} %",
+            weight=weight,
+            actions=(),
+            settled=(),
+            settle_seconds=30.0,
+            hold=Hold(gates=True, dwell_seconds=15.0, deadline_seconds=900.0, at_deadline="back"),
+            way_back=(),
+        )
+        for weight in RELEASE.steps
+    )
+    plan = Plan(
+        run="r-0007",
+        service="payments-api",
+        stable=STABLE,
+        canary=CANARY,
+        release=RELEASE,
+        tier="money",
+        steps=steps,
+        dispersion={"deposits": 1.1, "errors": 1.4},
+    )
+    return PlanPreview(plan=plan, stable=STABLE_VERSION, canary=CANARY_VERSION, forecast=FORECAST)
+
+
+def _reading(
+    gate: str,
+    outcome: Outcome,
+    code: str,
+    message: str,
+    *,
+    canary: tuple[int, int],
+    stable: tuple[int, int],
+    **more: float,
+) -> GateReading:
+    required = gate in ("deposits", "errors")
+    return GateReading(
+        gate=gate,
+        role="required" if required else "veto",
+        outcome=outcome,
+        code=code,
+        message=message,
+        unit="players",
+        canary=ArmNumbers(bad=canary[0], total=canary[1]),
+        stable=ArmNumbers(bad=stable[0], total=stable[1]),
+        against_bar=more.pop("bar", 2.0),
+        favour_bar=1.9 if required else 0.0,
+        **more,
+    )
+
+
+def _verdict(outcome: Outcome, code: str, reason: str, deposits: GateReading, against: float) -> Verdict:
+    wait = Outcome.INCONCLUSIVE
+    return Verdict(
+        outcome=outcome,
+        code=code,
+        reason=reason,
+        gates=(
+            deposits,
+            _reading(
+                "errors", Outcome.PASS, "not-worse", "errors: 1 of 3,914 players on the canary, 2 of 11,860 on stable",
+                canary=(1, 3914), stable=(2, 11860), against=0.1, favour=2.6, dispersion=1.4,
+            ),
+            _reading(
+                "withdrawals", wait, "needs-time", "withdrawals: too few to tell",
+                canary=(0, 96), stable=(1, 301), against=0.0,
+            ),
+            _reading(
+                "latency", wait, "needs-time", "latency: no worse than stable so far",
+                canary=(71, 3914), stable=(228, 11860), against=0.2,
+            ),
+        ),
+        against=against,
+        against_bar=2.0,
+        needs_seconds=35.0,
+    )  # fmt: skip
+
+
+WATCHED = RunView(
+    run="r-0007",
+    service="payments-api",
+    tier="money",
+    stable=STABLE_VERSION,
+    canary=CANARY_VERSION.model_copy(update={"serving": True}),
+    phase="holding",
+    step=3,
+    steps=6,
+    step_name="25 %",
+    weight=25,
+    peak_weight=25,
+    observed_share=0.247,
+    band=WeightBand(low=0.231, high=0.269, players=5210),
+    started_at=STARTED_AT,
+    step_at=STARTED_AT + 178.0,
+    updated_at=STARTED_AT + 203.0,
+    ended_at=None,
+    outcome=None,
+    code="needs-time",
+    reason="deposits: 9 of 1,214 players on the canary newly affected, 4 of 3,702 on stable; not enough to decide",
+    verdict=_verdict(
+        Outcome.INCONCLUSIVE,
+        "needs-time",
+        "deposits need about 35 s more",
+        _reading(
+            "deposits", Outcome.INCONCLUSIVE, "needs-time",
+            "deposits: 9 of 1,214 players on the canary newly affected, 4 of 3,702 on stable",
+            canary=(9, 1214), stable=(4, 3702), against=1.4, favour=0.7, dispersion=1.1, needs_seconds=35.0,
+        ),
+        1.3,
+    ),
+    verdict_at=STARTED_AT + 178.0,
+    zero_at=None,
+    forecast=FORECAST,
+    waiting_for="the deposits gate: not shown to be as good as stable yet, about 35 s more",
+    next="croupier goes to 50 % when every required gate passes, or takes the release back. You may pause or abort.",
+    commands=("pause", "promote", "abort"),
+    timeline=(
+        Moment(at=STARTED_AT, text="started by marta"),
+        Moment(at=STARTED_AT + 6.0, text="4 pods of 9b07e6d2c815 are ready"),
+        Moment(at=STARTED_AT + 7.0, text="5 % of players"),
+        Moment(at=STARTED_AT + 103.0, text="5 % passed: deposits 0/318, errors 0/890"),
+        Moment(at=STARTED_AT + 104.0, text="10 % of players"),
+        Moment(at=STARTED_AT + 177.0, text="10 % passed: deposits 2/705, errors 1/2,160"),
+        Moment(at=STARTED_AT + 178.0, text="25 % of players"),
+    ),
+)  # fmt: skip
+"""In the middle: the deposits gate leans against the canary and has not decided yet."""
+
+_FAIL = "deposits: 16 of 1,310 players on the canary newly affected, 5 of 3,960 on stable; evidence 2.3 of 2.0"
+
+ROLLED_BACK = WATCHED.model_copy(
+    update={
+        "canary": CANARY_VERSION,
+        "phase": "rolled-back",
+        "weight": 0,
+        "observed_share": None,
+        "band": None,
+        "updated_at": STARTED_AT + 221.0,
+        "ended_at": STARTED_AT + 221.0,
+        "outcome": "rolled-back",
+        "code": "worse",
+        "reason": _FAIL,
+        "verdict": _verdict(
+            Outcome.FAIL,
+            "worse",
+            _FAIL,
+            _reading(
+                "deposits", Outcome.FAIL, "worse", _FAIL,
+                canary=(16, 1310), stable=(5, 3960), against=2.5, favour=0.2, dispersion=1.1,
+            ),
+            2.3,
+        ),
+        "verdict_at": STARTED_AT + 213.0,
+        "zero_at": STARTED_AT + 213.4,
+        "waiting_for": "",
+        "next": "Nothing needs doing: 2026.2.3 serves everybody. The report says what was seen.",
+        "commands": (),
+        "timeline": (
+            *WATCHED.timeline,
+            Moment(at=STARTED_AT + 213.0, text="deposits fail: taking the release back"),
+            Moment(at=STARTED_AT + 213.4, text="the canary gets no more players"),
+            Moment(at=STARTED_AT + 221.0, text="rolled back; pods of 9b07e6d2c815 retired"),
+        ),
+    }
+)  # fmt: skip
+
+PROMOTED = WATCHED.model_copy(
+    update={
+        "phase": "promoted",
+        "step": 5,
+        "step_name": "100 %",
+        "weight": 100,
+        "peak_weight": 100,
+        "updated_at": STARTED_AT + 305.0,
+        "ended_at": STARTED_AT + 305.0,
+        "outcome": "promoted",
+        "code": "not-worse",
+        "reason": "every required gate passed at every step",
+        "waiting_for": "",
+        "next": "Nothing needs doing: 2026.2.4 serves everybody.",
+        "commands": (),
+        "timeline": (*WATCHED.timeline[:6], Moment(at=STARTED_AT + 305.0, text="promoted")),
+    }
+)
+
+SERVICE = ServiceView(
+    name="payments-api",
+    tier="money",
+    internal=False,
+    replicas=4,
+    stable=STABLE_VERSION,
+    ready=4,
+    live_run="r-0007",
+    objectives=(),
+    default_policy=POLICY,
+)
+
+ENTRIES = (
+    JournalEntryView(
+        seq=41,
+        kind="command",
+        subject="r-0007",
+        at=STARTED_AT + 120.0,
+        body={"command": "pause", "who": "tomek", "reason": "PSP B is in maintenance"},
+        previous="0" * 64,
+        hash="1" * 64,
+    ),
+)

@@ -1,0 +1,83 @@
+"""How values are written for people: durations, shares, versions, tables. One way for each, used by every screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from croupier.model.base import short
+from croupier.model.verdict import ArmNumbers
+from croupier.model.view import VersionView
+
+UNKNOWN = "–"
+
+
+def duration(seconds: float | None) -> str:
+    """``45 s``, ``4 min 05 s``, ``2 h 03 min``; a dash when unknown."""
+    if seconds is None:
+        return UNKNOWN
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def short_duration(seconds: float | None) -> str:
+    """At most six characters: ``45 s``, ``4m05s``, ``2h03m``; a dash when unknown."""
+    if seconds is None:
+        return UNKNOWN
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def clock(at: float) -> str:
+    """Time of day in UTC, ``03:14:07``."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
+def timestamp(at: float) -> str:
+    """Date and time in UTC, ``2026-03-01 03:14:07 UTC``."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def count(number: float) -> str:
+    return f"{number:,.0f}"
+
+
+def percent(ratio: float) -> str:
+    """A share 0-1 in percent with two significant places or so: ``0.31 %``, ``4.2 %``, ``25 %``."""
+    value = ratio * 100
+    places = 2 if value < 1 else 1 if value < 10 or value % 1 else 0
+    return f"{value:.{places}f} %"
+
+
+def bad_of_total(numbers: ArmNumbers) -> str:
+    return f"{count(numbers.bad)}/{count(numbers.total)}"
+
+
+def bad_ratio(numbers: ArmNumbers) -> str:
+    return percent(numbers.bad / numbers.total) if numbers.total else UNKNOWN
+
+
+def version(view: VersionView) -> str:
+    """``payments-api 3f2a9c1b44de (healthy)`` without the service: digest first, because that is what counts."""
+    return f"{short(view.digest)} ({view.label})" if view.label else short(view.digest)
+
+
+def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "  ") -> list[str]:
+    """Lines with aligned columns. ``right``: indices of columns aligned to the right. All rows are equally long."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return lines
