@@ -111,5 +111,11 @@ class Conflict(EnvironmentFault):
 
 
 class IntegrityError(CroupierError):
+    """``entry``: number of the first bad journal entry, or None when it is not one entry that is wrong."""
+
     code = "INTEGRITY"
     exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "", entry: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.entry = entry

@@ -43,3 +43,7 @@ class EvidenceStore(Protocol):
     def digest(self, run: str, *, count: int | None = None) -> str:
         """Running hash after ``count`` samples, or after all."""
         ...
+
+    def digests(self, run: str) -> Sequence[str]:
+        """Running hashes after 0, 1, 2, … samples; never empty. For checking many verdicts in one read."""
+        ...
