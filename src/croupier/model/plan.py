@@ -120,5 +120,7 @@ class Plan(Value):
     release: Release
     tier: Literal["money", "standard"]
     steps: tuple[Step, ...]
+    drain_seconds: float = 5.0
+    """On the way back: time between the last player leaving the canary and its removal, for what is in flight."""
     dispersion: dict[str, float]
     """Series -> dispersion of the stable arm when the plan was made, at least 1.0; fixed for the run."""

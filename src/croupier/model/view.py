@@ -148,7 +148,7 @@ class RunView(Value):
     ended_at: float | None
     outcome: Literal["promoted", "rolled-back"] | None
     code: str
-    """Stable reason code of the present phase or end (``worse``, ``never-ready``, ``aborted``, ``needs-time``), or ""."""
+    """Stable reason code of the present phase or end (``worse``, ``never-ready``, ``aborted``, …), or ""."""
     reason: str
     """Why, one sentence with numbers, or ""."""
     verdict: Verdict | None

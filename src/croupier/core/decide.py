@@ -1,0 +1,530 @@
+"""What a run does next: a pure function of its state and one snapshot of the world.
+
+``decide`` answers with journal drafts (facts, then moves, then the intent) and the actions due now. It waits for
+nothing and remembers nothing: repeated with the same arguments it answers the same, and after a crash the next round
+decides anew from what is observed. Called once a round and run by ``croupier.engine.loop``.
+
+Rules (DESIGN §2, S9.7):
+
+- Inconclusive never promotes. Missing data, an unconfirmed split, a share of players outside its band hold the step.
+- A failing gate, a crashing canary, or a split that does not land take the run back; so does the deadline of the money
+  tier. Others are held at the deadline, and a person decides.
+- A person's ``promote`` skips dwell, missing data and inconclusive gates of one step; never a failing gate, never
+  missing pods.
+- The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
+  version that has no pod ready.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from croupier.core.phases import Event, Phase
+from croupier.core.run import ACTIONS, RunState, apply
+from croupier.core.share import share_band
+from croupier.model.journal import Draft
+from croupier.model.plan import Action, EnsureVersion, ReplicasReady, Retire, SetSplit, Settle, SplitConfirmed
+from croupier.model.traffic import ObservedSplit
+from croupier.model.verdict import Outcome, Verdict
+from croupier.model.workload import VersionPods
+
+RESTARTS_TOLERATED = 2
+"""Restarts the canary's pods may have more than stable's. One killed pod is bad luck, three are a crash loop."""
+
+DOWN_ROUNDS = 2
+"""Looks in a row at which no canary pod was ready before that counts: one can be a blip of the readiness check."""
+
+MOVES = 6
+"""Most transitions of one round: passed, entered, settled, … A bound, never reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Which evidence a verdict rests on: running hash of the segment and its number of samples."""
+
+    hash: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The world as one round saw it. What did not answer is None, and the reason is in ``faults``."""
+
+    now: float
+    split: ObservedSplit | None
+    pods: Mapping[str, VersionPods] | None
+    """Digest -> its pods; a version without pods is absent."""
+    verdict: Verdict | None
+    evidence: Evidence | None = None
+    canary_age: float = float("inf")
+    """Seconds since counters of the canary arm were read; infinite when never."""
+    stable_age: float = float("inf")
+    players: tuple[int, int] | None = None
+    """Distinct players (canary, stable) seen under the current split."""
+    down_rounds: int = 0
+    """Looks in a row, this one included, at which the canary had pods and none of them was ready."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Port -> why it did not answer, or why an action on it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """``drafts`` in the order they are to be written, in one commit; then ``actions`` in the order to be done."""
+
+    drafts: tuple[Draft, ...]
+    actions: tuple[Action, ...]
+    state: RunState
+    """The state once the drafts are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """One thing that keeps a step from passing."""
+
+    code: str
+    text: str
+    hard: bool
+    """True: not even a person can skip it."""
+
+
+def decide(state: RunState, snapshot: Snapshot) -> Decision:
+    drafts: list[Draft] = []
+
+    def write(draft: Draft) -> None:
+        nonlocal state
+        drafts.append(draft)
+        state = apply(state, draft)
+
+    if not state.is_live:
+        return Decision((), (), state)
+    for draft in _facts(state, snapshot):
+        write(draft)
+    for _ in range(MOVES):
+        move = _next_move(state, snapshot)
+        if move is None:
+            break
+        write(move)
+    actions = due(state, snapshot)
+    if state.intended and not actions and state.is_live:
+        write(_draft(state, snapshot, "outcome", ok=True, actions=_dump(state.intended)))
+    if actions and actions != state.intended:
+        write(_draft(state, snapshot, "intent", actions=_dump(actions)))
+    return Decision(tuple(drafts), actions, state)
+
+
+# --- facts: what changed in the world, written once per change --------------------------------------------------------
+
+
+def _facts(state: RunState, s: Snapshot) -> list[Draft]:
+    drafts = [
+        _draft(state, s, "fault", port=port, message=message)
+        for port, message in s.faults.items()
+        if port not in state.faults
+    ]
+    drafts += [_draft(state, s, "fault", port=port, message="") for port in state.faults if port not in s.faults]
+    watching = state.phase in (Phase.SETTLING, Phase.HOLDING, Phase.HELD, Phase.PAUSED)
+    if watching and s.verdict is not None and _gist(s.verdict) != _gist(state.verdict):
+        verdict = s.verdict.model_dump(mode="json", by_alias=True)
+        drafts.append(_draft(state, s, "verdict", verdict=verdict, weight=state.weight, evidence=_evidence(s)))
+    if state.phase is Phase.ROLLING_BACK and state.zero_at is None and state.peak_weight > 0 and _is_zero(state, s):
+        drafts.append(_draft(state, s, "traffic.returned"))
+    return drafts
+
+
+def _gist(verdict: Verdict | None) -> tuple[object, ...] | None:
+    """What makes a verdict new to the journal. Numbers alone do not: they change at every scrape."""
+    if verdict is None:
+        return None
+    return (verdict.outcome, verdict.code, tuple((gate.gate, gate.outcome, gate.code) for gate in verdict.gates))
+
+
+def _is_zero(state: RunState, s: Snapshot) -> bool:
+    return s.split is not None and s.split.weights.get(state.plan.canary, 0) == 0
+
+
+# --- moves: the first rule of the phase that answers ------------------------------------------------------------------
+
+Rule = Callable[[RunState, Snapshot], Draft | None]
+
+
+def _next_move(state: RunState, s: Snapshot) -> Draft | None:
+    for rule in _RULES[state.phase]:
+        draft = rule(state, s)
+        if draft is not None:
+            return draft
+    return None
+
+
+def _abort(state: RunState, s: Snapshot) -> Draft | None:
+    command = state.command
+    if command is None or command.name != "abort":
+        return None
+    return _back(state, s, "aborted", command.reason or "aborted by a person", who=command.who)
+
+
+def _crashing(state: RunState, s: Snapshot) -> Draft | None:
+    if s.pods is None:
+        return None
+    canary = _restarts_since_start(state, s.pods, state.plan.canary)
+    stable = _restarts_since_start(state, s.pods, state.plan.stable)
+    if canary - stable <= RESTARTS_TOLERATED:
+        return None
+    why = f"canary pods restarted {canary} times, stable pods {stable}; {RESTARTS_TOLERATED} more are tolerated"
+    return _back_or_hold(state, s, "restarts", why)
+
+
+def _canary_down(state: RunState, s: Snapshot) -> Draft | None:
+    if state.weight == 0 or s.down_rounds < DOWN_ROUNDS:
+        return None
+    return _back_or_hold(state, s, "canary-down", f"no canary pod was ready at {s.down_rounds} looks in a row")
+
+
+def _never_ready(state: RunState, s: Snapshot) -> Draft | None:
+    step = state.current
+    if s.now - state.step_at < step.settle_seconds:
+        return None
+    pods = "unknown" if s.pods is None else ", ".join(_unready(s.pods.get(state.plan.canary))) or "none exists"
+    why = f"canary not ready within {step.settle_seconds:g} s: {pods}"
+    return _back(state, s, "never-ready", why)
+
+
+def _gates_fail(state: RunState, s: Snapshot) -> Draft | None:
+    verdict = s.verdict
+    if verdict is None or verdict.outcome is not Outcome.FAIL:
+        return None
+    if verdict.code == "slo-breach" and state.weight == 100:
+        # Without a control nobody can tell whether the release is to blame: a person decides.
+        return _hold(state, s, verdict.code, verdict.reason)
+    return _back_or_hold(state, s, verdict.code, verdict.reason)
+
+
+def _pause(state: RunState, s: Snapshot) -> Draft | None:
+    command = state.command
+    if command is None or command.name != "pause":
+        return None
+    return _draft(state, s, Event.PAUSED, who=command.who, reason=command.reason)
+
+
+def _resume(state: RunState, s: Snapshot) -> Draft | None:
+    command = state.command
+    if command is None or command.name != "resume":
+        return None
+    return _draft(state, s, Event.RESUMED, who=command.who, reason=command.reason)
+
+
+def _prepared(state: RunState, s: Snapshot) -> Draft | None:
+    if not _pods_ready(state, s):
+        return None
+    return _draft(state, s, Event.SETTLED, step=state.step, share=None, players=0)
+
+
+def _settled(state: RunState, s: Snapshot) -> Draft | None:
+    if not (_pods_ready(state, s) and _split_confirmed(state, s)) or _share_blocker(state, s) is not None:
+        return None
+    seen = sum(s.players) if s.players is not None else 0
+    share = s.players[0] / seen if s.players is not None and seen else None
+    return _draft(state, s, Event.SETTLED, step=state.step, share=share, players=seen)
+
+
+def _never_settled(state: RunState, s: Snapshot) -> Draft | None:
+    step = state.current
+    if s.now - state.step_at < step.settle_seconds:
+        return None
+    share = _share_blocker(state, s)
+    if _pods_ready(state, s) and _split_confirmed(state, s) and share is not None:
+        # The data plane does what it was told; the players drawn are unusual. That is no proof of a bad split.
+        return _overdue(state, s, share.code, share.text)
+    what = "the split" if _pods_ready(state, s) else "enough canary pods"
+    why = f"{what} for {step.name} was not confirmed within {step.settle_seconds:g} s"
+    return _back_or_hold(state, s, "not-settled", why)
+
+
+def _promote(state: RunState, s: Snapshot) -> Draft | None:
+    command = state.command
+    if command is None or command.name != "promote" or any(blocker.hard for blocker in blockers(state, s)):
+        return None
+    why = command.reason or "promoted by a person"
+    return _draft(
+        state, s, Event.PASSED, step=state.step, code="person", reason=why, who=command.who, evidence=_evidence(s)
+    )
+
+
+def _passed(state: RunState, s: Snapshot) -> Draft | None:
+    if blockers(state, s):
+        return None
+    reason = s.verdict.reason if s.verdict is not None and state.current.hold.gates else "the bake is over"
+    code = "gates" if state.current.hold.gates else "baked"
+    return _draft(state, s, Event.PASSED, step=state.step, code=code, reason=reason, evidence=_evidence(s))
+
+
+def _deadline(state: RunState, s: Snapshot) -> Draft | None:
+    hold = state.current.hold
+    if state.settled_at is None or s.now - state.settled_at < hold.deadline_seconds:
+        return None
+    missing = blockers(state, s)[0]
+    why = f"{state.current.name} did not pass within {hold.deadline_seconds:g} s: {missing.text}"
+    return _overdue(state, s, "deadline", why)
+
+
+def _enter_next(state: RunState, s: Snapshot) -> Draft | None:
+    step = state.step + 1
+    following = state.plan.steps[step]
+    if step == len(state.plan.steps) - 1:
+        return _draft(state, s, Event.PROMOTING, code=state.code, reason=state.reason)
+    return _draft(state, s, Event.ENTERED, step=step, name=following.name, weight=following.weight)
+
+
+def _promoted(state: RunState, s: Snapshot) -> Draft | None:
+    if not all(_in_force(state, s, action) for action in state.current.actions):
+        return None
+    why = f"{state.plan.canary} serves everybody"
+    return _draft(state, s, Event.ENDED, outcome="promoted", code="promoted", reason=why)
+
+
+def _rolled_back(state: RunState, s: Snapshot) -> Draft | None:
+    # Capacity is a step of the way, not its aim: stable pods that crash later do not keep the run open.
+    aims = [action for action in state.current.way_back if not isinstance(action, EnsureVersion | SetSplit)]
+    if not all(_in_force(state, s, action) for action in aims):
+        return None
+    return _draft(state, s, Event.ENDED, outcome="rolled-back", code=state.code, reason=state.reason)
+
+
+_TAKE_BACK: tuple[Rule, ...] = (_abort, _gates_fail, _crashing, _canary_down)
+
+_RULES: Mapping[Phase, Sequence[Rule]] = {
+    Phase.PLANNED: (),
+    Phase.PREPARING: (_abort, _crashing, _prepared, _never_ready),
+    Phase.SETTLING: (*_TAKE_BACK, _pause, _settled, _never_settled),
+    Phase.HOLDING: (*_TAKE_BACK, _pause, _promote, _passed, _deadline),
+    Phase.HELD: (*_TAKE_BACK, _resume, _promote),
+    Phase.PAUSED: (*_TAKE_BACK, _resume),
+    Phase.PASSED: (_enter_next,),
+    Phase.PROMOTING: (_promoted,),
+    Phase.ROLLING_BACK: (_rolled_back,),
+    Phase.PROMOTED: (),
+    Phase.ROLLED_BACK: (),
+}
+
+
+def _back(state: RunState, s: Snapshot, code: str, reason: str, **extra: Any) -> Draft:
+    return _draft(state, s, Event.ROLLING_BACK, code=code, reason=reason, evidence=_evidence(s), **extra)
+
+
+def _back_or_hold(state: RunState, s: Snapshot, code: str, reason: str) -> Draft | None:
+    """Back, unless nobody is there to go back to: then hold where we are and call a person."""
+    if state.weight > 0 and _stable_down(state, s):
+        return _hold(state, s, "stable-down", f"{reason}; stable has no ready pod to go back to")
+    return _back(state, s, code, reason)
+
+
+def _overdue(state: RunState, s: Snapshot, code: str, reason: str) -> Draft | None:
+    if state.current.hold.at_deadline == "back":
+        return _back_or_hold(state, s, code, reason)
+    return _hold(state, s, code, reason)
+
+
+def _hold(state: RunState, s: Snapshot, code: str, reason: str) -> Draft | None:
+    if state.phase in (Phase.HELD, Phase.PAUSED):
+        return None
+    return _draft(state, s, Event.HELD, step=state.step, code=code, reason=reason)
+
+
+# --- what keeps a step from passing -----------------------------------------------------------------------------------
+
+
+def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
+    """Everything that keeps a settled step from passing now, the gravest first; empty: it passes."""
+    hold = state.current.hold
+    release = state.plan.release
+    found: list[Blocker] = []
+    verdict = s.verdict
+    if verdict is not None and verdict.outcome is Outcome.FAIL:
+        found.append(Blocker(verdict.code, verdict.reason, hard=True))
+    if not _split_confirmed(state, s):
+        found.append(Blocker("split", f"the data plane does not confirm {state.current.name}", hard=True))
+    if not _pods_ready(state, s):
+        found.append(Blocker("canary-pods", "not all canary pods are ready", hard=True))
+    if hold.gates and _stable_down(state, s):
+        found.append(Blocker("stable-down", "stable has no ready pod: nothing to compare with", hard=False))
+    if (share := _share_blocker(state, s)) is not None:
+        found.append(share)
+    if (missing := _data_blocker(state, s)) is not None:
+        found.append(missing)
+    if hold.gates and (verdict is None or verdict.outcome is Outcome.INCONCLUSIVE):
+        code, text = ("no-data", "no evidence yet") if verdict is None else (verdict.code, verdict.reason)
+        found.append(Blocker(code, text, hard=False))
+    if not hold.gates and verdict is not None and verdict.code == "slo-breach":
+        found.append(Blocker(verdict.code, verdict.reason, hard=False))
+    # Two scrapes at least, so that a pass rests on data of this step.
+    dwell = max(hold.dwell_seconds, 2 * release.scrape_seconds)
+    since = 0.0 if state.settled_at is None else s.now - state.settled_at
+    if since < dwell:
+        found.append(Blocker("dwell", f"{dwell - since:.0f} s of {dwell:g} s at {state.current.name} left", hard=False))
+    elif s.canary_age >= since:
+        found.append(Blocker("no-data", f"nothing was counted yet at {state.current.name}", hard=False))
+    return found
+
+
+def _data_blocker(state: RunState, s: Snapshot) -> Blocker | None:
+    oldest = 3 * state.plan.release.scrape_seconds
+    ages = {"canary": s.canary_age}
+    if state.current.hold.gates:
+        ages["stable"] = s.stable_age
+    missing = [arm for arm, age in ages.items() if age > oldest]
+    if not missing:
+        return None
+    return Blocker("no-data", f"no counters of {' and '.join(missing)} for more than {oldest:g} s", hard=False)
+
+
+def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:
+    if s.players is None or state.weight == 0:
+        return None
+    players = sum(s.players)
+    low, high = share_band(players, state.weight)
+    share = s.players[0] / players if players else 0.0
+    if players == 0 or low <= share <= high:
+        return None
+    text = f"{share:.1%} of {players} players are on the canary, {low:.1%} to {high:.1%} are expected"
+    return Blocker("share", text, hard=False)
+
+
+# --- what is observed -------------------------------------------------------------------------------------------------
+
+
+def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
+    """The actions of the present phase that are not observed in force and whose turn has come."""
+    match state.phase:
+        case Phase.PREPARING | Phase.SETTLING | Phase.HOLDING | Phase.HELD:
+            return _forward(state, s)
+        case Phase.PAUSED:
+            kept = () if state.split is None else (state.split,)
+            return tuple(action for action in kept if not _in_force(state, s, action))
+        case Phase.PROMOTING:
+            return _in_turn(state, s, state.current.actions)
+        case Phase.ROLLING_BACK:
+            return _in_turn(state, s, state.current.way_back)
+        case _:
+            return ()
+
+
+def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
+    """Pods first; the split only once they are ready, so that ready capacity is never below the weight."""
+    actions: list[Action] = []
+    for action in state.current.actions:
+        if _in_force(state, s, action):
+            continue
+        is_new_split = isinstance(action, SetSplit) and action != state.split
+        if is_new_split and not _pods_ready(state, s):
+            break
+        actions.append(action)
+    return tuple(actions)
+
+
+def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[Action, ...]:
+    """Each action once the one before it is observed in force."""
+    found: list[Action] = []
+    is_settled = any(isinstance(action, Settle) and _in_force(state, s, action) for action in actions)
+    for action in actions:
+        if is_settled and isinstance(action, SetSplit | Settle):
+            continue  # a settled service has no split any more: setting it again would undo the end
+        if isinstance(action, SetSplit) and not _may_return(state, s):
+            break
+        if isinstance(action, Settle) and not _drained(state, s):
+            break
+        if _in_force(state, s, action):
+            continue
+        found.append(action)
+        if not isinstance(action, EnsureVersion):
+            break
+    return tuple(found)
+
+
+def _may_return(state: RunState, s: Snapshot) -> bool:
+    """Whether stable can carry everybody, as far as is known. A way back never waits for what cannot be known."""
+    if s.pods is None:
+        return True
+    stable = s.pods.get(state.plan.stable)
+    canary = s.pods.get(state.plan.canary)
+    ready = 0 if stable is None else stable.ready
+    wanted = max(action.replicas for action in state.current.way_back if isinstance(action, EnsureVersion))
+    if ready * 2 >= wanted or canary is None or canary.ready == 0:
+        return True
+    waited = state.back_at is not None and s.now - state.back_at >= state.current.settle_seconds
+    return ready > 0 and waited
+
+
+def _drained(state: RunState, s: Snapshot) -> bool:
+    if state.phase is not Phase.ROLLING_BACK or state.peak_weight == 0:
+        return True
+    return state.zero_at is not None and s.now - state.zero_at >= state.plan.drain_seconds
+
+
+def _in_force(state: RunState, s: Snapshot, action: Action) -> bool:
+    match action:
+        case EnsureVersion():
+            pods = None if s.pods is None else s.pods.get(action.digest)
+            return pods is not None and pods.desired >= action.replicas
+        case SetSplit():
+            return (
+                s.split is not None
+                and (s.split.run, s.split.revision) == (state.plan.run, action.revision)
+                and s.split.weights.get(action.canary, 0) == action.weight
+            )
+        case Settle():
+            return s.split is not None and s.split.run == "-" and s.split.weights.get(action.digest, 0) == 100
+        case Retire():
+            return s.pods is not None and (action.digest not in s.pods or s.pods[action.digest].desired == 0)
+
+
+def _split_confirmed(state: RunState, s: Snapshot) -> bool:
+    for condition in state.current.settled:
+        if isinstance(condition, SplitConfirmed):
+            split = s.split
+            if split is None or (split.run, split.revision) != (state.plan.run, condition.revision):
+                return False
+            if split.weights.get(condition.canary, 0) != condition.weight:
+                return False
+    return True
+
+
+def _pods_ready(state: RunState, s: Snapshot) -> bool:
+    if s.pods is None:
+        return False
+    wanted = [condition for condition in state.current.settled if isinstance(condition, ReplicasReady)]
+    pods = s.pods
+    return all(each.digest in pods and pods[each.digest].ready >= each.replicas for each in wanted)
+
+
+def _stable_down(state: RunState, s: Snapshot) -> bool:
+    if s.pods is None:
+        return False
+    stable = s.pods.get(state.plan.stable)
+    return stable is None or stable.ready == 0
+
+
+def _restarts_since_start(state: RunState, pods: Mapping[str, VersionPods], digest: str) -> int:
+    now = pods[digest].restarts if digest in pods else 0
+    return max(0, now - state.restarts.get(digest, 0))
+
+
+def _unready(pods: VersionPods | None) -> list[str]:
+    if pods is None:
+        return []
+    return [f"{pod.name} {pod.reason or 'not ready'}" for pod in pods.pods if not pod.ready]
+
+
+# --- drafts -----------------------------------------------------------------------------------------------------------
+
+
+def _draft(state: RunState, s: Snapshot, kind: str, **body: Any) -> Draft:
+    return Draft(kind=str(kind), subject=state.plan.run, at=s.now, body=body)
+
+
+def _dump(actions: Sequence[Action]) -> list[Any]:
+    return list(ACTIONS.dump_python(tuple(actions), mode="json", by_alias=True))
+
+
+def _evidence(s: Snapshot) -> dict[str, Any] | None:
+    return None if s.evidence is None else {"hash": s.evidence.hash, "samples": s.evidence.samples}

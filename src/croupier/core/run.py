@@ -1,0 +1,248 @@
+"""The state of one run: a fold over its journal entries, and nothing else.
+
+``begin`` takes the ``run.planned`` entry, ``apply`` every later one, a written ``Entry`` or a ``Draft`` about to be
+written. A desk that was killed folds the same entries to the same state. ``croupier.core.decide`` reads the state;
+only the engine writes entries. Kinds and bodies (all keys camelCase):
+
+    run.planned       plan, forecast | null, stable {label}, canary {label}
+    run.started       restarts {digest: count}, who
+    step.entered      step, name, weight
+    step.settled      step, share | null, players
+    step.passed       step, code, reason, who | absent, evidence {hash, samples} | null
+    step.held         step, code, reason
+    run.paused        who, reason          run.resumed   who, reason
+    run.promoting     code, reason
+    run.rolling-back  code, reason, who | absent, evidence | null
+    run.ended         outcome, code, reason
+    command           command, who, reason
+    verdict           verdict, weight, evidence {hash, samples}
+    intent            actions              outcome       ok, actions
+    traffic.returned  –                    (the data plane confirmed that the canary gets no more players)
+    fault             port, message        ("" when the port answers again)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from pydantic import JsonValue, TypeAdapter
+
+from croupier.core.phases import ENDS, Event, Phase, next_phase
+from croupier.errors import IntegrityError
+from croupier.model.journal import Draft, Entry
+from croupier.model.plan import Action, Plan, SetSplit, Step
+from croupier.model.verdict import Verdict
+from croupier.model.view import CommandName, ForecastView, Moment
+
+ACTIONS: TypeAdapter[tuple[Action, ...]] = TypeAdapter(tuple[Action, ...])
+
+STORY_LENGTH = 200
+"""Moments kept for people; the journal keeps all."""
+
+_EVENTS = frozenset(Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a person asked for and croupier has not done yet."""
+
+    name: CommandName
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """One run as its journal tells it. Times are seconds since the epoch."""
+
+    plan: Plan
+    phase: Phase
+    stable_label: str
+    canary_label: str
+    started_at: float
+    step_at: float
+    """When the present step was entered, or last resumed."""
+    updated_at: float
+    forecast: ForecastView | None = None
+    step: int = 0
+    settled_at: float | None = None
+    """When the present step's split was confirmed; None while settling."""
+    split: SetSplit | None = None
+    """The split last intended; None before the first one."""
+    peak_weight: int = 0
+    intended: tuple[Action, ...] = ()
+    """Actions written down and not yet observed in force."""
+    command: Command | None = None
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    """Digest -> restarts of its pods when the run began."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Port -> what it last complained of; ports that answer are absent."""
+    verdict: Verdict | None = None
+    """The verdict last written, not the newest one."""
+    verdict_at: float | None = None
+    """When the gates first gave this outcome."""
+    code: str = ""
+    reason: str = ""
+    back_at: float | None = None
+    """When the way back began."""
+    zero_at: float | None = None
+    """When the data plane confirmed on the way back that the canary gets no more players."""
+    ended_at: float | None = None
+    story: tuple[Moment, ...] = ()
+
+    @property
+    def current(self) -> Step:
+        return self.plan.steps[self.step]
+
+    @property
+    def weight(self) -> int:
+        """Percent of players the split is set to."""
+        if self.phase is Phase.PROMOTED:
+            return 100
+        if self.phase is Phase.ROLLED_BACK or self.split is None:
+            return 0
+        return self.split.weight
+
+    @property
+    def is_live(self) -> bool:
+        return self.phase not in ENDS
+
+
+def begin(record: Entry | Draft) -> RunState:
+    """The state after ``run.planned``."""
+    if record.kind != "run.planned":
+        raise IntegrityError(f"run {record.subject} begins with {record.kind}, not with run.planned")
+    body = record.body
+    plan = Plan.model_validate(body["plan"])
+    forecast = body.get("forecast")
+    return RunState(
+        plan=plan,
+        phase=Phase.PLANNED,
+        stable_label=_text(body, "stable"),
+        canary_label=_text(body, "canary"),
+        started_at=record.at,
+        step_at=record.at,
+        updated_at=record.at,
+        forecast=None if forecast is None else ForecastView.model_validate(forecast),
+        story=(Moment(at=record.at, text="planned"),),
+    )
+
+
+def apply(state: RunState, record: Entry | Draft) -> RunState:
+    """The state after one more entry. Raises ``IntegrityError`` for a kind or a transition that does not exist."""
+    body = record.body
+    state = replace(state, updated_at=record.at)
+    text = story_line(record)
+    if text:
+        state = replace(state, story=(*state.story[-STORY_LENGTH:], Moment(at=record.at, text=text)))
+    if record.kind in _EVENTS:
+        return _move(replace(state, phase=next_phase(state.phase, Event(record.kind))), Event(record.kind), record)
+    match record.kind:
+        case "command":
+            name = cast(CommandName, _text(body, "command"))
+            return replace(state, command=Command(name, _text(body, "who"), _text(body, "reason")))
+        case "verdict":
+            verdict = Verdict.model_validate(body["verdict"])
+            same = state.verdict is not None and state.verdict.outcome is verdict.outcome
+            return replace(state, verdict=verdict, verdict_at=state.verdict_at if same else record.at)
+        case "intent":
+            actions = ACTIONS.validate_python(body["actions"])
+            splits = [action for action in actions if isinstance(action, SetSplit)]
+            split = splits[-1] if splits else state.split
+            peak = max([state.peak_weight, *(each.weight for each in splits)])
+            return replace(state, intended=actions, split=split, peak_weight=peak)
+        case "outcome":
+            return replace(state, intended=())
+        case "traffic.returned":
+            return replace(state, zero_at=record.at)
+        case "fault":
+            faults = {port: message for port, message in state.faults.items() if port != body["port"]}
+            if body["message"]:
+                faults[_text(body, "port")] = _text(body, "message")
+            return replace(state, faults=faults)
+        case _:
+            raise IntegrityError(f"run {record.subject}: unknown kind of entry {record.kind!r}")
+
+
+def fold(records: Iterable[Entry | Draft]) -> RunState | None:
+    """The state after all entries of one run, oldest first; None when there are none."""
+    state: RunState | None = None
+    for record in records:
+        state = begin(record) if state is None else apply(state, record)
+    return state
+
+
+def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
+    """What a transition changes besides the phase. A transition answers the pending command, whichever it was."""
+    body = record.body
+    code, reason = _text(body, "code"), _text(body, "reason")
+    match event:
+        case Event.STARTED:
+            return replace(state, restarts=cast("Mapping[str, int]", body["restarts"]), started_at=record.at)
+        case Event.ENTERED:
+            step = cast(int, body["step"])
+            return replace(state, step=step, step_at=record.at, settled_at=None, code="", reason="")
+        case Event.SETTLED:
+            return replace(state, settled_at=record.at)
+        case Event.RESUMED:
+            return replace(state, step_at=record.at, settled_at=None, command=None, code="", reason="")
+        case Event.PASSED:
+            by_person = state.command is not None and state.command.name == "promote"
+            return replace(state, command=None if by_person else state.command, code=code, reason=reason)
+        case Event.HELD:
+            return replace(state, code=code, reason=reason)
+        case Event.PAUSED:
+            return replace(state, command=None, code="paused", reason=reason)
+        case Event.PROMOTING:
+            return replace(state, step=state.step + 1, step_at=record.at, settled_at=None, command=None, code=code)
+        case Event.ROLLING_BACK:
+            return replace(state, command=None, code=code, reason=reason, back_at=record.at, intended=())
+        case Event.ENDED:
+            return replace(state, ended_at=record.at, code=code, reason=reason, intended=(), command=None)
+
+
+def _text(body: Mapping[str, JsonValue], key: str) -> str:
+    value = body.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def story_line(record: Entry | Draft) -> str:
+    """One entry as a line for people, or "" for entries that are only bookkeeping."""
+    body = cast("Mapping[str, Any]", record.body)
+    by = f" by {body['who']}" if body.get("who") else ""
+    why = f": {body['reason']}" if body.get("reason") else ""
+    match record.kind:
+        case "run.started":
+            return f"started{by}"
+        case "step.entered":
+            return f"step {body['name']}"
+        case "step.settled":
+            share = body.get("share")
+            return "settled" if share is None else f"settled, {share:.1%} of {body['players']} players on the canary"
+        case "step.passed":
+            return f"passed{by}{why}"
+        case "step.held":
+            return f"held{why}"
+        case "run.paused" | "run.resumed":
+            return f"{record.kind.removeprefix('run.')}{by}{why}"
+        case "run.promoting":
+            return "promoting: the canary becomes the only version"
+        case "run.rolling-back":
+            return f"rolling back{by}{why}"
+        case "run.ended":
+            return f"{body['outcome']}{why}"
+        case "command":
+            return f"{body['command']} asked for{by}{why}"
+        case "verdict":
+            verdict = body["verdict"]
+            return f"gates: {verdict['outcome']}, {verdict['reason']}"
+        case "traffic.returned":
+            return "no player is sent to the canary any more"
+        case "fault":
+            return (
+                f"{body['port']} does not answer: {body['message']}" if body["message"] else f"{body['port']} is back"
+            )
+        case _:
+            return ""

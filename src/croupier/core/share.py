@@ -1,0 +1,47 @@
+"""Which shares of players are to be expected under a split, and which show that the split did not land."""
+
+from __future__ import annotations
+
+from math import exp, lgamma, log, log1p, sqrt
+
+_TAIL = 0.0005
+"""Probability of each side outside the band: 99.9 % inside."""
+_Z = 3.2905
+"""Normal quantile for ``_TAIL``."""
+
+
+def share_band(players: int, weight: int) -> tuple[float, float]:
+    """The 99.9 % binomial band of the canary's share when ``players`` distinct players were seen at ``weight`` percent.
+
+    Under a sticky split the share is one draw of players, so a fixed tolerance is wrong at any number of players. With
+    nobody seen the band is (0, 1). At 100 % one in a hundred is allowed to be late.
+    """
+    if players <= 0:
+        return 0.0, 1.0
+    if weight >= 100:
+        return 0.99, 1.0
+    p = weight / 100
+    variance = players * p * (1 - p)
+    if variance > 100:
+        half = _Z * sqrt(variance) / players
+        return max(0.0, p - half), min(1.0, p + half)
+    low, high = _quantiles(players, p)
+    return low / players, high / players
+
+
+def _quantiles(n: int, p: float) -> tuple[int, int]:
+    """Smallest and largest count inside the band. Few steps: it is only called while the variance is small."""
+    low = 0
+    high = n
+    below = 0.0
+    found_low = False
+    for k in range(n + 1):
+        below += exp(
+            lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(p) + (n - k) * log1p(-p),
+        )
+        if not found_low and below > _TAIL:
+            low, found_low = k, True
+        if below >= 1 - _TAIL:
+            high = k
+            break
+    return low, high
