@@ -1,0 +1,92 @@
+"""Traffic in memory, for tests: a hash ring as the edge has it, without an edge.
+
+The engine's tests run on it in virtual time: ``lag_seconds`` is how long a split takes to be confirmed, ``refusal``
+makes every change fail, ``unreachable`` every call.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NamedTuple
+
+from croupier.errors import UnknownName, Unreachable
+from croupier.model.base import short
+from croupier.model.service import Platform
+from croupier.model.traffic import WHOLE, ArmBackend, Capabilities, ObservedSplit, Split
+from croupier.ports.clock import Clock
+
+_CONFIRM_SECONDS = 10.0
+
+
+class Served(NamedTuple):
+    """Where a player's request goes, and what it is stamped with."""
+
+    digest: str
+    arm: str
+
+
+class MemoryTraffic:
+    """The traffic port, with knobs.
+
+    Attributes:
+        lag_seconds: time until a split is confirmed; above ten seconds the change is not made and the call raises.
+        refusal: reason for which every change is refused, or "".
+        unreachable: every call raises ``Unreachable``.
+    """
+
+    def __init__(self, platform: Platform, clock: Clock) -> None:
+        self.lag_seconds = 0.0
+        self.refusal = ""
+        self.unreachable = False
+        self._platform = platform
+        self._clock = clock
+        self._splits: dict[str, Split] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(sticky=True, mirroring=False, verifies=True)
+
+    async def set_split(self, split: Split) -> None:
+        self._known(split.service)
+        canary = split.canary.weight if split.canary else 0
+        if not 0 <= canary <= 100 or split.stable.weight + canary != 100:
+            raise ValueError(f"weights must be 0-100 and add up to 100, got {split.stable.weight} and {canary}")
+        if split.canary and split.canary.digest == split.stable.digest:
+            raise ValueError(f"stable and canary are the same version, {split.stable.digest}")
+        self._answer()
+        if any(not backend.endpoints for backend in (split.stable, split.canary) if backend and backend.weight):
+            raise Unreachable("a version without endpoints cannot be sent to")
+        await self._clock.sleep(min(self.lag_seconds, _CONFIRM_SECONDS))
+        if self.refusal or self.lag_seconds > _CONFIRM_SECONDS:
+            raise Unreachable(self.refusal or "not confirmed in time")
+        self._splits[split.service] = split
+
+    async def observe(self, service: str) -> ObservedSplit:
+        self._answer()
+        split = self._split(service)
+        backends = (split.stable, split.canary) if split.canary else (split.stable,)
+        weights = {backend.digest: backend.weight for backend in backends if backend.weight}
+        return ObservedSplit(service=service, run=split.run, revision=split.revision, weights=weights)
+
+    def serve(self, service: str, player: str) -> Served:
+        """Send a request of a player."""
+        split = self._split(service)
+        slot = int.from_bytes(hashlib.sha256(player.encode()).digest()[:8], "big") % WHOLE
+        backend: ArmBackend = split.stable
+        if split.canary and (slot - split.offset) % WHOLE < split.canary.weight * WHOLE // 100:
+            backend = split.canary
+        return Served(backend.digest, f"{service}/{split.run}/{short(backend.digest)}/{split.revision}")
+
+    def _known(self, service: str) -> None:
+        if self._platform.service(service) is None:
+            raise UnknownName("service", service, [each.name for each in self._platform.services])
+
+    def _split(self, service: str) -> Split:
+        self._known(service)
+        if service not in self._splits:
+            raise UnknownName("service at the edge", service, sorted(self._splits))
+        return self._splits[service]
+
+    def _answer(self) -> None:
+        if self.unreachable:
+            raise Unreachable("the data plane does not answer")
