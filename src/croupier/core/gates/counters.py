@@ -1,0 +1,132 @@
+"""From cumulative counters per pod to what happened in one block, for both arms over the same interval.
+
+The rules, each bought with an accident (release-gates §1.8–1.9):
+
+* A pod counts in a block only if it was read at both ends of the block. A pod seen for the first time, or back after
+  a gap, is a starting point, not a count: its catch-up would be compared with another interval of the other arm, and
+  a shared incident inside the gap would look like a bad canary.
+* When one arm shows no pod at all, nothing moves: the next complete scrape makes one longer block for both arms.
+* A counter that fell has restarted: what it shows now is what happened since. Both counters of a pod restart together.
+* NaN and infinities are "absent", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from croupier.model.evidence import Count
+
+NOBODY: Mapping[str, Count] = {}
+
+
+class PodDelta(NamedTuple):
+    """What one pod did in one block."""
+
+    total: float
+    bad: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One interval, both arms: sums, and the canary pod by pod. ``seconds`` is its length."""
+
+    seconds: float
+    canary_total: float
+    canary_bad: float
+    stable_total: float
+    stable_bad: float
+    canary_pods: tuple[PodDelta, ...] = ()
+
+
+class _Reading(NamedTuple):
+    mark: int
+    total: float
+    bad: float
+
+
+class PodCounters:
+    """The last reading of every pod of one arm."""
+
+    __slots__ = ("_readings",)
+
+    def __init__(self) -> None:
+        self._readings: dict[str, _Reading] = {}
+
+    def advance(self, counts: Mapping[str, Count], base: int, mark: int) -> list[PodDelta]:
+        """Take new readings; returns the deltas of pods that were also read at ``base``."""
+        readings = self._readings
+        deltas = []
+        for pod, (total, bad) in counts.items():
+            if total - total != 0.0 or bad - bad != 0.0:  # NaN or infinite
+                continue
+            before = readings.get(pod)
+            if before is not None and before.mark == base:
+                if total >= before.total and bad >= before.bad:
+                    moved, failed = total - before.total, bad - before.bad
+                else:
+                    moved, failed = total, bad
+                # More failures than attempts can only be a torn read; the exposure is at least what failed.
+                deltas.append(PodDelta(moved if moved > failed else failed, failed))
+            readings[pod] = _Reading(mark, total, bad)
+        if len(readings) > 4 * len(counts) + 64:
+            self._readings = {pod: reading for pod, reading in readings.items() if reading.mark == mark}
+        return deltas
+
+
+def has_reading(counts: Mapping[str, Count]) -> bool:
+    """Whether any pod shows usable counters."""
+    return any(total - total == 0.0 and bad - bad == 0.0 for total, bad in counts.values())
+
+
+class PairedCounters:
+    """Both arms of one series, advanced together so that a block covers the same interval in each."""
+
+    __slots__ = ("_base_at", "_base_weight", "_canary", "_mark", "_stable", "longest_seconds")
+
+    def __init__(self, longest_seconds: float = 300.0) -> None:
+        self._canary = PodCounters()
+        self._stable = PodCounters()
+        self._mark = 0
+        self._base_at = 0.0
+        self._base_weight = -1
+        self.longest_seconds = longest_seconds
+
+    def advance(
+        self,
+        canary: Mapping[str, Count],
+        stable: Mapping[str, Count],
+        *,
+        at: float,
+        weight: int,
+        skipped: bool,
+        alone: bool = False,
+    ) -> Block | None:
+        """The block that ends at ``at``; None when this scrape completes none.
+
+        ``skipped``: a scrape between the last complete one and this one was lost; then a change of weight inside
+        the block makes it useless (shares before and after must not be pooled). ``alone``: the canary has all
+        traffic, so a block without stable is complete.
+        """
+        if not has_reading(canary) or not (alone or has_reading(stable)):
+            return None
+        base, self._mark = self._mark, self._mark + 1
+        mark = self._mark
+        of_canary = self._canary.advance(canary, base, mark)
+        of_stable = self._stable.advance(stable, base, mark)
+        seconds = at - self._base_at
+        mixed = skipped and weight != self._base_weight
+        self._base_at, self._base_weight = at, weight
+        if base == 0 or mixed or seconds > self.longest_seconds:
+            return None
+        if not of_canary or not (alone or of_stable):
+            return None
+        return Block(
+            seconds=seconds,
+            canary_total=sum(delta.total for delta in of_canary),
+            canary_bad=sum(delta.bad for delta in of_canary),
+            stable_total=sum(delta.total for delta in of_stable),
+            stable_bad=sum(delta.bad for delta in of_stable),
+            canary_pods=tuple(of_canary),
+        )

@@ -1,0 +1,266 @@
+"""Before a release starts: how long its gates will need, what a fault would cost, and whether they can decide at all.
+
+The forecast feeds the gates' own evidence with the counts to be expected, scrape by scrape, so that it cannot drift
+away from what they will do. A required gate that cannot pass before the deadline even with a perfect canary is not
+passed silently and not waited for in vain: the plan is not decidable, and the options are named with their numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import inf, log
+
+from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS, Rate
+from croupier.core.gates.evidence import (
+    LATENCY_NULL,
+    LEAST_FAILURES,
+    SATURATED,
+    TELLING,
+    not_worse,
+    series_names,
+)
+from croupier.core.gates.likelihood import NotWorse, RatioRise
+from croupier.model.forecast import FaultForecast, Forecast, StepForecast
+from croupier.model.release import GatePolicy, GateSpec, Margin
+
+MOST_BLOCKS = 720
+"""A forecast walks at most so many blocks a step; longer deadlines use longer blocks."""
+
+WIDER_POINTS = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0)
+WIDER_RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0)
+LOST = 0.03
+"""Reference fault of a business signal: 3 % more are lost."""
+
+BROKEN = (0.02, 0.10)
+"""Reference faults of HTTP errors."""
+
+
+def forecast(
+    policy: GatePolicy,
+    steps: Sequence[int],
+    *,
+    dwell: float,
+    deadline: float,
+    scrape_seconds: float,
+    traffic: Mapping[str, Rate],
+    dispersion: Mapping[str, float],
+) -> Forecast:
+    """What to expect of a release whose canary is as good as stable, and of one that is not.
+
+    Args:
+        policy: the gates.
+        steps: weights in percent, rising.
+        dwell: least seconds at a step.
+        deadline: most seconds at a step.
+        scrape_seconds: time between samples.
+        traffic: series -> rate of the stable arm, all of the service's traffic.
+        dispersion: series -> phi; a missing series gets the prior.
+    """
+    watched = [step for step in steps if step < 100]
+    required = [gate for gate in policy.gates if gate.role == "required"]
+    walk = _Walk(policy, scrape_seconds=scrape_seconds, deadline=deadline, traffic=traffic, dispersion=dispersion)
+    times = {gate.signal: walk.times(gate, watched, gate.margin) for gate in required}
+
+    of_steps, problems = [], []
+    for index, weight in enumerate(watched):
+        slowest = max(required, key=lambda gate: times[gate.signal][index], default=None)
+        seconds = times[slowest.signal][index] if slowest is not None else 0.0
+        waits_for = slowest.signal if slowest is not None and seconds > dwell else "dwell"
+        total = max(seconds, dwell)
+        of_steps.append(StepForecast(weight=weight, seconds=None if total == inf else total, waits_for=waits_for))
+    if 100 in steps:
+        of_steps.append(StepForecast(weight=100, seconds=dwell, waits_for="dwell"))
+
+    options: list[str] = []
+    for gate in required:
+        late = next((index for index, seconds in enumerate(times[gate.signal]) if seconds > deadline), None)
+        if late is not None:
+            problems.append(walk.problem(gate, watched[late]))
+            options.extend(walk.options(gate, watched))
+    if not required:
+        problems.append("no gate is required, so nothing can show that the canary may go on")
+        options.append("make at least one gate required")
+    known = [step.seconds for step in of_steps if step.seconds is not None]
+    return Forecast(
+        decidable=not problems,
+        seconds=sum(known) if not problems and len(known) == len(of_steps) else None,
+        steps=tuple(of_steps),
+        faults=tuple(walk.faults(watched[0])) if watched else (),
+        problems=tuple(problems),
+        options=tuple(dict.fromkeys(options)),
+    )
+
+
+class _Walk:
+    """Feeds expected counts into real evidence."""
+
+    def __init__(
+        self,
+        policy: GatePolicy,
+        *,
+        scrape_seconds: float,
+        deadline: float,
+        traffic: Mapping[str, Rate],
+        dispersion: Mapping[str, float],
+    ) -> None:
+        self._policy = policy
+        self._scrape = scrape_seconds
+        self._deadline = deadline
+        self._traffic = traffic
+        self._dispersion = dispersion
+        self._bar = log(1.0 / policy.beta)
+
+    def times(self, gate: GateSpec, weights: Sequence[int], margin: Margin) -> list[float]:
+        """Seconds each step needs until the gate passes, evidence carried over; inf once one is not decidable."""
+        series = [name for name in series_names(gate, self._policy) if self._telling(gate, name, margin)]
+        if not series:
+            return [inf] * len(weights)
+        evidence = {name: not_worse(margin, self._phi(name), self._policy.beta) for name in series}
+        times: list[float] = []
+        for weight in weights:
+            if times and times[-1] == inf:
+                times.append(inf)
+                continue
+            warmup = self._policy.warmup_seconds if not times else 0.0
+            needed = [self._feed(evidence[name], self._traffic[name], weight) for name in series]
+            times.append(max(needed) + warmup if max(needed) + warmup <= self._deadline else inf)
+        return times
+
+    def _feed(self, evidence: NotWorse, rate: Rate, weight: int) -> float:
+        block = max(self._scrape, self._deadline / MOST_BLOCKS)
+        elapsed = 0.0
+        while elapsed < self._deadline:
+            canary, stable = self._split(rate, weight, block)
+            evidence.update(canary, canary * rate.failure_ratio, stable, stable * rate.failure_ratio)
+            elapsed += block
+            if evidence.log_evidence >= self._bar:
+                return elapsed
+        return inf
+
+    def _telling(self, gate: GateSpec, name: str, margin: Margin) -> bool:
+        rate = self._traffic.get(name)
+        if rate is None or rate.attempts_per_second <= 0.0:
+            return False
+        if gate.signal != "latency":
+            return True
+        return rate.failure_ratio <= SATURATED and (margin.points is not None or rate.failure_ratio >= TELLING)
+
+    def _phi(self, name: str) -> float:
+        rate = self._traffic.get(name)
+        prior = PRIOR_PLAYERS if rate is not None and rate.players else PRIOR_EVENTS
+        return max(1.0, self._dispersion.get(name, prior))
+
+    @staticmethod
+    def _split(rate: Rate, weight: int, seconds: float) -> tuple[float, float]:
+        attempts = rate.attempts_per_second * seconds
+        return attempts * weight / 100.0, attempts * (100 - weight) / 100.0
+
+    # --- what to say when it cannot be decided ---
+
+    def problem(self, gate: GateSpec, weight: int) -> str:
+        names = [name for name in series_names(gate, self._policy) if name in self._traffic]
+        if not names:
+            return f"{gate.signal}: nothing of it was seen in the history, so it cannot be judged"
+        if not any(self._telling(gate, name, gate.margin) for name in names):
+            return f"{gate.signal}: stable exceeds none of the edges often enough to compare by a ratio"
+        rate = self._traffic[names[0]]
+        need = self._unlimited(gate, weight)
+        pace = rate.attempts_per_second * weight / 100.0
+        tail = f"would need {_minutes(need)}" if need < inf else "cannot decide at all"
+        return (
+            f"{gate.signal}: at {weight} % the canary gets {pace:.3g} attempts/s, stable fails "
+            f"{100.0 * rate.failure_ratio:.3g} %; a margin of {_margin(gate.margin)} {tail}, "
+            f"the deadline is {_minutes(self._deadline)}"
+        )
+
+    def options(self, gate: GateSpec, weights: Sequence[int]) -> Iterator[str]:
+        need = self._unlimited(gate, weights[0])
+        if need < inf:
+            yield f"raise the deadline to {_minutes(need * 1.5)}"
+        for weight in (5, 10, 20, 25, 40, 50):
+            if weight > weights[0] and self._decides(gate, [weight], gate.margin):
+                yield f"start at {weight} %"
+                break
+        for margin in _wider(gate.margin):
+            if self._decides(gate, weights, margin):
+                yield f"widen the margin of {gate.signal} to {_margin(margin)}"
+                break
+        if gate.margin.ratio is not None:
+            for points in WIDER_POINTS:
+                if self._decides(gate, weights, Margin(points=points)):
+                    yield f"give {gate.signal} a margin in points: {points:g}"
+                    break
+        yield f"make {gate.signal} a veto: it can then take the release back, but nobody waits for it"
+
+    def _decides(self, gate: GateSpec, weights: Sequence[int], margin: Margin) -> bool:
+        return max(self.times(gate, weights, margin)) <= self._deadline
+
+    def _unlimited(self, gate: GateSpec, weight: int) -> float:
+        """Seconds to a pass at one weight, without a deadline."""
+        needed = 0.0
+        for name in series_names(gate, self._policy):
+            if self._telling(gate, name, gate.margin):
+                rate = self._traffic[name]
+                evidence = not_worse(gate.margin, self._phi(name), self._policy.beta)
+                growth = evidence.growth(*self._split(rate, weight, 1.0), rate.failure_ratio)
+                needed = max(needed, self._bar / growth if growth > 0.0 else inf)
+        return needed if needed > 0.0 else inf
+
+    # --- what harm would cost ---
+
+    def faults(self, weight: int) -> Iterator[FaultForecast]:
+        importance = sum(gate.importance for gate in self._policy.gates)
+        for gate in self._policy.gates:
+            bar = log(1.0 / self._policy.alpha) + log(importance / gate.importance)
+            for words, name, ratio in self._reference(gate):
+                seconds, bad = self._notice(gate, name, ratio, weight, bar)
+                yield FaultForecast(gate=gate.signal, fault=words, seconds=seconds, bad=bad)
+
+    def _reference(self, gate: GateSpec) -> Iterator[tuple[str, str, float]]:
+        for name in series_names(gate, self._policy):
+            rate = self._traffic.get(name)
+            if rate is None or rate.attempts_per_second <= 0.0:
+                continue
+            usual = rate.failure_ratio
+            if gate.signal == "errors":
+                for broken in BROKEN:
+                    if broken > usual:
+                        yield f"{100.0 * broken:g} % of requests fail", name, broken
+            elif gate.signal == "latency":
+                edge = name.removeprefix("latency:")
+                yield f"10 % more requests are slower than {edge} s", name, min(usual + 0.1, 1.0)
+            else:
+                yield f"{100.0 * LOST:g} % more of {gate.signal} are lost", name, min(usual + LOST, 1.0)
+
+    def _notice(
+        self, gate: GateSpec, name: str, ratio: float, weight: int, bar: float
+    ) -> tuple[float | None, float | None]:
+        rate = self._traffic[name]
+        rho = LATENCY_NULL if gate.signal == "latency" else 1.0
+        share = log(max(1, len(series_names(gate, self._policy))))
+        rise = RatioRise(self._phi(name), rho=rho)
+        block = max(self._scrape, self._deadline / MOST_BLOCKS)
+        canary, stable = self._split(rate, weight, block)
+        elapsed, bad = 0.0, 0.0
+        while elapsed < self._deadline:
+            rise.update(canary, canary * ratio, stable, stable * rate.failure_ratio, block)
+            elapsed += block
+            bad += canary * ratio
+            if bad >= LEAST_FAILURES and rise.log_evidence >= bar + share:
+                return elapsed, round(bad, 1)
+        return None, None
+
+
+def _wider(margin: Margin) -> Iterator[Margin]:
+    if margin.points is not None:
+        yield from (Margin(points=points) for points in WIDER_POINTS if points > margin.points)
+    elif margin.ratio is not None:
+        yield from (Margin(ratio=ratio) for ratio in WIDER_RATIOS if ratio > margin.ratio)
+
+
+def _margin(margin: Margin) -> str:
+    return f"{margin.points:g} points" if margin.points is not None else f"{margin.ratio:g} times"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds < 600.0 else f"{seconds / 60.0:,.0f} min"
