@@ -38,6 +38,8 @@ class ArmSample:
 
     series: Mapping[str, SeriesCounts]
     players_seen: int | None = None
+    players_revision: int | None = None
+    """The revision of the split under which ``players_seen`` were counted; it may lag behind the one in force."""
 
 
 @dataclass(frozen=True, slots=True)
