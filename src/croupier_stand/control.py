@@ -1,0 +1,135 @@
+"""Starts and ends stands from outside: what ``stand up`` and ``stand down``, the demo and the tests have in common."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from croupier.errors import Conflict, EnvironmentFault
+from croupier_stand import postgres
+from croupier_stand.home import Home, StandRecord
+from croupier_stand.load import Load
+from croupier_stand.process import ProcessId, is_running, stop_recorded, wait_for
+
+UP_SECONDS = 90.0
+_DOWN_SECONDS = 60.0
+
+
+def up(home: Home, load: Load, progress: Callable[[str], None]) -> StandRecord:
+    """Start a stand in the background and wait until it runs. What a stand of this name left behind is cleaned up.
+
+    Args:
+        progress: told each milestone.
+
+    Raises:
+        Conflict: it is up already.
+        EnvironmentFault: it does not come up; nothing of it is left running.
+    """
+    if home.running() is not None:
+        raise Conflict(f"stand {home.name!r} is already up", hint="`croupier stand status` shows it")
+    down(home)
+    home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    told = home.root / "supervisor.log"
+    with told.open("wb") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "croupier_stand.supervisor", "--name", home.name, *load.options()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            start_new_session=True,
+        )
+    try:
+        return _wait_until_up(home, supervisor, progress)
+    except BaseException:
+        supervisor.poll()
+        down(home)
+        raise
+
+
+def _wait_until_up(home: Home, supervisor: subprocess.Popen[bytes], progress: Callable[[str], None]) -> StandRecord:
+    told = 0
+    record: StandRecord | None = None
+    until = time.monotonic() + UP_SECONDS
+    while time.monotonic() < until:
+        ended = supervisor.poll() is not None
+        found = home.read()
+        record = found if found is not None and found.supervisor_pid == supervisor.pid else None
+        if record is not None:
+            for line in record.milestones[told:] if record.phase != "failed" else ():
+                progress(line)
+            told = len(record.milestones)
+            if record.phase == "running":
+                return record
+        if ended or (record is not None and record.phase == "failed"):
+            break
+        before = found
+
+        def news() -> bool:
+            return home.read() != before or supervisor.poll() is not None
+
+        wait_for(news, 1.0)
+    why = record.milestones[-1] if record is not None and record.milestones else _end_of_log(home)
+    raise EnvironmentFault(f"stand {home.name!r} did not come up: {why}", hint=f"see the logs in {home.root}")
+
+
+def down(home: Home) -> bool:
+    """End a stand, also one whose supervisor was killed; False when there was none. Logs, journal and memory stay.
+
+    Raises EnvironmentFault when processes would not end.
+    """
+    try:
+        record = home.read()
+    except EnvironmentFault:  # torn by hand: the kernel has ended the supervisor's children with it
+        record = None
+    if record is not None:
+        if is_running(record.supervisor):
+            _end_supervisor(record.supervisor)
+        left = stop_recorded([process.identity for process in record.processes], patience_seconds=8.0)
+        if left:
+            raise EnvironmentFault(f"processes would not end: {', '.join(str(process.pid) for process in left)}")
+    if home.root.is_dir():
+        postgres.remove(postgres.place(home.root))
+    home.record_file.unlink(missing_ok=True)
+    return record is not None
+
+
+def erase(home: Home) -> None:
+    """Remove the folder of a stand that is down."""
+    shutil.rmtree(home.root, ignore_errors=True)
+
+
+def rest(home: Home, parts: Sequence[str], *, seconds: float = 20.0) -> None:
+    """Let parts of a running stand rest, all others run; waits until it is so. Raises EnvironmentFault."""
+    home.rest(frozenset(parts))
+
+    def followed() -> bool:
+        record = home.require()
+        return set(record.resting) == set(parts) and all(
+            process.ready for process in record.processes if process.name not in parts
+        )
+
+    if not wait_for(followed, seconds):
+        raise EnvironmentFault(f"the stand did not follow within {seconds:g} s: rest {', '.join(parts) or 'nothing'}")
+
+
+def _end_supervisor(supervisor: ProcessId) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(supervisor.pid, signal.SIGTERM)
+    if not wait_for(lambda: not is_running(supervisor), _DOWN_SECONDS):
+        with suppress(ProcessLookupError):
+            os.kill(supervisor.pid, signal.SIGKILL)
+        wait_for(lambda: not is_running(supervisor), 5.0)
+
+
+def _end_of_log(home: Home) -> str:
+    with suppress(OSError):
+        lines = (home.root / "supervisor.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+    return "it did not start"

