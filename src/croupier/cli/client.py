@@ -30,8 +30,7 @@ from croupier.errors import (
     UserError,
 )
 from croupier.model.release import Release
-from croupier.model.service import Service, Version
-from croupier.model.view import PlanPreview, RunView
+from croupier.model.view import JournalEntryView, PlanPreview, RunView, ServiceView, VersionView
 
 TIMEOUT_SECONDS = 20.0
 _ERRORS: dict[str, type[CroupierError]] = {
@@ -92,11 +91,23 @@ class DeskClient:
         body = {"command": command, "reason": reason}
         return RunView.model_validate(self._call("POST", f"/v1/runs/{_segment(run)}/commands", body=body))
 
-    def services(self) -> tuple[Service, ...]:
-        return tuple(_many(Service, self._call("GET", "/v1/services")["services"]))
+    def services(self) -> tuple[ServiceView, ...]:
+        return tuple(_many(ServiceView, self._call("GET", "/v1/services")["services"]))
 
-    def versions(self, service: str) -> tuple[Version, ...]:
-        return tuple(_many(Version, self._call("GET", "/v1/versions", params={"service": service})["versions"]))
+    def versions(self, service: str) -> tuple[VersionView, ...]:
+        return tuple(_many(VersionView, self._call("GET", "/v1/versions", params={"service": service})["versions"]))
+
+    def journal(self, run: str) -> tuple[JournalEntryView, ...]:
+        """All entries of a run, in order."""
+        entries: list[JournalEntryView] = []
+        while True:
+            after = entries[-1].seq if entries else 0
+            page = _many(
+                JournalEntryView, self._call("GET", "/v1/journal", params={"run": run, "after": str(after)})["entries"]
+            )
+            if not page:
+                return tuple(entries)
+            entries += page
 
     def health(self) -> dict[str, Any]:
         return self._call("GET", "/v1/health")

@@ -49,18 +49,17 @@ FORECAST = ForecastView(
     decidable=True,
     seconds=292.0,
     steps=(
-        StepForecast(name="5 %", weight=5, seconds=95.0),
-        StepForecast(name="10 %", weight=10, seconds=70.0),
-        StepForecast(name="25 %", weight=25, seconds=40.0),
-        StepForecast(name="50 %", weight=50, seconds=25.0),
-        StepForecast(name="100 %", weight=100, seconds=20.0),
+        StepForecast(name="5 %", weight=5, seconds=95.0, waits_for="deposits"),
+        StepForecast(name="10 %", weight=10, seconds=70.0, waits_for="deposits"),
+        StepForecast(name="25 %", weight=25, seconds=40.0, waits_for="deposits"),
+        StepForecast(name="50 %", weight=50, seconds=25.0, waits_for="errors"),
+        StepForecast(name="100 %", weight=100, seconds=20.0, waits_for="bake"),
     ),
     faults=(
         FaultForecast(signal="deposits", fault="3 % of deposits fail", seconds=118.0, bad_events=14.0),
         FaultForecast(signal="errors", fault="2 % of requests answer 5xx", seconds=31.0, bad_events=11.0),
         FaultForecast(signal="latency", fault="p95 at twice its objective", seconds=25.0, bad_events=180.0),
     ),
-    notes=("Withdrawals are too rare to be required: the gate may only take the release back.",),
 )
 
 
@@ -179,8 +178,8 @@ WATCHED = RunView(
     verdict_at=STARTED_AT + 178.0,
     zero_at=None,
     forecast=FORECAST,
-    waiting_for="the deposits gate: not shown to be as good as stable yet, about 35 s more",
-    next="croupier goes to 50 % when every required gate passes, or takes the release back. You may pause or abort.",
+    waiting_for="deposits: not shown to be as good as stable yet, about 35 s more",
+    next="croupier goes to 50 % by itself, or back when a gate fails; pause and abort are always safe",
     commands=("pause", "promote", "abort"),
     timeline=(
         Moment(at=STARTED_AT, text="started by marta"),
@@ -221,7 +220,7 @@ ROLLED_BACK = WATCHED.model_copy(
         "verdict_at": STARTED_AT + 213.0,
         "zero_at": STARTED_AT + 213.4,
         "waiting_for": "",
-        "next": "Nothing needs doing: 2026.2.3 serves everybody. The report says what was seen.",
+        "next": "3f2a9c1b44de serves everybody; mend the version and release it anew",
         "commands": (),
         "timeline": (
             *WATCHED.timeline,
@@ -244,8 +243,27 @@ PROMOTED = WATCHED.model_copy(
         "outcome": "promoted",
         "code": "not-worse",
         "reason": "every required gate passed at every step",
+        "observed_share": None,
+        "band": None,
+        "verdict": _verdict(
+            Outcome.PASS,
+            "not-worse",
+            "every required gate passes",
+            _reading(
+                "deposits",
+                Outcome.PASS,
+                "not-worse",
+                "deposits: 3 of 2,980 players on the canary, 4 of 3,702 on stable",
+                canary=(3, 2980),
+                stable=(4, 3702),
+                against=0.1,
+                favour=2.4,
+                dispersion=1.1,
+            ),
+            0.1,
+        ),
         "waiting_for": "",
-        "next": "Nothing needs doing: 2026.2.4 serves everybody.",
+        "next": "9b07e6d2c815 is the stable version; the next release may start",
         "commands": (),
         "timeline": (*WATCHED.timeline[:6], Moment(at=STARTED_AT + 305.0, text="promoted")),
     }

@@ -50,6 +50,17 @@ def count(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def short_count(number: float) -> str:
+    """At most five characters below a million: ``9,999``, ``12.3k``, ``123k``, ``1.2M``."""
+    if number < 10_000:
+        return f"{number:,.0f}"
+    if number < 99_950:
+        return f"{number / 1000:.1f}k"
+    if number < 999_500:
+        return f"{number / 1000:.0f}k"
+    return f"{number / 1_000_000:.1f}M"
+
+
 def percent(ratio: float) -> str:
     """A share 0-1 in percent with two significant places or so: ``0.31 %``, ``4.2 %``, ``25 %``."""
     value = ratio * 100

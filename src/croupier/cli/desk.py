@@ -1,0 +1,52 @@
+"""``croupier desk``: wires a desk from its settings and runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from croupier.cli.options import home_of, stand_option
+from croupier.errors import EnvironmentFault, UsageError
+
+
+@click.command()
+@stand_option
+@click.option(
+    "--home",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with desk.yaml; instead of --stand.",
+)
+def desk(*, stand: str, home: Path | None) -> None:
+    """Run the desk: the engine and its JSON API.
+
+    Runs until SIGTERM or Ctrl-C. While it is stopped, players stay where they are and no gate watches; live releases
+    go on when it starts again. `croupier stand up` starts a desk for you.
+    """
+    place = (home or home_of(stand)).absolute()
+    if not (place / "desk.yaml").is_file():
+        raise UsageError(f"there is no desk.yaml in {place}", hint="`croupier stand up` makes a stand with a desk")
+    _run(place)
+
+
+def _run(home: Path) -> None:
+    import asyncio
+    import logging
+
+    try:
+        from croupier.web.server import serve
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"`croupier desk` needs {error.name}, which is not installed",
+            hint='install the extra: pip install "croupier[web]"',
+        ) from error
+    from croupier.bootstrap import wire
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatty in ("httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+    async def wired() -> None:
+        await serve(wire(home), home / "desk")
+
+    asyncio.run(wired())

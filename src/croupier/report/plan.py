@@ -1,0 +1,77 @@
+"""A plan and its forecast as text: what would happen, how long it takes, what harm it would find and at what price."""
+
+from __future__ import annotations
+
+from croupier.model.release import GateSpec, Margin
+from croupier.model.view import ForecastView, PlanPreview
+from croupier.report.format import UNKNOWN, count, duration, table, version
+
+
+def plan_text(preview: PlanPreview) -> str:
+    """The plan for a person, at most about 100 columns wide. Ends before the next command, which the CLI knows."""
+    release = preview.plan.release
+    lines = [
+        f"{release.service}: {version(preview.stable)} → {version(preview.canary)}",
+        *([f"  {preview.canary.description}"] if preview.canary.description else []),
+        "",
+        "Steps",
+        *_steps(preview),
+        f"  A step lasts {duration(release.dwell_seconds)} at least and {duration(release.deadline_seconds)} at most; "
+        + _at_deadline(preview),
+        "",
+        "Gates",
+        *_gates(release.policy.gates),
+        f"  A release no worse than stable is taken back by them in at most {100 * release.policy.alpha:g} % of cases.",
+        "",
+        "If it were bad",
+        *_faults(preview.forecast),
+    ]
+    lines += ["", *_conclusion(preview.forecast)]
+    return "\n".join(lines)
+
+
+def _steps(preview: PlanPreview) -> list[str]:
+    rows = [("players", "expected", "waits for")]
+    for step in preview.forecast.steps:
+        seconds = duration(step.seconds) if step.seconds is not None else "not in time"
+        rows.append((f"{step.weight} %", seconds, step.waits_for))
+    return table(rows, right=(0,))
+
+
+def _at_deadline(preview: PlanPreview) -> str:
+    back = any(step.hold.at_deadline == "back" for step in preview.plan.steps)
+    return "without a pass by then it goes back." if back else "without a pass by then it holds and calls a person."
+
+
+def _gates(gates: tuple[GateSpec, ...]) -> list[str]:
+    rows = [("", "", "still as good as stable means")]
+    for gate in gates:
+        role = "must pass" if gate.role == "required" else "may only take back"
+        rows.append((gate.signal, role, margin_text(gate.margin)))
+    return table(rows)
+
+
+def margin_text(margin: Margin) -> str:
+    """What a margin allows, in words."""
+    if margin.ratio is not None:
+        return f"at most {margin.ratio:g} times as many failures"
+    return f"at most {margin.points:g} percentage point{'' if margin.points == 1 else 's'} more failures"
+
+
+def _faults(forecast: ForecastView) -> list[str]:
+    rows = [("", "taken back after", "failures served until then")]
+    for fault in forecast.faults:
+        bad = UNKNOWN if fault.bad_events is None else f"about {count(fault.bad_events)}"
+        rows.append((fault.fault, duration(fault.seconds) if fault.seconds is not None else "not in time", bad))
+    return table(rows)
+
+
+def _conclusion(forecast: ForecastView) -> list[str]:
+    if forecast.decidable:
+        return [f"A healthy version is promoted in about {duration(forecast.seconds)} at the present traffic."]
+    return [
+        "This plan cannot be decided at the present traffic, so it would be refused:",
+        *(f"  {problem}" for problem in forecast.problems),
+        "What would make it decidable:",
+        *(f"  - {option}" for option in forecast.options),
+    ]
