@@ -42,9 +42,9 @@ MOVES = 6
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Which evidence a verdict rests on: running hash of the segment and its number of samples."""
+    """Which evidence a verdict rests on: running SHA-256 of the segment and its number of samples."""
 
-    hash: str
+    sha256: str
     samples: int
 
 
@@ -194,10 +194,13 @@ def _gates_fail(state: RunState, s: Snapshot) -> Draft | None:
     verdict = s.verdict
     if verdict is None or verdict.outcome is not Outcome.FAIL:
         return None
-    if verdict.code == "slo-breach" and state.weight == 100:
-        # Without a control nobody can tell whether the release is to blame: a person decides.
-        return _hold(state, s, verdict.code, verdict.reason)
     return _back_or_hold(state, s, verdict.code, verdict.reason)
+
+
+def _objective_missed(state: RunState, s: Snapshot) -> Draft | None:
+    """At 100 % there is no control, so nobody can tell whether the release is to blame: a person decides."""
+    breach = _breach(s.verdict)
+    return _hold(state, s, "slo-breach", breach) if breach and state.current.weight == 100 else None
 
 
 def _pause(state: RunState, s: Snapshot) -> Draft | None:
@@ -297,7 +300,7 @@ _RULES: Mapping[Phase, Sequence[Rule]] = {
     Phase.PLANNED: (),
     Phase.PREPARING: (_abort, _crashing, _prepared, _never_ready),
     Phase.SETTLING: (*_TAKE_BACK, _pause, _settled, _never_settled),
-    Phase.HOLDING: (*_TAKE_BACK, _pause, _promote, _passed, _deadline),
+    Phase.HOLDING: (*_TAKE_BACK, _pause, _promote, _objective_missed, _passed, _deadline),
     Phase.HELD: (*_TAKE_BACK, _resume, _promote),
     Phase.PAUSED: (*_TAKE_BACK, _resume),
     Phase.PASSED: (_enter_next,),
@@ -331,6 +334,12 @@ def _hold(state: RunState, s: Snapshot, code: str, reason: str) -> Draft | None:
     return _draft(state, s, Event.HELD, step=state.step, code=code, reason=reason)
 
 
+def _breach(verdict: Verdict | None) -> str:
+    """The message of the first gate whose objective the canary misses, or ""."""
+    readings = () if verdict is None else verdict.gates
+    return next((reading.message for reading in readings if reading.code == "slo-breach"), "")
+
+
 # --- what keeps a step from passing -----------------------------------------------------------------------------------
 
 
@@ -355,8 +364,8 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
     if hold.gates and (verdict is None or verdict.outcome is Outcome.INCONCLUSIVE):
         code, text = ("no-data", "no evidence yet") if verdict is None else (verdict.code, verdict.reason)
         found.append(Blocker(code, text, hard=False))
-    if not hold.gates and verdict is not None and verdict.code == "slo-breach":
-        found.append(Blocker(verdict.code, verdict.reason, hard=False))
+    if not hold.gates and (breach := _breach(verdict)):
+        found.append(Blocker("slo-breach", breach, hard=False))
     # Two scrapes at least, so that a pass rests on data of this step.
     dwell = max(hold.dwell_seconds, 2 * release.scrape_seconds)
     since = 0.0 if state.settled_at is None else s.now - state.settled_at
@@ -527,4 +536,4 @@ def _dump(actions: Sequence[Action]) -> list[Any]:
 
 
 def _evidence(s: Snapshot) -> dict[str, Any] | None:
-    return None if s.evidence is None else {"hash": s.evidence.hash, "samples": s.evidence.samples}
+    return None if s.evidence is None else {"sha256": s.evidence.sha256, "samples": s.evidence.samples}

@@ -8,14 +8,14 @@ only the engine writes entries. Kinds and bodies (all keys camelCase):
     run.started       restarts {digest: count}, who
     step.entered      step, name, weight
     step.settled      step, share | null, players
-    step.passed       step, code, reason, who | absent, evidence {hash, samples} | null
+    step.passed       step, code, reason, who | absent, evidence {sha256, samples} | null
     step.held         step, code, reason
     run.paused        who, reason          run.resumed   who, reason
     run.promoting     code, reason
     run.rolling-back  code, reason, who | absent, evidence | null
     run.ended         outcome, code, reason
     command           command, who, reason
-    verdict           verdict, weight, evidence {hash, samples}
+    verdict           verdict, weight, evidence {sha256, samples}
     intent            actions              outcome       ok, actions
     traffic.returned  –                    (the data plane confirmed that the canary gets no more players)
     fault             port, message        ("" when the port answers again)

@@ -70,6 +70,8 @@ class StepForecast(Value):
     weight: int
     seconds: float | None
     """From the step's start to its pass; None: not within the deadline at the present traffic."""
+    waits_for: str = ""
+    """The gate that takes longest, "dwell" or "bake"."""
 
 
 class FaultForecast(Value):
@@ -93,8 +95,10 @@ class ForecastView(Value):
     """From the start to the promotion of a healthy version; None when not decidable."""
     steps: tuple[StepForecast, ...]
     faults: tuple[FaultForecast, ...]
-    notes: tuple[str, ...] = ()
-    """What limits the forecast, and the options when it is not decidable; whole sentences."""
+    problems: tuple[str, ...] = ()
+    """Why it is not decidable, with the numbers."""
+    options: tuple[str, ...] = ()
+    """What would make it decidable, each complete in itself."""
 
 
 class PlanPreview(Value):

@@ -1,0 +1,14 @@
+"""The machine's clock: the one place that reads it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()  # noqa: TID251 this is the adapter of the Clock port
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

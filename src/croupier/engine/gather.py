@@ -1,0 +1,87 @@
+"""Gather: read the world through the ports once a round. What does not answer becomes a fact, never an exception.
+
+Everything is asked at the same time, and each question has a time limit, so that one dead back end neither stops a
+round nor delays the way back of other runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from croupier.errors import CroupierError
+from croupier.model.evidence import ArmSample
+from croupier.model.traffic import ObservedSplit
+from croupier.model.workload import VersionPods
+from croupier.ports.metrics import Metrics, Target
+from croupier.ports.traffic import Traffic
+from croupier.ports.workloads import Workloads
+
+PATIENCE_SECONDS = 3.0
+"""Longest a port may take to answer one question of a round."""
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(slots=True)
+class World:
+    """What one round saw. A service that is absent from a mapping did not answer; ``faults`` says why.
+
+    ``faults``: service -> port -> message. ``counters`` is None when nothing was asked or the source failed;
+    ``metrics_fault`` tells the two apart.
+    """
+
+    splits: dict[str, ObservedSplit] = field(default_factory=dict)
+    pods: dict[str, Sequence[VersionPods]] = field(default_factory=dict)
+    counters: Mapping[Target, ArmSample] | None = None
+    metrics_fault: str = ""
+    faults: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+async def gather(
+    traffic: Traffic, workloads: Workloads, metrics: Metrics, services: Iterable[str], targets: Sequence[Target]
+) -> World:
+    """Look at split and pods of each service, and read the counters of ``targets`` (none: metrics are not asked)."""
+    world = World()
+
+    async def splits(service: str) -> None:
+        answer = await _ask(traffic.observe(service))
+        if isinstance(answer, str):
+            world.faults.setdefault(service, {})["traffic"] = answer
+        else:
+            world.splits[service] = answer
+
+    async def pods(service: str) -> None:
+        answer = await _ask(workloads.observe(service))
+        if isinstance(answer, str):
+            world.faults.setdefault(service, {})["workloads"] = answer
+        else:
+            world.pods[service] = answer
+
+    async def counters() -> None:
+        answer = await _ask(metrics.read(targets))
+        if isinstance(answer, str):
+            world.metrics_fault = answer
+        else:
+            world.counters = answer
+
+    async with asyncio.TaskGroup() as group:
+        for service in services:
+            group.create_task(splits(service), name=f"observe split of {service}")
+            group.create_task(pods(service), name=f"observe pods of {service}")
+        if targets:
+            group.create_task(counters(), name="read counters")
+    return world
+
+
+async def _ask(question: Awaitable[_Answer]) -> _Answer | str:
+    """The answer, or the complaint."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await question
+    except TimeoutError:
+        return f"no answer within {PATIENCE_SECONDS:g} s"
+    except CroupierError as error:
+        return error.message

@@ -1,0 +1,73 @@
+"""One handler per type of action; each calls one port and is safe to repeat. Called by the loop, after the journal.
+
+Endpoints of a version are fixed once its pods have addresses, so the last ones seen are good enough when whoever runs
+the pods does not answer: a rollback must not wait for it.
+"""
+
+from __future__ import annotations
+
+from croupier.errors import Unreachable
+from croupier.model.base import short
+from croupier.model.plan import Action, EnsureVersion, Retire, SetSplit, Settle
+from croupier.model.traffic import ArmBackend, Endpoint, Split
+from croupier.model.workload import VersionPods
+from croupier.ports.traffic import Traffic
+from croupier.ports.workloads import Workloads
+
+
+class Handlers:
+    """Carries out actions. Raises what the ports raise."""
+
+    def __init__(self, traffic: Traffic, workloads: Workloads) -> None:
+        self._traffic = traffic
+        self._workloads = workloads
+        self._endpoints: dict[tuple[str, str], tuple[Endpoint, ...]] = {}
+
+    def note(self, versions: list[VersionPods]) -> None:
+        """Remember where the pods are."""
+        for version in versions:
+            found = tuple(pod.endpoint for pod in version.pods if pod.endpoint is not None)
+            if found:
+                self._endpoints[version.service, version.digest] = found
+
+    async def carry_out(self, run: str, action: Action) -> None:
+        match action:
+            case EnsureVersion():
+                await self._workloads.ensure(action.service, action.digest, action.replicas)
+            case SetSplit():
+                await self._set_split(run, action)
+            case Settle():
+                await self._look(action.service)
+                backend = self._backend(action.service, action.digest, 100)
+                await self._traffic.set_split(Split(service=action.service, run="-", revision=0, stable=backend))
+            case Retire():
+                await self._workloads.retire(action.service, action.digest)
+
+    async def _set_split(self, run: str, action: SetSplit) -> None:
+        await self._look(action.service)
+        has_canary = action.weight > 0 or (action.service, action.canary) in self._endpoints
+        canary = self._backend(action.service, action.canary, action.weight) if has_canary else None
+        await self._traffic.set_split(
+            Split(
+                service=action.service,
+                run=run,
+                revision=action.revision,
+                stable=self._backend(action.service, action.stable, 100 - action.weight),
+                canary=canary,
+                offset=action.offset,
+            )
+        )
+
+    async def _look(self, service: str) -> None:
+        """Where the pods are now; the last known places when that cannot be told."""
+        try:
+            self.note(list(await self._workloads.observe(service)))
+        except Unreachable:
+            if not any(known == service for known, _ in self._endpoints):
+                raise
+
+    def _backend(self, service: str, digest: str, weight: int) -> ArmBackend:
+        endpoints = self._endpoints.get((service, digest), ())
+        if not endpoints:
+            raise Unreachable(f"no address is known of any pod of {service} {short(digest)}")
+        return ArmBackend(digest=digest, weight=weight, endpoints=endpoints)

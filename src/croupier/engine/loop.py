@@ -1,0 +1,271 @@
+"""The round: gather ▸ decide ▸ journal the intent ▸ apply; what became of it is what the next round observes.
+
+One commit a round for all runs. A crash between any two lines loses nothing: state is the journal's fold, evidence the
+segment's, and actions are due as long as they are not observed in force. Rounds never overlap; the desk's lock also
+keeps commands out of a running round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from croupier.core import gates
+from croupier.core.decide import Decision, Snapshot, decide
+from croupier.core.phases import Phase
+from croupier.core.run import RunState
+from croupier.engine.gather import World, gather
+from croupier.engine.handlers import Handlers
+from croupier.engine.register import Register
+from croupier.engine.watch import TICK_SECONDS, Watch
+from croupier.errors import Conflict, CroupierError, IntegrityError, Unreachable
+from croupier.model.evidence import Sample
+from croupier.model.plan import Action, EnsureVersion, Retire
+from croupier.model.service import Platform
+from croupier.ports.clock import Clock
+from croupier.ports.journal import EvidenceStore
+from croupier.ports.metrics import Metrics, Target
+from croupier.ports.traffic import Traffic
+from croupier.ports.workloads import Workloads
+
+SCRAPE_SECONDS = 5.0
+"""How often services without a live run are counted, for their history."""
+
+QUICK_SECONDS = 0.5
+"""Pause between rounds while something is under way: pods that start, a split that settles, a way back."""
+
+_HURRY = frozenset({Phase.PREPARING, Phase.SETTLING, Phase.PROMOTING, Phase.ROLLING_BACK})
+
+log = logging.getLogger(__name__)
+
+
+class Loop:
+    """Rounds over one platform. Made and called by ``Desk``, under its lock."""
+
+    def __init__(
+        self,
+        *,
+        platform: Platform,
+        traffic: Traffic,
+        workloads: Workloads,
+        metrics: Metrics,
+        evidence: EvidenceStore,
+        register: Register,
+        clock: Clock,
+    ) -> None:
+        self._platform = platform
+        self._traffic = traffic
+        self._workloads = workloads
+        self._metrics = metrics
+        self._store = evidence
+        self._register = register
+        self._clock = clock
+        self._handlers = Handlers(traffic, workloads)
+        self._watches: dict[str, Watch] = {}
+        self._idle_at = float("-inf")
+        self._is_behind = True
+        """True: the journal may hold entries that were not folded here."""
+        self.histories = {service.name: gates.DispersionHistory() for service in platform.services}
+        self.world = World()
+        """What the last round saw."""
+        self.snapshots: dict[str, Snapshot] = {}
+        """Run -> what the last round saw of it."""
+        self.problems: dict[str, str] = {}
+        """Back end -> why it does not answer."""
+        self.last_round_at: float | None = None
+
+    async def round(self) -> None:
+        """One round. Raises only what a desk cannot live with: ``Conflict`` and ``IntegrityError`` of the journal."""
+        now = self._clock.now()
+        problems: dict[str, str] = {}
+        if self._is_behind:
+            await self._register.catch_up()
+            self._is_behind = False
+        live = self._register.live()
+        await self._watch_only(live)
+        self.world = await self._gather(live, now)
+        now = self._clock.now()
+        decisions: dict[str, Decision] = {}
+        for run, state in live.items():
+            self.snapshots[run] = await self._snapshot(run, state, now)
+            decisions[run] = decide(state, self.snapshots[run])
+        stopped = await self._write(decisions, problems)
+        for run, decision in decisions.items():
+            if run not in stopped or decision.state.phase is Phase.ROLLING_BACK:
+                await self._apply(run, decision)
+        self._note_problems(problems)
+        self.last_round_at = self._clock.now()
+
+    def pause_seconds(self) -> float:
+        """How long the next round may wait: until the next scrape, less while something is under way."""
+        live = self._register.live()
+        if any(state.phase in _HURRY or state.intended or state.command for state in live.values()):
+            return QUICK_SECONDS
+        now = self._clock.now()
+        due = [self._idle_at + SCRAPE_SECONDS]
+        due += [
+            self._watches[run].scraped_at + state.plan.release.scrape_seconds
+            for run, state in live.items()
+            if run in self._watches
+        ]
+        return min(max(min(due) - now, QUICK_SECONDS), SCRAPE_SECONDS)
+
+    # --- gather ------------------------------------------------------------------------------------------------------
+
+    async def _watch_only(self, live: Mapping[str, RunState]) -> None:
+        """A watch for every live run, none for ended ones."""
+        for run in [run for run in self._watches if run not in live]:
+            del self._watches[run]
+            self.snapshots.pop(run, None)
+        for run, state in live.items():
+            if run not in self._watches:
+                self._watches[run] = await Watch.open(state.plan, self._store)
+
+    async def _gather(self, live: Mapping[str, RunState], now: float) -> World:
+        targets: list[Target] = []
+        busy = {state.plan.service for state in live.values()}
+        for run, state in live.items():
+            if self._watches[run].is_due(now):
+                self._watches[run].scraped_at = now
+                plan = state.plan
+                targets += [Target(plan.service, run, plan.canary), Target(plan.service, run, plan.stable)]
+        if now - self._idle_at >= SCRAPE_SECONDS - TICK_SECONDS:
+            self._idle_at = now
+            for service, split in self.world.splits.items():
+                if service not in busy and split.run == "-" and len(split.weights) == 1:
+                    targets.append(Target(service, "-", next(iter(split.weights))))
+        services = [service.name for service in self._platform.services]
+        world = await gather(self._traffic, self._workloads, self._metrics, services, targets)
+        for versions in world.pods.values():
+            self._handlers.note(list(versions))
+        for target, counts in (world.counters or {}).items():
+            if target.run == "-" or self._is_stable(live, target):
+                self.histories[target.service].add(counts, now)
+        return world
+
+    @staticmethod
+    def _is_stable(live: Mapping[str, RunState], target: Target) -> bool:
+        return target.run in live and live[target.run].plan.stable == target.digest
+
+    async def _snapshot(self, run: str, state: RunState, now: float) -> Snapshot:
+        plan, watch = state.plan, self._watches[run]
+        split = self.world.splits.get(plan.service)
+        versions = self.world.pods.get(plan.service)
+        pods = None if versions is None else {version.digest: version for version in versions}
+        faults = self.world.faults.get(plan.service, {}) | watch.action_faults
+        revision = 0 if state.split is None else state.split.revision
+        if self.world.metrics_fault:
+            faults["metrics"] = self.world.metrics_fault
+        elif "metrics" in state.faults and self.world.counters is None:
+            faults["metrics"] = state.faults["metrics"]  # not asked in this round
+        if self.world.counters is not None and watch.scraped_at <= now and state.peak_weight > 0:
+            problem = await self._count(plan.service, run, state, revision)
+            if problem:
+                faults["evidence"] = problem
+        watch.note_pods(state, pods)
+        verdict = None
+        try:
+            verdict = watch.judge(state.weight, now)
+        except Exception as error:  # a bug in one run's gates must not stop the way back of the others
+            log.exception("gates of %s", run)
+            faults["gates"] = f"{type(error).__name__}: {error}"
+        return Snapshot(
+            now=now,
+            split=split,
+            pods=pods,
+            verdict=verdict,
+            evidence=watch.mark,
+            canary_age=watch.age("canary", now),
+            stable_age=watch.age("stable", now),
+            players=watch.players(revision),
+            down_rounds=watch.down_rounds,
+            faults=faults,
+        )
+
+    async def _count(self, service: str, run: str, state: RunState, revision: int) -> str | None:
+        """Fold this round's counters of one run, if it was its turn to be read."""
+        counters = self.world.counters or {}
+        plan = state.plan
+        canary = counters.get(Target(service, run, plan.canary))
+        stable = counters.get(Target(service, run, plan.stable))
+        if canary is None and stable is None:
+            return None
+        sample = Sample(at=self._watches[run].scraped_at, weight=state.weight, canary=canary, stable=stable)
+        return await self._watches[run].add(sample, revision)
+
+    # --- journal -----------------------------------------------------------------------------------------------------
+
+    async def _write(self, decisions: Mapping[str, Decision], problems: dict[str, str]) -> set[str]:
+        """Write everything decided in one commit; returns the runs whose part could not be written.
+
+        When the journal cannot be written, what leads back goes to its emergency segment.
+        """
+        drafts = [draft for decision in decisions.values() for draft in decision.drafts]
+        if not drafts:
+            return set()
+        backwards = [decision for decision in decisions.values() if decision.state.phase is Phase.ROLLING_BACK]
+        way_back = [draft for decision in backwards for draft in decision.drafts]
+        try:
+            await self._register.write(drafts)
+            return set()
+        except Unreachable as error:
+            problems["journal"] = error.message
+            self._is_behind = True
+        written: set[str] = set()
+        if way_back:
+            try:
+                await self._register.catch_up()
+                await self._register.write(way_back, way_back=True)
+                written = {run for run, decision in decisions.items() if decision in backwards}
+            except Unreachable as error:
+                problems["journal"] = error.message
+        return {run for run, decision in decisions.items() if decision.drafts} - written
+
+    # --- apply -------------------------------------------------------------------------------------------------------
+
+    async def _apply(self, run: str, decision: Decision) -> None:
+        """Carry the actions out, in order, stopping at the first that fails: the next may rest on it."""
+        watch = self._watches[run]
+        faults: dict[str, str] = {}
+        for action in decision.actions:
+            try:
+                await self._handlers.carry_out(run, action)
+            except (Conflict, IntegrityError):
+                raise
+            except CroupierError as error:
+                faults[_port(action)] = f"{action.kind}: {error.message}"
+                if not isinstance(action, EnsureVersion):
+                    break
+                if decision.state.phase is not Phase.ROLLING_BACK:
+                    break
+        watch.action_faults = faults
+
+    def _note_problems(self, problems: dict[str, str]) -> None:
+        """Log what began and what ceased to fail, once each."""
+        if self.world.metrics_fault:
+            problems["metrics"] = self.world.metrics_fault
+        for faults in self.world.faults.values():
+            problems.update(faults)
+        if self.world.counters is None and not self.world.metrics_fault and "metrics" in self.problems:
+            problems["metrics"] = self.problems["metrics"]
+        for port in problems.keys() - self.problems.keys():
+            log.warning("%s does not answer: %s", port, problems[port])
+        for port in self.problems.keys() - problems.keys():
+            log.info("%s answers again", port)
+        self.problems = problems
+
+
+def _port(action: Action) -> str:
+    return "workloads" if isinstance(action, EnsureVersion | Retire) else "traffic"
+
+
+async def idle(seconds: float, wake: asyncio.Event) -> None:
+    """Wait until ``wake`` or for ``seconds``, whichever comes first; ``wake`` is cleared."""
+    try:
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+    except TimeoutError:
+        return
+    finally:
+        wake.clear()

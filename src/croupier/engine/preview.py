@@ -1,0 +1,72 @@
+"""A plan before it starts: what it would do, how long it may take, and whether its gates can decide at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from croupier.core import gates
+from croupier.errors import Refused
+from croupier.model.forecast import Forecast
+from croupier.model.release import Release
+from croupier.model.view import FaultForecast, ForecastView, StepForecast
+
+START_SECONDS = 5.0
+"""What the canary's pods usually need until they are ready; only for the forecast of the whole."""
+
+SCRAPES_TO_SETTLE = 1.0
+"""A split is confirmed within moments; the first complete block of a step ends up to one scrape later."""
+
+
+def forecast_release(release: Release, rates: Mapping[str, gates.Rate], dispersion: Mapping[str, float]) -> Forecast:
+    """What the gates expect at the present traffic of the stable arm (series -> rate)."""
+    return gates.forecast(
+        release.policy,
+        release.steps,
+        dwell=max(release.dwell_seconds, 2 * release.scrape_seconds),
+        deadline=release.deadline_seconds,
+        scrape_seconds=release.scrape_seconds,
+        traffic=rates,
+        dispersion=dispersion,
+    )
+
+
+def refuse_undecidable(release: Release, forecast: Forecast) -> None:
+    """Raises ``Refused`` with the numbers and the options when a required gate cannot pass before its deadline."""
+    if release.steps[0] < 100 and release.dwell_seconds > release.deadline_seconds:
+        raise Refused(
+            f"a step's dwell of {release.dwell_seconds:g} s is longer than its deadline of "
+            f"{release.deadline_seconds:g} s, so no step could ever pass",
+            hint="raise deadlineSeconds or lower dwellSeconds",
+        )
+    if not forecast.decidable:
+        raise Refused(
+            "the required gates cannot be decided before the deadline: " + "; ".join(forecast.problems),
+            hint="options: " + "; ".join(forecast.options),
+        )
+
+
+def forecast_view(release: Release, found: Forecast) -> ForecastView:
+    """The forecast of the gates and of what surrounds them: starting the pods, settling each split, the bake."""
+    bake = max(release.bake_seconds, 2 * release.scrape_seconds)
+    settle = SCRAPES_TO_SETTLE * release.scrape_seconds
+    steps = tuple(
+        StepForecast(
+            name=f"{step.weight} %",
+            weight=step.weight,
+            seconds=bake if step.weight == 100 else None if step.seconds is None else step.seconds + settle,
+            waits_for="bake" if step.weight == 100 else step.waits_for,
+        )
+        for step in found.steps
+    )
+    known = [step.seconds for step in steps if step.seconds is not None]
+    return ForecastView(
+        decidable=found.decidable,
+        seconds=START_SECONDS + sum(known) if found.decidable and len(known) == len(steps) else None,
+        steps=steps,
+        faults=tuple(
+            FaultForecast(signal=fault.gate, fault=fault.fault, seconds=fault.seconds, bad_events=fault.bad)
+            for fault in found.faults
+        ),
+        problems=found.problems,
+        options=found.options,
+    )

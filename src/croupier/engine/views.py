@@ -1,0 +1,189 @@
+"""Runs, services and versions as values for people. Pure: computes nothing that decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from croupier.core.decide import Snapshot, blockers
+from croupier.core.phases import Phase
+from croupier.core.plans.defaults import default_policy
+from croupier.core.run import RunState
+from croupier.core.share import share_band
+from croupier.model.base import short
+from croupier.model.service import Service, Version
+from croupier.model.verdict import Outcome, Verdict
+from croupier.model.view import CommandName, RunView, ServiceView, VersionView, WeightBand
+from croupier.model.view import Phase as PhaseName
+from croupier.model.workload import VersionPods
+
+_PHASES: Mapping[Phase, PhaseName] = {
+    Phase.PLANNED: "preparing",
+    Phase.PREPARING: "preparing",
+    Phase.SETTLING: "settling",
+    Phase.HOLDING: "holding",
+    Phase.HELD: "held",
+    Phase.PAUSED: "paused",
+    Phase.PASSED: "holding",
+    Phase.PROMOTING: "promoting",
+    Phase.PROMOTED: "promoted",
+    Phase.ROLLING_BACK: "rolling-back",
+    Phase.ROLLED_BACK: "rolled-back",
+}
+
+_OUTCOMES: Mapping[Phase, Literal["promoted", "rolled-back"]] = {
+    Phase.PROMOTED: "promoted",
+    Phase.ROLLED_BACK: "rolled-back",
+}
+
+_COMMANDS: Mapping[Phase, tuple[CommandName, ...]] = {
+    Phase.PREPARING: ("pause", "abort"),
+    Phase.SETTLING: ("pause", "promote", "abort"),
+    Phase.HOLDING: ("pause", "promote", "abort"),
+    Phase.HELD: ("resume", "promote", "abort"),
+    Phase.PAUSED: ("resume", "abort"),
+}
+"""What each phase accepts; absent phases accept nothing."""
+
+
+def accepted(state: RunState, verdict: Verdict | None) -> tuple[CommandName, ...]:
+    """The commands that would be accepted now. ``promote`` never while a gate fails."""
+    found = _COMMANDS.get(state.phase, ())
+    if verdict is not None and verdict.outcome is Outcome.FAIL:
+        found = tuple(name for name in found if name != "promote")
+    return found
+
+
+def run_view(state: RunState, snapshot: Snapshot | None) -> RunView:
+    """One run; ``snapshot`` is what the last round saw of it, None when it has ended or no round was made yet."""
+    plan = state.plan
+    verdict, verdict_at = state.verdict, state.verdict_at
+    is_watched = state.phase in (Phase.SETTLING, Phase.HOLDING, Phase.HELD, Phase.PAUSED)
+    if snapshot is not None and snapshot.verdict is not None and is_watched:
+        verdict = snapshot.verdict
+    share, band = _share(state, snapshot)
+    return RunView(
+        run=plan.run,
+        service=plan.service,
+        tier=plan.tier,
+        stable=VersionView(service=plan.service, digest=plan.stable, label=state.stable_label),
+        canary=VersionView(service=plan.service, digest=plan.canary, label=state.canary_label),
+        phase=_PHASES[state.phase],
+        step=state.step,
+        steps=len(plan.steps),
+        step_name=state.current.name,
+        weight=state.weight,
+        peak_weight=state.peak_weight,
+        observed_share=share,
+        band=band,
+        started_at=state.started_at,
+        step_at=state.step_at,
+        updated_at=state.updated_at if snapshot is None else max(snapshot.now, state.updated_at),
+        ended_at=state.ended_at,
+        outcome=_OUTCOMES.get(state.phase),
+        code=state.code or _waiting_code(state, snapshot),
+        reason=state.reason,
+        verdict=verdict,
+        verdict_at=verdict_at,
+        zero_at=state.zero_at,
+        forecast=state.forecast,
+        waiting_for=waiting_for(state, snapshot),
+        next=_next(state),
+        commands=accepted(state, verdict),
+        timeline=state.story,
+    )
+
+
+def waiting_for(state: RunState, snapshot: Snapshot | None) -> str:
+    """What the run waits for now, one sentence, or "" at the end."""
+    match state.phase:
+        case Phase.PREPARING | Phase.PLANNED:
+            return f"{short(state.plan.canary)} to have its pods ready"
+        case Phase.SETTLING:
+            return f"the data plane to confirm {state.current.name}"
+        case Phase.HOLDING | Phase.PASSED:
+            found = [] if snapshot is None else blockers(state, snapshot)
+            return found[0].text if found else "the next round"
+        case Phase.HELD:
+            return f"a person: {state.reason}"
+        case Phase.PAUSED:
+            return "a person to resume"
+        case Phase.PROMOTING:
+            return f"the data plane to serve {short(state.plan.canary)} only, then for the old pods to end"
+        case Phase.ROLLING_BACK if state.zero_at is None and state.peak_weight > 0:
+            return "the data plane to send everybody to stable"
+        case Phase.ROLLING_BACK:
+            return "the canary's pods to drain and end"
+        case _:
+            return ""
+
+
+def _next(state: RunState) -> str:
+    """What croupier does next by itself, and what is safe for a person."""
+    run = state.plan.run
+    following = state.plan.steps[state.step + 1].name if state.step + 1 < len(state.plan.steps) else ""
+    match state.phase:
+        case Phase.PREPARING | Phase.PLANNED:
+            return f"croupier goes to {following} when the pods are ready; aborting {run} harms nobody"
+        case Phase.SETTLING | Phase.HOLDING | Phase.PASSED:
+            return f"croupier goes to {following} by itself, or back when a gate fails; pause and abort are always safe"
+        case Phase.HELD:
+            return (
+                "croupier goes back when a gate fails; else a person resumes, promotes or aborts; abort is always safe"
+            )
+        case Phase.PAUSED:
+            return "croupier goes back when a gate fails; else it stays until a person resumes or aborts"
+        case Phase.PROMOTING:
+            return "croupier ends the old version; the way back is a release of it"
+        case Phase.ROLLING_BACK:
+            return "croupier ends the canary by itself; there is nothing to do"
+        case Phase.PROMOTED:
+            return f"{short(state.plan.canary)} is the stable version; the next release may start"
+        case Phase.ROLLED_BACK:
+            return f"{short(state.plan.stable)} serves everybody; mend the version and release it anew"
+
+
+def _share(state: RunState, snapshot: Snapshot | None) -> tuple[float | None, WeightBand | None]:
+    if snapshot is None or snapshot.players is None or sum(snapshot.players) == 0:
+        return None, None
+    players = sum(snapshot.players)
+    low, high = share_band(players, state.weight)
+    return snapshot.players[0] / players, WeightBand(low=low, high=high, players=players)
+
+
+def _waiting_code(state: RunState, snapshot: Snapshot | None) -> str:
+    if state.phase is not Phase.HOLDING or snapshot is None:
+        return ""
+    found = blockers(state, snapshot)
+    return found[0].code if found else ""
+
+
+def version_view(service: str, digest: str, versions: Sequence[Version], *, serving: bool) -> VersionView:
+    """A version by its digest; its label is "" when nobody knows the digest."""
+    known = next((version for version in versions if version.digest == digest), None)
+    return VersionView(
+        service=service,
+        digest=digest,
+        label="" if known is None else known.label,
+        description="" if known is None else known.description,
+        serving=serving,
+    )
+
+
+def service_view(
+    service: Service, stable: VersionView | None, pods: Sequence[VersionPods] | None, live_run: str | None
+) -> ServiceView:
+    ready = None
+    if stable is not None and pods is not None:
+        ready = sum(version.ready for version in pods if version.digest == stable.digest)
+    return ServiceView(
+        name=service.name,
+        tier=service.tier,
+        internal=service.internal,
+        replicas=service.replicas,
+        stable=stable,
+        ready=ready,
+        live_run=live_run,
+        objectives=service.objectives,
+        default_policy=default_policy(service),
+    )

@@ -1,0 +1,133 @@
+"""What the desk remembers of a live run between rounds: its evidence, folded from the run's segment.
+
+All of it can be lost: ``Watch.open`` folds the segment again and gives the same evidence, so the same verdict.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from croupier.core import gates
+from croupier.core.decide import Evidence
+from croupier.core.run import RunState
+from croupier.errors import Unreachable
+from croupier.model.evidence import ArmSample, Sample
+from croupier.model.plan import Plan
+from croupier.model.verdict import Verdict
+from croupier.model.workload import VersionPods
+from croupier.ports.journal import EvidenceStore
+
+TICK_SECONDS = 0.05
+"""Scrapes may come this much early: rounds do not start on the instant."""
+
+
+class Watch:
+    """The memory of one run. ``await Watch.open(...)`` makes it."""
+
+    def __init__(self, plan: Plan, store: EvidenceStore) -> None:
+        self._plan = plan
+        self._store = store
+        self._evidence = self._fresh()
+        self._samples = 0
+        self._hash: str | None = None
+        self._last_at = float("-inf")
+        self._is_whole = True
+        """False: samples were folded that could not be stored; the segment is folded anew once it can be written."""
+        self._seen_at: dict[str, float] = {}
+        self._players: tuple[int, int] | None = None
+        self._players_revision = -1
+        self.scraped_at = float("-inf")
+        self.down_rounds = 0
+        self.action_faults: dict[str, str] = {}
+        """Port -> why its last action failed; cleared when one succeeds or none is due."""
+        self.verdict: Verdict | None = None
+
+    @classmethod
+    async def open(cls, plan: Plan, store: EvidenceStore) -> Watch:
+        watch = cls(plan, store)
+        await watch._refold()
+        return watch
+
+    def is_due(self, now: float) -> bool:
+        return now - self.scraped_at >= self._plan.release.scrape_seconds - TICK_SECONDS
+
+    async def add(self, sample: Sample, revision: int) -> str | None:
+        """Store and fold one scrape, taken under the split of ``revision``; returns why it was not stored, or None.
+
+        Without the store the sample is still judged, because a rollback never waits for a disk, but it renews no
+        arm's age, so nothing passes on it.
+        """
+        if sample.at <= self._last_at:
+            return "the clock went back; waiting until it has caught up"
+        self._last_at = sample.at
+        problem: str | None = None
+        try:
+            running = await asyncio.to_thread(self._store.append, self._plan.run, sample)
+        except Unreachable as error:
+            problem = error.message
+        if problem is None and not self._is_whole:
+            await self._refold()
+        else:
+            self._evidence = gates.fold(self._evidence, sample)
+            self._samples += 1
+        if problem is not None:
+            self._is_whole = False
+            return problem
+        self._hash, self._is_whole = running, True
+        for arm, counts in (("canary", sample.canary), ("stable", sample.stable)):
+            if counts is not None:
+                self._seen_at[arm] = sample.at
+        self._note_players(sample.canary, sample.stable, revision)
+        return None
+
+    def judge(self, weight: int, now: float) -> Verdict | None:
+        """The verdict of now; None while nothing was counted."""
+        self.verdict = gates.assess(self._evidence, weight=weight, now=now) if self._samples else None
+        return self.verdict
+
+    def note_pods(self, state: RunState, pods: Mapping[str, VersionPods] | None) -> None:
+        """Count looks in a row at which the canary had pods and none was ready. No look, no change."""
+        if pods is None:
+            return
+        canary = pods.get(state.plan.canary)
+        is_down = canary is not None and canary.desired > 0 and canary.ready == 0
+        self.down_rounds = self.down_rounds + 1 if is_down else 0
+
+    def age(self, arm: str, now: float) -> float:
+        return now - self._seen_at.get(arm, float("-inf"))
+
+    def players(self, revision: int) -> tuple[int, int] | None:
+        """Distinct players (canary, stable) under the split of ``revision``; None when not counted yet."""
+        return self._players if revision == self._players_revision else None
+
+    @property
+    def mark(self) -> Evidence | None:
+        """What a verdict of now rests on; None while part of it is not stored."""
+        if self._hash is None or not self._is_whole:
+            return None
+        return Evidence(sha256=self._hash, samples=self._samples)
+
+    def _note_players(self, canary: ArmSample | None, stable: ArmSample | None, revision: int) -> None:
+        seen = [None if arm is None else arm.players_seen for arm in (canary, stable)]
+        known = [count for count in seen if count is not None]
+        self._players = (seen[0] or 0, seen[1] or 0) if known else None
+        self._players_revision = revision
+
+    async def _refold(self) -> None:
+        samples = await asyncio.to_thread(self._store.read, self._plan.run)
+        self._evidence = self._fresh()
+        for sample in samples:
+            self._evidence = gates.fold(self._evidence, sample)
+        self._samples = len(samples)
+        if samples:
+            self._hash = await asyncio.to_thread(self._store.digest, self._plan.run)
+            last = samples[-1]
+            self.scraped_at = self._last_at = last.at
+            for arm, counts in (("canary", last.canary), ("stable", last.stable)):
+                if counts is not None:
+                    self._seen_at[arm] = last.at
+
+    def _fresh(self) -> gates.Evidence:
+        release = self._plan.release
+        return gates.new_evidence(release.policy, release.scrape_seconds, self._plan.dispersion)
