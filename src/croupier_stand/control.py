@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from croupier.errors import Conflict, EnvironmentFault
 from croupier_stand import postgres
@@ -69,14 +70,13 @@ def _wait_until_up(home: Home, supervisor: subprocess.Popen[bytes], progress: Ca
                 return record
         if ended or (record is not None and record.phase == "failed"):
             break
-        before = found
-
-        def news() -> bool:
-            return home.read() != before or supervisor.poll() is not None
-
-        wait_for(news, 1.0)
+        wait_for(partial(_is_news, home, found, supervisor), 1.0)
     why = record.milestones[-1] if record is not None and record.milestones else _end_of_log(home)
     raise EnvironmentFault(f"stand {home.name!r} did not come up: {why}", hint=f"see the logs in {home.root}")
+
+
+def _is_news(home: Home, before: StandRecord | None, supervisor: subprocess.Popen[bytes]) -> bool:
+    return home.read() != before or supervisor.poll() is not None
 
 
 def down(home: Home) -> bool:

@@ -1,4 +1,4 @@
-"""The casino as a player's client sees it: one public address, requests that may fail, retries that move no money twice.
+"""The casino as a player's client sees it: one address, requests that may fail, retries that move no money twice.
 
 Every request that fails is counted with its cause and its time, whether a retry helps afterwards or not: this is where
 "no request fails because of a split change" is measured.

@@ -56,8 +56,7 @@ def sitting(random: Random, bets: float) -> list[Move]:
     moves = []
     if random.random() < _LOGIN_SHARE:
         moves.append(Move("login", 0.0))
-    counts, shares = zip(*_DEPOSITS, strict=True)
-    deposits = random.choices(counts, shares)[0]
+    deposits = random.choices([count for count, _ in _DEPOSITS], [share for _, share in _DEPOSITS])[0]
     for number in range(deposits):
         psp = PSPS[random.random() < 0.5]
         moves.append(Move("deposit", _pause(random) * (number > 0), random.choice((1000, 2000, 5000, 10_000)), psp))

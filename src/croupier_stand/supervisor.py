@@ -1,0 +1,299 @@
+"""The supervisor: brings a stand up in order, keeps every part of it running, and takes it down again.
+
+``croupier stand up`` starts it in the background as ``python -m croupier_stand.supervisor --name NAME``. It owns every
+process of the stand and writes ``stand.json``; nobody else does. It takes orders by files only (``parts.json``, the
+agent's desired files) and by SIGTERM. The order up: PostgreSQL, providers, pods, Envoy with one split a service, tally,
+reconciler, players; the order down is the reverse.
+
+If it is killed, the kernel ends its children; what survives all the same is found by ``control.down`` in the record.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+
+import aiohttp
+
+from croupier.adapters.clock import SystemClock
+from croupier.adapters.files import replace_file
+from croupier.adapters.traffic import envoy_config
+from croupier.adapters.traffic.envoy import EnvoyTraffic
+from croupier.adapters.workloads.processes import ProcessWorkloads
+from croupier.errors import CroupierError, EnvironmentFault
+from croupier.model.service import Platform
+from croupier.model.traffic import ArmBackend, Split
+from croupier_stand import postgres
+from croupier_stand.agent import Agent, PodKey
+from croupier_stand.builds import builds, first_digest, platform_of
+from croupier_stand.casino import schema
+from croupier_stand.home import Home, Phase, ProcessRecord, StandRecord, free_ports
+from croupier_stand.keeper import STEP_SECONDS, Keeper, probe_all
+from croupier_stand.load import Load
+from croupier_stand.parts import PORTS, PSPS, SECRETS, Parts, environment, url
+from croupier_stand.process import identify
+
+_LOG = logging.getLogger("croupier_stand.supervisor")
+_PART_SECONDS = 30.0
+_PODS_SECONDS = 60.0
+
+
+class Supervisor:
+    """One stand, from nothing to nothing. ``run`` is called once."""
+
+    def __init__(self, home: Home, load: Load, *, clock: SystemClock) -> None:
+        self._home = home
+        self._load = load
+        self._clock = clock
+        self._ports = free_ports(PORTS)
+        self._where = postgres.place(home.root)
+        self._parts = Parts(home, self._ports, self._where)
+        self._keepers: dict[str, Keeper] = {}
+        """By name, in the order in which they were brought up."""
+        self._agent: Agent | None = None
+        self._phase: Phase = "starting"
+        self._milestones: list[str] = []
+        self._started_at = clock.now()
+        self._database = ""
+        self._written: StandRecord | None = None
+        self._round = asyncio.Condition()
+        """Notified after every round of ``_keep``."""
+
+    async def run(self, told_to_stop: asyncio.Event) -> None:
+        """Bring it up and keep it until told to stop, then take it down. Raises EnvironmentFault if it cannot rise."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                keeping = tasks.create_task(self._keep(), name="keep")
+                rising = tasks.create_task(self._rise(), name="rise")
+                await told_to_stop.wait()
+                rising.cancel()
+                keeping.cancel()
+        except* CroupierError as failed:
+            first = failed.exceptions[0]
+            self._phase = "failed"
+            self._milestone(str(first))
+            self._write()
+            raise EnvironmentFault(str(first)) from failed
+        finally:
+            self._fall()
+
+    # --- up ------------------------------------------------------------------------------------------------------
+
+    async def _rise(self) -> None:
+        home, parts = self._home, self._parts
+        self._lay_out()
+        await asyncio.to_thread(postgres.initialise, self._where)
+        await self._start("postgres", parts.postgres())
+        self._database = self._where.dsn
+        await asyncio.to_thread(_furnish, self._where.dsn, self._load.players)
+        self._milestone("PostgreSQL answers, and has the casino's tables")
+
+        for name in PSPS:
+            await self._start(name, parts.psp(name))
+        await self._start("provider", parts.provider())
+        self._milestone("payment and game providers answer")
+
+        platform = platform_of(home.platform)
+        stable = await self._start_pods(platform)
+        self._milestone("pods are ready")
+
+        traffic = EnvoyTraffic(
+            home.edge, f"http://127.0.0.1:{self._ports['admin']}", platform, self._clock, log=home.log("envoy")
+        )
+        try:
+            traffic.write_files(stable)
+            await self._start("envoy", parts.envoy(self._write_bootstrap()))
+            await traffic.confirm()
+        finally:
+            await traffic.aclose()
+        self._milestone(f"Envoy serves players at http://127.0.0.1:{self._ports['edge']}")
+
+        await self._start("tally", parts.tally())
+        await self._start("reconciler", parts.reconciler())
+        self._milestone("tally and reconciler run")
+        await self._start("players", parts.players(self._load))
+        self._milestone("players play")
+        self._phase = "running"
+
+    async def _start(self, name: str, keeper: Keeper) -> None:
+        self._keepers[name] = keeper
+        await self._until(lambda: keeper.ready, _PART_SECONDS, lambda: f"{name}: {keeper.reason}")
+
+    async def _until(self, condition: Callable[[], bool], seconds: float, why: Callable[[], str]) -> None:
+        try:
+            async with asyncio.timeout(seconds), self._round:
+                await self._round.wait_for(condition)
+        except TimeoutError as error:
+            raise EnvironmentFault(f"not ready after {seconds:g} s: {why()}") from error
+
+    def _lay_out(self) -> None:
+        """Files that others need before anything runs: platform, versions, secrets, the desk's settings."""
+        home = self._home
+        packaged = resources.files("croupier_stand") / "platform"
+        with resources.as_file(packaged) as directory:
+            shutil.copyfile(directory / "platform.yaml", home.platform)
+            for descriptor in sorted((directory / "versions").glob("*.yaml")):
+                shutil.copyfile(descriptor, home.versions / descriptor.name)
+        for name in SECRETS:
+            replace_file(home.secrets / name, f"whsec_{b64encode(secrets.token_bytes(32)).decode()}".encode())
+        replace_file(home.settings, settings(self._ports).encode())
+
+    async def _start_pods(self, platform: Platform) -> list[Split]:
+        """Start the stable version of every service; gives the splits that send everybody there."""
+        home = self._home
+        known = builds(home.versions, platform)
+        told = environment(home, self._ports, self._where.dsn)
+
+        def pod_environment(key: PodKey, port: int) -> Mapping[str, str]:
+            drain = str(known[key.digest].drain_seconds)
+            own = {"CROUPIER_SERVICE": key.service, "CROUPIER_DIGEST": key.digest, "DRAIN_SECONDS": drain}
+            return told | own | {"POD_NAME": key.name, "PORT": str(port)}
+
+        agent = self._agent = Agent(home, known, pod_environment, self._clock.now)
+        workloads = ProcessWorkloads(home.workloads, home.versions, self._clock)
+        stable = {service.name: first_digest(home.versions, service.name) for service in platform.services}
+        for service in platform.services:
+            await workloads.ensure(service.name, stable[service.name], service.replicas)
+        count = sum(service.replicas for service in platform.services)
+
+        def all_ready() -> bool:
+            return len(agent.keepers) == count and all(keeper.ready for keeper in agent.keepers)
+
+        await self._until(all_ready, _PODS_SECONDS, lambda: "; ".join(agent.unready()) or "no pods yet")
+        return [
+            Split(
+                service=name,
+                run="-",
+                revision=0,
+                stable=ArmBackend(digest=digest, weight=100, endpoints=agent.endpoints(name, digest)),
+            )
+            for name, digest in stable.items()
+        ]
+
+    def _write_bootstrap(self) -> Path:
+        home, ports = self._home, self._ports
+        document = envoy_config.bootstrap(home.edge, ports["edge"], ports["mesh"], ports["admin"], home.access_log)
+        path = home.edge / "bootstrap.json"
+        replace_file(path, json.dumps(document, indent=1).encode())
+        return path
+
+    # --- keep ----------------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        """Step every keeper, for ever."""
+        loop = asyncio.get_running_loop()
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0)) as client:
+            while True:
+                resting = self._home.resting()
+                for name, keeper in self._keepers.items():
+                    keeper.step(name not in resting, loop.time())
+                pods: tuple[Keeper, ...] = ()
+                if self._agent is not None:
+                    self._agent.step(loop.time())
+                    pods = self._agent.keepers
+                self._write()
+                await probe_all(client, (*self._keepers.values(), *pods), loop.time)
+                if self._agent is not None:
+                    await self._agent.report(loop.time())
+                async with self._round:
+                    self._round.notify_all()
+                await asyncio.sleep(STEP_SECONDS)
+
+    def _write(self) -> None:
+        """Write ``stand.json`` if it would say something new."""
+        own = (ProcessRecord.of(name, keeper) for name, keeper in self._keepers.items())
+        pods = self._agent.records() if self._agent is not None else ()
+        pid = os.getpid()
+        us = identify(pid)
+        record = StandRecord(
+            name=self._home.name,
+            supervisor_pid=pid,
+            supervisor_start_ticks=us.start_ticks if us else 0,
+            started_at=self._started_at,
+            phase=self._phase,
+            milestones=tuple(self._milestones),
+            database=self._database,
+            ports=self._ports,
+            processes=(*(process for process in own if process is not None), *pods),
+            resting=tuple(name for name, keeper in self._keepers.items() if keeper.phase == "resting"),
+        )
+        if record != self._written:
+            self._written = record
+            self._home.write(record)
+
+    def _milestone(self, text: str) -> None:
+        self._milestones.append(text)
+        _LOG.info("%s", text)
+
+    # --- down ----------------------------------------------------------------------------------------------------
+
+    def _fall(self) -> None:
+        """End everything, in the reverse order; PostgreSQL's data go with it."""
+        if self._phase != "failed":
+            self._phase = "stopping"
+        self._write()
+        for name in reversed(self._keepers):
+            if name == "provider" and self._agent is not None:
+                self._agent.stop()
+            keeper = self._keepers[name]
+            keeper.child.stop(patience_seconds=keeper.drain_seconds)
+        if self._agent is not None:
+            self._agent.stop()
+        postgres.remove(self._where)
+
+
+def _furnish(dsn: str, players: int) -> None:
+    """Make the casino's tables, and an account for every player."""
+    schema.install(dsn)
+    schema.add_players(dsn, schema.player_ids(players))
+
+
+def settings(ports: Mapping[str, int]) -> str:
+    """``desk.yaml``: how the desk reaches this stand, paths relative to the file."""
+    return (
+        "platform: platform.yaml\n"
+        f'traffic: {{kind: envoy, directory: edge, admin: "{url(ports, "admin")}"}}\n'
+        "workloads: {kind: processes, directory: workloads, versions: versions}\n"
+        f'metrics: {{kind: scrape, urls: ["{url(ports, "tally")}/metrics"]}}\n'
+        "state: desk\n"
+    )
+
+
+def main() -> None:
+    """Run a supervisor until SIGTERM. Exits 1 when the stand does not come up; ``stand.json`` says why."""
+    parser = argparse.ArgumentParser(prog="python -m croupier_stand.supervisor")
+    parser.add_argument("--name", required=True)
+    Load.declare(parser)
+    options = parser.parse_args()
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    home = Home.of(options.name)
+    try:
+        with home.lock():
+            home.clear()
+            asyncio.run(_until_sigterm(Supervisor(home, Load.read(options), clock=SystemClock())))
+    except CroupierError as error:
+        _LOG.error("%s", error)
+        sys.exit(1)
+
+
+async def _until_sigterm(supervisor: Supervisor) -> None:
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await supervisor.run(told)
+
+
+if __name__ == "__main__":
+    main()
