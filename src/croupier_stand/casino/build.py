@@ -1,0 +1,42 @@
+"""Build descriptors: which code a pod runs. A version is the service's code plus the changes its descriptor names."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+Parts = TypeVar("Parts")
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A descriptor as a pod needs it. ``changes`` are names of modules in ``changes/``, written with hyphens."""
+
+    service: str
+    label: str
+    module: str
+    changes: tuple[str, ...]
+
+    def applied(self, parts: Parts) -> Parts:
+        """The parts of a service as this build has them. Raises ImportError or AttributeError for unknown changes."""
+        for name in self.changes:
+            change = import_module(f"croupier_stand.casino.changes.{name.replace('-', '_')}")
+            parts = getattr(change, self.module)(parts)
+        return parts
+
+
+def load(path: Path) -> Build:
+    """Read a descriptor. Raises OSError, KeyError or yaml.YAMLError."""
+    raw = yaml.safe_load(path.read_text())
+    return Build(raw["service"], raw["label"], raw["module"], tuple((raw.get("build") or {}).get("changes", ())))
+
+
+def from_command_line() -> Build:
+    parser = argparse.ArgumentParser(description="Run one pod of a casino service")
+    parser.add_argument("--build", type=Path, required=True, help="build descriptor of the version")
+    return load(parser.parse_args().build)

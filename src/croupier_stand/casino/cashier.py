@@ -1,0 +1,277 @@
+"""Deposits and withdrawals: the state machines of ``sql/payments.sql``, one safe step after another.
+
+Routes (players, with session token, ``x-player`` and, to begin something, ``idempotency-key``):
+    ``POST /payments/deposits`` ``{"amount", "currency", "psp"}`` → 201 ``{"id", "state": "pending", …}``
+    ``GET /payments/deposits/{id}`` → 200 ``{"id", "state", "amount"}``
+    ``POST /payments/withdrawals`` ``{"amount", "currency", "psp"}`` → 201 ``{"id", "state": "submitted"|"refused"}``
+    ``GET /payments/withdrawals/{id}`` → 200
+    503: nothing was decided, repeat with the same key.
+Route of partners (Standard Webhooks headers):
+    ``POST /payments/webhooks/{psp}?player=&arm=`` → 200; 401 when the signature does not hold.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from psycopg import sql
+
+from croupier_kit import arm, idempotency, inbox, logs, service, webhooks
+from croupier_stand.casino import pod
+from croupier_stand.casino.payment import Payment, Wish
+from croupier_stand.casino.psp import Fact, PspEvent, Psps, PspUnavailable
+from croupier_stand.casino.purse import Posted, Purse, WalletUnavailable
+from croupier_stand.casino.session import Sessions
+from croupier_stand.casino.work import Work
+
+log = logging.getLogger(__name__)
+
+SCHEMA = "payments"
+_COLUMNS = "id, player, arm, pod, psp, amount, currency, state"
+_OPEN = "select payments.open(%s, %s, %s, %s, %s, %s, %s, %s)"
+_MOVE_DEPOSIT = "select payments.move_deposit(%s, %s, %s)"
+_MOVE_WITHDRAWAL = "select payments.move_withdrawal(%s, %s, %s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a version of payments-api may replace."""
+
+    parse_event: Callable[[Mapping[str, Any]], PspEvent | None]
+    check_deposit: Callable[[Psps, Wish], Awaitable[None]]
+    """Raises ``HTTPForbidden`` when the deposit is not allowed."""
+    receipt: Callable[[Payment], Mapping[str, Any]]
+    start: Callable[[], Awaitable[None]] | None = None
+    """Done before serving."""
+    warm: Callable[[], Awaitable[bool]] | None = None
+    """Asked at each readiness probe; None: ready as soon as it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partners:
+    """Whom the cashier works with. ``signers``: PSP name -> how its webhooks are verified."""
+
+    psps: Psps
+    purse: Purse
+    sessions: Sessions
+    signers: Mapping[str, webhooks.Signer]
+
+
+class Cashier:
+    """One pod's part of payments-api."""
+
+    def __init__(self, name: str, parts: Parts, pool: pod.Pool, partners: Partners) -> None:
+        self._name, self._parts, self._pool = name, parts, pool
+        self._psps, self._purse, self._sessions = partners.psps, partners.purse, partners.sessions
+        self._signers = partners.signers
+        self._credits = Work(pool, (SCHEMA, "deposit"), ("captured",), self._credit, stale_seconds=3.0)
+        self._payouts = Work(
+            pool,
+            (SCHEMA, "withdrawal"),
+            ("created", "reserved", "paid", "failed"),
+            self._go_on_with_withdrawal,
+            stale_seconds=5.0,
+        )
+
+    @property
+    def loops(self) -> list[tuple[str, service.Loop]]:
+        return self._credits.loops + self._payouts.loops
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/payments/deposits", self.deposit),
+            web.get("/payments/deposits/{id}", self.show_deposit),
+            web.post("/payments/withdrawals", self.withdraw),
+            web.get("/payments/withdrawals/{id}", self.show_withdrawal),
+            web.post("/payments/webhooks/{psp}", self.webhook),
+        ]
+
+    # --- deposits ---------------------------------------------------------------------------------------------------
+
+    async def deposit(self, request: web.Request) -> web.Response:
+        player = self._sessions.player_of(request)
+        key = await idempotency.key_of(request, player)
+        wish = self._wish(key, player, await pod.body_of(request))
+        await self._parts.check_deposit(self._psps, wish)
+        begun = await self._begin("deposit", key, wish)
+        if not isinstance(begun, Payment):
+            return idempotency.as_response(begun)
+        try:
+            await self._psps.intend(begun)
+        except PspUnavailable as error:
+            return await self._undecided(key, error)
+        body = json.dumps(self._parts.receipt(begun._replace(state="pending")))
+        async with self._pool.connection() as connection, connection.transaction():
+            await connection.execute(_MOVE_DEPOSIT, (begun.id, ["created"], "pending"))
+            await idempotency.decide(connection, SCHEMA, key, 201, body)
+        return web.Response(status=201, text=body, content_type="application/json")
+
+    async def show_deposit(self, request: web.Request) -> web.Response:
+        return web.json_response(self._parts.receipt(await self._own("deposit", request)))
+
+    async def _credit(self, id_: str) -> None:
+        """A captured deposit into the player's purse, under the arm that began it."""
+        deposit = await self._find("deposit", id_)
+        if deposit is None or deposit.state != "captured":
+            return
+        arm.adopt(arm=deposit.arm, player=deposit.player)
+        posted = await self._transfer(deposit, deposit.id, "deposit")
+        if posted.outcome != "posted":
+            raise RuntimeError(f"a deposit's credit came to {posted.outcome}")
+        async with self._pool.connection() as connection:
+            await connection.execute(_MOVE_DEPOSIT, (id_, ["captured"], "credited"))
+        log.info("credited", extra=logs.fields(deposit=id_, amount=deposit.amount))
+
+    # --- withdrawals ------------------------------------------------------------------------------------------------
+
+    async def withdraw(self, request: web.Request) -> web.Response:
+        player = self._sessions.player_of(request)
+        key = await idempotency.key_of(request, player)
+        wish = self._wish(key, player, await pod.body_of(request))
+        begun = await self._begin("withdrawal", key, wish)
+        if not isinstance(begun, Payment):
+            return idempotency.as_response(begun)
+        try:
+            state = await self._submit(begun)
+        except (PspUnavailable, WalletUnavailable) as error:
+            return await self._undecided(key, error)
+        body = json.dumps(self._parts.receipt(begun._replace(state=state)))
+        async with self._pool.connection() as connection:
+            await idempotency.decide(connection, SCHEMA, key, 201, body)
+        return web.Response(status=201, text=body, content_type="application/json")
+
+    async def show_withdrawal(self, request: web.Request) -> web.Response:
+        return web.json_response(self._parts.receipt(await self._own("withdrawal", request)))
+
+    async def _submit(self, withdrawal: Payment) -> str:
+        """Hold the money, then tell the partner; the order that cannot pay out what is not there."""
+        held = await self._transfer(withdrawal, f"{withdrawal.id}:reserve", "withdrawal-reserve")
+        if held.outcome != "posted":
+            await self._move_withdrawal(withdrawal.id, ["created"], "refused")
+            return "refused"
+        await self._move_withdrawal(withdrawal.id, ["created"], "reserved")
+        await self._psps.pay_out(withdrawal)
+        await self._move_withdrawal(withdrawal.id, ["reserved"], "submitted")
+        return "submitted"
+
+    async def _go_on_with_withdrawal(self, id_: str) -> None:
+        withdrawal = await self._find("withdrawal", id_)
+        if withdrawal is None:
+            return
+        arm.adopt(arm=withdrawal.arm, player=withdrawal.player)
+        match withdrawal.state:
+            case "created" | "reserved":
+                await self._submit(withdrawal)
+            case "paid":
+                await self._transfer(withdrawal, f"{id_}:settle", "withdrawal-settle")
+                await self._move_withdrawal(id_, ["paid"], "settled")
+            case "failed":
+                await self._transfer(withdrawal, f"{id_}:release", "withdrawal-release")
+                await self._move_withdrawal(id_, ["failed"], "released")
+
+    async def _move_withdrawal(self, id_: str, before: list[str], after: str) -> None:
+        async with self._pool.connection() as connection:
+            await connection.execute(_MOVE_WITHDRAWAL, (id_, before, after))
+
+    # --- partners' events -------------------------------------------------------------------------------------------
+
+    async def webhook(self, request: web.Request) -> web.Response:
+        psp = request.match_info["psp"]
+        signer = self._signers.get(psp)
+        if signer is None:
+            raise web.HTTPNotFound(reason="no such partner")
+        try:
+            message = signer.verify(request.headers, await request.read())
+        except webhooks.Rejected as error:
+            log.warning("webhook rejected", extra=logs.fields(psp=psp, why=str(error)))
+            raise web.HTTPUnauthorized(reason="signature does not hold") from error
+        event = self._parts.parse_event(message)
+        if event is None:
+            log.info("webhook ignored", extra=logs.fields(psp=psp, type=message.get("type")))
+        elif not await self._take(psp, request.headers[webhooks.ID_HEADER], event):
+            raise web.HTTPNotFound(reason="no such payment yet")
+        return web.json_response({})
+
+    async def _take(self, psp: str, webhook_id: str, event: PspEvent) -> bool:
+        """Write the event's effect and its inbox row together. False when the payment is unknown (the partner will
+        come again)."""
+        if event.fact in (Fact.CAPTURED, Fact.DECLINED):
+            kind, move, before, work = "deposit", _MOVE_DEPOSIT, ["created", "pending"], self._credits
+            after = "captured" if event.fact is Fact.CAPTURED else "declined"
+        else:
+            kind, move, before, work = (
+                "withdrawal",
+                _MOVE_WITHDRAWAL,
+                ["created", "reserved", "submitted"],
+                self._payouts,
+            )
+            after = "paid" if event.fact is Fact.PAID else "failed"
+        payment = await self._find(kind, event.id)
+        if payment is None or (payment.psp, payment.amount) != (psp, event.amount):
+            log.error("webhook does not fit", extra=logs.fields(psp=psp, id=event.id, amount=event.amount))
+            return False
+        async with self._pool.connection() as connection, connection.transaction():
+            if await inbox.accept(connection, SCHEMA, psp, webhook_id):
+                await connection.execute(move, (event.id, before, after))
+        if after != "declined":
+            work.soon(event.id)
+        return True
+
+    # --- common -----------------------------------------------------------------------------------------------------
+
+    def _wish(self, key: idempotency.Key, player: str, body: Mapping[str, Any]) -> Wish:
+        return Wish(
+            key=key.key,
+            player=player,
+            psp=pod.text_in(body, "psp", one_of=tuple(self._signers)),
+            amount=pod.cents_in(body, "amount"),
+            currency=pod.text_in(body, "currency", one_of=("EUR",)),
+        )
+
+    async def _begin(
+        self, kind: str, key: idempotency.Key, wish: Wish
+    ) -> Payment | idempotency.Replay | idempotency.Running | idempotency.Mismatch:
+        origin = arm.current()
+        async with self._pool.connection() as connection, connection.transaction():
+            decision = await idempotency.begin(connection, SCHEMA, key, uuid.uuid4().hex)
+            if not isinstance(decision, idempotency.Begun):
+                return decision
+            stored = (kind, decision.subject, wish.player, origin.arm, self._name, wish.psp, wish.amount, wish.currency)
+            await connection.execute(_OPEN, stored)
+        return Payment(*stored[1:], state="created")
+
+    async def _undecided(self, key: idempotency.Key, error: Exception) -> web.Response:
+        log.warning("undecided", extra=logs.fields(why=str(error)))
+        async with self._pool.connection() as connection:
+            await idempotency.release(connection, SCHEMA, key)
+        return web.json_response({"error": "a partner did not answer, repeat with the same key"}, status=503)
+
+    async def _own(self, kind: str, request: web.Request) -> Payment:
+        player = self._sessions.player_of(request)
+        payment = await self._find(kind, request.match_info["id"])
+        if payment is None or payment.player != player:
+            raise web.HTTPNotFound(reason=f"no such {kind}")
+        return payment
+
+    async def _find(self, kind: str, id_: str) -> Payment | None:
+        table = sql.Identifier(SCHEMA, kind)
+        statement = sql.SQL("select " + _COLUMNS + " from {} where id = %s").format(table)
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(statement, (id_,))).fetchone()
+        return None if row is None else Payment(*row)
+
+    async def _transfer(self, payment: Payment, key: str, kind: str) -> Posted:
+        return await self._purse.transfer(
+            key,
+            kind=kind,
+            reference=payment.id,
+            player=payment.player,
+            counterparty=payment.psp,
+            amount=payment.amount,
+        )

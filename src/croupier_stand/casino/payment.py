@@ -1,0 +1,30 @@
+"""A deposit or withdrawal as payments-api knows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Payment(NamedTuple):
+    """As stored. ``arm`` and ``pod`` are those that began it; ``amount`` is cents."""
+
+    id: str
+    player: str
+    arm: str
+    pod: str
+    psp: str
+    amount: int
+    currency: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """As asked for, before anything is stored. ``key``: the idempotency key."""
+
+    key: str
+    player: str
+    psp: str
+    amount: int
+    currency: str

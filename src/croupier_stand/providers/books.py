@@ -1,0 +1,88 @@
+"""A partner's books: an append-only list of facts, in memory and in a file, so that a restart forgets nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+_PAGE_LIMIT = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One fact. ``seq`` counts from 1; ``at`` is epoch seconds; ``id`` is the casino's id; ``amount`` is cents."""
+
+    seq: int
+    at: float
+    kind: str
+    id: str
+    player: str
+    amount: int
+    more: Mapping[str, Any]
+
+
+class Books:
+    """One writer. ``path`` None: memory only."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], float]) -> None:
+        """Reads what the file holds; a line torn by a crash is cut off."""
+        self._clock = clock
+        self._entries: list[Entry] = []
+        self._file = None
+        if path is not None:
+            self._entries = list(_recovered(path))
+            self._file = path.open("a", encoding="utf-8")
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, kind: str, id_: str, player: str, amount: int, **more: Any) -> Entry:
+        """Write one fact down. It has reached the kernel when this returns."""
+        entry = Entry(len(self._entries) + 1, self._clock(), kind, id_, player, amount, more)
+        if self._file is not None:
+            self._file.write(json.dumps(asdict(entry)) + "\n")
+            self._file.flush()
+        self._entries.append(entry)
+        return entry
+
+    def after(self, seq: int, limit: int = _PAGE_LIMIT) -> Sequence[Entry]:
+        return self._entries[max(seq, 0) : max(seq, 0) + limit]
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    async def show(self, request: web.Request) -> web.Response:
+        """``GET /books?after=SEQ`` → ``{"at", "entries": […], "more": bool}``; ``at``: how far the page is complete."""
+        try:
+            seq = int(request.query.get("after", "0"))
+        except ValueError as error:
+            raise web.HTTPBadRequest(reason="after must be a number") from error
+        at, entries = self._clock(), self.after(seq)
+        more = bool(entries) and entries[-1].seq < len(self._entries)
+        return web.json_response({"at": at, "entries": [asdict(entry) for entry in entries], "more": more})
+
+
+def dice(seed: int, *what: str) -> random.Random:
+    """Randomness that belongs to one thing: the same seed and id give the same fate, also after a restart."""
+    return random.Random(f"{seed}/{'/'.join(what)}")
+
+
+def _recovered(path: Path) -> Iterator[Entry]:
+    if not path.exists():
+        return
+    whole = 0
+    with path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            yield Entry(**json.loads(line))
+    with path.open("r+b") as file:
+        file.truncate(whole)
