@@ -14,10 +14,12 @@ def share_band(players: int, weight: int) -> tuple[float, float]:
     """The 99.9 % binomial band of the canary's share when ``players`` distinct players were seen at ``weight`` percent.
 
     Under a sticky split the share is one draw of players, so a fixed tolerance is wrong at any number of players. With
-    nobody seen the band is (0, 1). At 100 % one in a hundred is allowed to be late.
+    nobody seen the band is (0, 1). At 0 and 100 % one in a hundred is allowed to be late.
     """
     if players <= 0:
         return 0.0, 1.0
+    if weight <= 0:
+        return 0.0, 0.01
     if weight >= 100:
         return 0.99, 1.0
     p = weight / 100

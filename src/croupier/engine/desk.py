@@ -16,7 +16,7 @@ from croupier.core.decide import Snapshot
 from croupier.core.plans.canary import plan_canary
 from croupier.core.run import RunState
 from croupier.engine import preview, views
-from croupier.engine.loop import Loop, idle
+from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.register import DESK, Register
 from croupier.errors import Refused, UnknownName, Unreachable
 from croupier.model.base import short
@@ -113,13 +113,14 @@ class Desk:
             shown = await self._preview(release)
             plan, now = shown.plan, self._clock.now()
             pods = await self._workloads.observe(plan.service)
-            planned = {
+            planned: dict[str, JsonValue] = {
                 "plan": plan.model_dump(mode="json", by_alias=True),
                 "forecast": shown.forecast.model_dump(mode="json", by_alias=True),
                 "stable": shown.stable.label,
                 "canary": shown.canary.label,
             }
-            started = {"restarts": {each.digest: each.restarts for each in pods}, "who": who, "reason": reason}
+            restarts: dict[str, JsonValue] = {each.digest: each.restarts for each in pods}
+            started: dict[str, JsonValue] = {"restarts": restarts, "who": who, "reason": reason}
             await self._register.write(
                 [Draft("run.planned", plan.run, now, planned), Draft("run.started", plan.run, now, started)]
             )
@@ -169,7 +170,7 @@ class Desk:
         found = []
         for service in self._platform.services:
             live = self._register.live_run_of(service.name)
-            digest = live.plan.stable if live else _sole_digest(self._loop.world.splits.get(service.name))
+            digest = live.plan.stable if live else sole_digest(self._loop.world.splits.get(service.name))
             stable = None
             if digest is not None:
                 try:
@@ -220,7 +221,7 @@ class Desk:
                 hint=f"wait for {live.plan.run}, or abort it",
             )
         split = await self._traffic.observe(service.name)
-        stable = _sole_digest(split)
+        stable = sole_digest(split)
         if stable is None:
             raise Refused(f"{service.name} serves no single version now: {_weights(split)}", hint="settle it first")
         if stable == release.digest:
@@ -260,13 +261,6 @@ class Desk:
 
     def _snapshot(self, run: str) -> Snapshot | None:
         return self._loop.snapshots.get(run)
-
-
-def _sole_digest(split: ObservedSplit | None) -> str | None:
-    """What serves everybody, outside any run; None when that is not one version."""
-    if split is None or split.run != "-":
-        return None
-    return next((digest for digest, weight in split.weights.items() if weight == 100), None)
 
 
 def _weights(split: ObservedSplit) -> str:

@@ -19,8 +19,8 @@ from croupier.ports.metrics import Metrics, Target
 from croupier.ports.traffic import Traffic
 from croupier.ports.workloads import Workloads
 
-PATIENCE_SECONDS = 3.0
-"""Longest a port may take to answer one question of a round."""
+PATIENCE_SECONDS = 4.0
+"""Longest a port may take to answer one question of a round; adapters give up sooner, and say why."""
 
 _Answer = TypeVar("_Answer")
 

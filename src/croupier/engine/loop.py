@@ -23,6 +23,7 @@ from croupier.errors import Conflict, CroupierError, IntegrityError, Unreachable
 from croupier.model.evidence import Sample
 from croupier.model.plan import Action, EnsureVersion, Retire
 from croupier.model.service import Platform
+from croupier.model.traffic import ObservedSplit
 from croupier.ports.clock import Clock
 from croupier.ports.journal import EvidenceStore
 from croupier.ports.metrics import Metrics, Target
@@ -133,8 +134,9 @@ class Loop:
         if now - self._idle_at >= SCRAPE_SECONDS - TICK_SECONDS:
             self._idle_at = now
             for service, split in self.world.splits.items():
-                if service not in busy and split.run == "-" and len(split.weights) == 1:
-                    targets.append(Target(service, "-", next(iter(split.weights))))
+                digest = sole_digest(split)
+                if service not in busy and digest is not None:
+                    targets.append(Target(service, "-", digest))
         services = [service.name for service in self._platform.services]
         world = await gather(self._traffic, self._workloads, self._metrics, services, targets)
         for versions in world.pods.values():
@@ -160,7 +162,7 @@ class Loop:
         elif "metrics" in state.faults and self.world.counters is None:
             faults["metrics"] = state.faults["metrics"]  # not asked in this round
         if self.world.counters is not None and watch.scraped_at <= now and state.peak_weight > 0:
-            problem = await self._count(plan.service, run, state, revision)
+            problem = await self._count(plan.service, run, state)
             if problem:
                 faults["evidence"] = problem
         watch.note_pods(state, pods)
@@ -183,7 +185,7 @@ class Loop:
             faults=faults,
         )
 
-    async def _count(self, service: str, run: str, state: RunState, revision: int) -> str | None:
+    async def _count(self, service: str, run: str, state: RunState) -> str | None:
         """Fold this round's counters of one run, if it was its turn to be read."""
         counters = self.world.counters or {}
         plan = state.plan
@@ -192,7 +194,7 @@ class Loop:
         if canary is None and stable is None:
             return None
         sample = Sample(at=self._watches[run].scraped_at, weight=state.weight, canary=canary, stable=stable)
-        return await self._watches[run].add(sample, revision)
+        return await self._watches[run].add(sample)
 
     # --- journal -----------------------------------------------------------------------------------------------------
 
@@ -258,6 +260,13 @@ class Loop:
 
 def _port(action: Action) -> str:
     return "workloads" if isinstance(action, EnsureVersion | Retire) else "traffic"
+
+
+def sole_digest(split: ObservedSplit | None) -> str | None:
+    """What serves everybody outside any run; None when that is not one version, or not known."""
+    if split is None or split.run != "-":
+        return None
+    return next((digest for digest, weight in split.weights.items() if weight == 100), None)
 
 
 async def idle(seconds: float, wake: asyncio.Event) -> None:

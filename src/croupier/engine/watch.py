@@ -12,7 +12,7 @@ from croupier.core import gates
 from croupier.core.decide import Evidence
 from croupier.core.run import RunState
 from croupier.errors import Unreachable
-from croupier.model.evidence import ArmSample, Sample
+from croupier.model.evidence import Sample
 from croupier.model.plan import Plan
 from croupier.model.verdict import Verdict
 from croupier.model.workload import VersionPods
@@ -35,7 +35,7 @@ class Watch:
         self._is_whole = True
         """False: samples were folded that could not be stored; the segment is folded anew once it can be written."""
         self._seen_at: dict[str, float] = {}
-        self._players: tuple[int, int] | None = None
+        self._players = (0, 0)
         self._players_revision = -1
         self.scraped_at = float("-inf")
         self.down_rounds = 0
@@ -52,8 +52,8 @@ class Watch:
     def is_due(self, now: float) -> bool:
         return now - self.scraped_at >= self._plan.release.scrape_seconds - TICK_SECONDS
 
-    async def add(self, sample: Sample, revision: int) -> str | None:
-        """Store and fold one scrape, taken under the split of ``revision``; returns why it was not stored, or None.
+    async def add(self, sample: Sample) -> str | None:
+        """Store and fold one scrape; returns why it was not stored, or None.
 
         Without the store the sample is still judged, because a rollback never waits for a disk, but it renews no
         arm's age, so nothing passes on it.
@@ -78,7 +78,7 @@ class Watch:
         for arm, counts in (("canary", sample.canary), ("stable", sample.stable)):
             if counts is not None:
                 self._seen_at[arm] = sample.at
-        self._note_players(sample.canary, sample.stable, revision)
+        self._note_players(sample)
         return None
 
     def judge(self, weight: int, now: float) -> Verdict | None:
@@ -108,11 +108,16 @@ class Watch:
             return None
         return Evidence(sha256=self._hash, samples=self._samples)
 
-    def _note_players(self, canary: ArmSample | None, stable: ArmSample | None, revision: int) -> None:
-        seen = [None if arm is None else arm.players_seen for arm in (canary, stable)]
-        known = [count for count in seen if count is not None]
-        self._players = (seen[0] or 0, seen[1] or 0) if known else None
-        self._players_revision = revision
+    def _note_players(self, sample: Sample) -> None:
+        """Remember who was seen under the newest split that either arm was counted under."""
+        arms = (sample.canary, sample.stable)
+        revisions = [arm.players_revision for arm in arms if arm is not None and arm.players_revision is not None]
+        self._players_revision = max(revisions, default=-1)
+        canary, stable = (
+            arm.players_seen or 0 if arm is not None and arm.players_revision == self._players_revision else 0
+            for arm in arms
+        )
+        self._players = (canary, stable)
 
     async def _refold(self) -> None:
         samples = await asyncio.to_thread(self._store.read, self._plan.run)
