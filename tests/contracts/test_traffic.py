@@ -1,0 +1,239 @@
+"""What the engine relies on from any data plane (S4.5, S8.7). Run on memory and on a real Envoy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from tests.support.edge import CANARY, PLATFORM, STABLE, Edge, RealClock, running_edge
+
+from croupier.adapters.traffic.memory import MemoryTraffic
+from croupier.core.share import share_band
+from croupier.errors import UnknownName, Unreachable
+from croupier.model.base import short
+from croupier.model.traffic import ArmBackend, Endpoint, Split
+from croupier.ports.traffic import Traffic
+
+PLAYERS = [f"p{number:05}" for number in range(2000)]
+STEPS = (5, 10, 25, 50, 100)
+
+
+class Plane(Protocol):
+    """A data plane under test: the port, and what a test needs around it."""
+
+    traffic: Traffic
+
+    def split(
+        self, weight: int | None, revision: int = 1, *, service: str = ..., run: str = ..., offset: int = ...
+    ) -> Split:
+        """``weight`` percent on the canary; None: no release is live."""
+        ...
+
+    async def versions_of(self, players: Iterable[str]) -> dict[str, str]:
+        """Player -> digest that served one request of the player."""
+        ...
+
+    async def arm_of(self, player: str) -> str: ...
+
+    async def break_down(self) -> None:
+        """From now on the data plane does not answer."""
+        ...
+
+    def bad_split(self) -> Split:
+        """A change that the data plane refuses."""
+        ...
+
+
+class MemoryPlane:
+    def __init__(self) -> None:
+        self.traffic = MemoryTraffic(PLATFORM, RealClock())
+
+    def split(
+        self,
+        weight: int | None,
+        revision: int = 1,
+        *,
+        service: str = "payments-api",
+        run: str = "r-0001",
+        offset: int = 0,
+    ) -> Split:
+        stable, canary = (
+            ArmBackend(digest=digest, weight=share, endpoints=(Endpoint(host="127.0.0.1", port=port),))
+            for digest, share, port in ((STABLE, 100 - (weight or 0), 1), (CANARY, weight or 0, 2))
+        )
+        if weight is None:
+            return Split(service=service, run="-", revision=0, stable=stable)
+        return Split(service=service, run=run, revision=revision, stable=stable, canary=canary, offset=offset)
+
+    async def versions_of(self, players: Iterable[str]) -> dict[str, str]:
+        return {player: self.traffic.serve("payments-api", player).digest for player in players}
+
+    async def arm_of(self, player: str) -> str:
+        return self.traffic.serve("payments-api", player).arm
+
+    async def break_down(self) -> None:
+        self.traffic.unreachable = True
+
+    def bad_split(self) -> Split:
+        self.traffic.refusal = "not a split"
+        return self.split(50, 9)
+
+
+class EnvoyPlane:
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.traffic = edge.traffic
+        self.split = edge.split
+
+    async def versions_of(self, players: Iterable[str]) -> dict[str, str]:
+        return await self.edge.versions_of(players)
+
+    async def arm_of(self, player: str) -> str:
+        return (await self.edge.send(x_player=player)).arm
+
+    async def break_down(self) -> None:
+        await self.edge.stop()
+
+    def bad_split(self) -> Split:
+        return self.edge.split(50, 9, run="r\n1")
+
+
+@pytest.fixture(params=["memory", pytest.param("envoy", marks=pytest.mark.stand)])
+async def plane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Plane]:
+    if request.param == "memory":
+        yield MemoryPlane()
+    else:
+        async with running_edge(tmp_path) as edge:
+            yield EnvoyPlane(edge)
+
+
+def canaries(versions: dict[str, str]) -> set[str]:
+    assert set(versions.values()) <= {STABLE, CANARY}
+    return {player for player, version in versions.items() if version == CANARY}
+
+
+async def test_a_ramp_only_adds_players_and_keeps_the_share_in_its_band(plane: Plane) -> None:
+    """S4.5: five steps, 2,000 players, nobody moved back."""
+    before: set[str] = set()
+    for revision, weight in enumerate(STEPS, start=1):
+        await plane.traffic.set_split(plane.split(weight, revision, offset=9_700))
+        now = canaries(await plane.versions_of(PLAYERS))
+        assert before - now == set()
+        low, high = share_band(len(PLAYERS), weight)
+        assert low <= len(now) / len(PLAYERS) <= high
+        before = now
+
+
+async def test_a_player_stays_with_a_version(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(50))
+    first = await plane.versions_of(PLAYERS[:200])
+    again = await plane.versions_of(PLAYERS[:200])
+    assert first == again
+    assert len(set(first.values())) == 2
+
+
+async def test_the_window_rotates_with_the_offset(plane: Plane) -> None:
+    groups = []
+    for revision, offset in enumerate((0, 2_500, 5_000, 7_500), start=1):
+        await plane.traffic.set_split(plane.split(25, revision, offset=offset))
+        groups.append(canaries(await plane.versions_of(PLAYERS)))
+    assert sum(map(len, groups)) == len(PLAYERS)
+    assert set().union(*groups) == set(PLAYERS)
+
+
+async def test_observe_tells_what_is_in_force(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(None))
+    idle = await plane.traffic.observe("payments-api")
+    assert (idle.run, idle.revision, idle.weights) == ("-", 0, {STABLE: 100})
+    await plane.traffic.set_split(plane.split(25, 3))
+    stepping = await plane.traffic.observe("payments-api")
+    assert (stepping.run, stepping.revision, stepping.weights) == ("r-0001", 3, {STABLE: 75, CANARY: 25})
+
+
+async def test_a_request_carries_its_arm(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(100, 7))
+    assert await plane.arm_of("p00001") == f"payments-api/r-0001/{short(CANARY)}/7"
+    await plane.traffic.set_split(plane.split(None))
+    assert await plane.arm_of("p00001") == f"payments-api/-/{short(STABLE)}/0"
+
+
+async def test_weight_zero_takes_everybody_back(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(50, 1))
+    await plane.traffic.set_split(plane.split(0, 2))
+    assert canaries(await plane.versions_of(PLAYERS[:200])) == set()
+    observed = await plane.traffic.observe("payments-api")
+    assert (observed.revision, observed.weights) == (2, {STABLE: 100})
+
+
+async def test_a_change_may_be_repeated(plane: Plane) -> None:
+    for _ in range(2):
+        await plane.traffic.set_split(plane.split(10, 2))
+        assert (await plane.traffic.observe("payments-api")).weights == {STABLE: 90, CANARY: 10}
+
+
+async def test_changes_of_two_services_at_the_same_time_both_hold(plane: Plane) -> None:
+    async with asyncio.TaskGroup() as group:
+        for service, weight in (("payments-api", 10), ("bets", 25), ("wallet", 50)):
+            group.create_task(plane.traffic.set_split(plane.split(weight, 1, service=service)))
+    weights = {name: (await plane.traffic.observe(name)).weights[CANARY] for name in ("payments-api", "bets", "wallet")}
+    assert weights == {"payments-api": 10, "bets": 25, "wallet": 50}
+
+
+async def test_an_unknown_service_is_an_error_that_lists_those_known(plane: Plane) -> None:
+    with pytest.raises(UnknownName) as caught:
+        await plane.traffic.observe("payment-api")
+    assert "payments-api" in caught.value.hint
+    with pytest.raises(UnknownName):
+        await plane.traffic.set_split(plane.split(5, service="payment-api"))
+
+
+async def test_a_service_without_a_split_is_not_served(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(None))
+    with pytest.raises(UnknownName):
+        await plane.traffic.observe("bets")
+
+
+async def test_a_refused_change_raises_and_the_split_before_stays(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(25, 3))
+    served = await plane.versions_of(PLAYERS[:100])
+    with pytest.raises(Unreachable):
+        await plane.traffic.set_split(plane.bad_split())
+    assert await plane.versions_of(PLAYERS[:100]) == served
+    observed = await plane.traffic.observe("payments-api")
+    assert (observed.revision, observed.weights) == (3, {STABLE: 75, CANARY: 25})
+
+
+async def test_a_dead_data_plane_confirms_nothing(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(25, 3))
+    await plane.break_down()
+    with pytest.raises(Unreachable):
+        await plane.traffic.observe("payments-api")
+    with pytest.raises(Unreachable):
+        await plane.traffic.set_split(plane.split(50, 4))
+
+
+async def test_a_version_without_endpoints_gets_no_traffic(plane: Plane) -> None:
+    await plane.traffic.set_split(plane.split(None))
+    split = plane.split(5, 1)
+    assert split.canary is not None
+    empty = split.model_copy(update={"canary": split.canary.model_copy(update={"endpoints": ()})})
+    with pytest.raises(Unreachable):
+        await plane.traffic.set_split(empty)
+    assert (await plane.traffic.observe("payments-api")).weights == {STABLE: 100}
+
+
+@pytest.mark.parametrize(("stable", "canary"), [(95, 10), (100, 100), (-1, 101)])
+async def test_weights_that_do_not_add_up_are_refused(plane: Plane, stable: int, canary: int) -> None:
+    split = plane.split(5, 1)
+    assert split.canary is not None
+    wrong = split.model_copy(
+        update={
+            "stable": split.stable.model_copy(update={"weight": stable}),
+            "canary": split.canary.model_copy(update={"weight": canary}),
+        }
+    )
+    with pytest.raises(ValueError, match="add up to 100"):
+        await plane.traffic.set_split(wrong)
