@@ -110,7 +110,7 @@ def logs(name: str, process: str | None, follow: bool, lines: int) -> None:
     from croupier_stand.home import Home
 
     home = Home.of(name)
-    known = {path.stem: path for path in sorted([*home.logs.glob("*.log"), *home.root.glob("supervisor.log")])}
+    known = {path.stem: path for path in sorted([*home.logs.glob("*.log"), *home.root.glob(home.supervisor_log.name)])}
     if process is None:
         for stem, path in known.items():
             click.echo(f"{stem:<34} {path.stat().st_size:>10,} bytes")

@@ -36,8 +36,7 @@ def up(home: Home, load: Load, progress: Callable[[str], None]) -> StandRecord:
         raise Conflict(f"stand {home.name!r} is already up", hint="`croupier stand status` shows it")
     down(home)
     home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    told = home.root / "supervisor.log"
-    with told.open("wb") as log:
+    with home.supervisor_log.open("wb") as log:
         supervisor = subprocess.Popen(
             [sys.executable, "-m", "croupier_stand.supervisor", "--name", home.name, *load.options()],
             stdin=subprocess.DEVNULL,
@@ -130,6 +129,6 @@ def _end_supervisor(supervisor: ProcessId) -> None:
 
 def _end_of_log(home: Home) -> str:
     with suppress(OSError):
-        lines = (home.root / "supervisor.log").read_text(errors="replace").strip().splitlines()
+        lines = home.supervisor_log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
     return "it did not start"

@@ -148,6 +148,10 @@ class Home:
         return self.root / "logs"
 
     @property
+    def supervisor_log(self) -> Path:
+        return self.root / "supervisor.log"
+
+    @property
     def books(self) -> Path:
         """What the simulated providers remember."""
         return self.root / "books"
@@ -169,7 +173,7 @@ class Home:
 
     def clear(self) -> None:
         """Make the folder as for a new stand. What the desk wrote (journal, evidence, key) stays."""
-        kept = {self.desk, self.root / "lock"}
+        kept = {self.desk, self.root / "lock", self.supervisor_log}
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for path in self.root.iterdir():
             if path in kept:

@@ -77,11 +77,17 @@ class Parts:
         child = ChildProcess(name="envoy", argv=argv, log=self._home.log("envoy"), cwd=self._home.edge)
         return Keeper(child, http_probe(f"{url(self._ports, 'admin')}/ready"), drain_seconds=6.0)
 
-    def psp(self, name: str) -> Keeper:
-        return self._python(name, "croupier_stand.providers.psp", "--name", name)
+    def psp(self, name: str, seed: int) -> Keeper:
+        secret = self._home.secrets / f"webhook-{name}.key"
+        options = (f"--name={name}", f"--secret={secret}")
+        return self._provider(name, "croupier_stand.providers.psp", seed, *options)
 
-    def provider(self) -> Keeper:
-        return self._python("provider", "croupier_stand.providers.games")
+    def game_provider(self, seed: int) -> Keeper:
+        return self._provider("provider", "croupier_stand.providers.game", seed)
+
+    def _provider(self, name: str, module: str, seed: int, *options: str) -> Keeper:
+        books = self._home.books / f"{name}.jsonl"
+        return self._python(name, module, f"--port={self._ports[name]}", f"--seed={seed}", f"--books={books}", *options)
 
     def tally(self) -> Keeper:
         return self._python("tally", "croupier_kit.tally")

@@ -38,7 +38,7 @@ _WINDOW_SECONDS = 10
 _CREDIT_POLLS_SECONDS = (1.5, 1.5, 3.0, 6.0)
 """Pauses before each look at a payment that is under way; after the last, the player gives up waiting."""
 _MOST_SITTINGS = 3000
-_LEAVE_SECONDS = 6.0
+_LEAVE_SECONDS = 3.0
 
 
 class Settings(NamedTuple):

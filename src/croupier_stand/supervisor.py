@@ -80,7 +80,7 @@ class Supervisor:
                 rising.cancel()
                 keeping.cancel()
         except* CroupierError as failed:
-            first = failed.exceptions[0]
+            first = _first_of(failed)
             self._phase = "failed"
             self._milestone(str(first))
             self._write()
@@ -91,44 +91,50 @@ class Supervisor:
     # --- up ------------------------------------------------------------------------------------------------------
 
     async def _rise(self) -> None:
-        home, parts = self._home, self._parts
+        home, parts, load, dsn = self._home, self._parts, self._load, self._where.dsn
         self._lay_out()
         await asyncio.to_thread(postgres.initialise, self._where)
-        await self._start("postgres", parts.postgres())
-        self._database = self._where.dsn
-        await asyncio.to_thread(_furnish, self._where.dsn, self._load.players)
+        await self._start(postgres=parts.postgres())
+        await asyncio.to_thread(schema.install, dsn)
+        self._database = dsn
         self._milestone("PostgreSQL answers, and has the casino's tables")
 
-        for name in PSPS:
-            await self._start(name, parts.psp(name))
-        await self._start("provider", parts.provider())
-        self._milestone("payment and game providers answer")
+        async with asyncio.TaskGroup() as tasks:
+            accounts = asyncio.to_thread(schema.add_players, dsn, schema.player_ids(load.players))
+            tasks.create_task(accounts, name="accounts")
+            psps = {name: parts.psp(name, load.seed) for name in PSPS}
+            await self._start(**psps, provider=parts.game_provider(load.seed))
+            self._milestone("payment and game providers answer")
+            platform = platform_of(home.platform)
+            splits = await self._start_pods(platform)
+            self._milestone("pods are ready")
+            await self._start_edge(platform, splits)
+            self._milestone(f"Envoy serves players at {url(self._ports, 'edge')}")
+            await self._start(tally=parts.tally(), reconciler=parts.reconciler())
+            self._milestone("tally and reconciler run")
 
-        platform = platform_of(home.platform)
-        stable = await self._start_pods(platform)
-        self._milestone("pods are ready")
+        await self._start(players=parts.players(load))
+        self._milestone(f"{load.players:,} players play")
+        self._phase = "running"
 
-        traffic = EnvoyTraffic(
-            home.edge, f"http://127.0.0.1:{self._ports['admin']}", platform, self._clock, log=home.log("envoy")
-        )
+    async def _start(self, **keepers: Keeper) -> None:
+        """Start parts side by side and wait until all are ready."""
+        self._keepers |= keepers
+
+        def unready() -> list[str]:
+            return [f"{name}: {keeper.reason}" for name, keeper in keepers.items() if not keeper.ready]
+
+        await self._until(lambda: not unready(), _PART_SECONDS, lambda: "; ".join(unready()))
+
+    async def _start_edge(self, platform: Platform, splits: list[Split]) -> None:
+        home = self._home
+        traffic = EnvoyTraffic(home.edge, url(self._ports, "admin"), platform, self._clock, log=home.log("envoy"))
         try:
-            traffic.write_files(stable)
-            await self._start("envoy", parts.envoy(self._write_bootstrap()))
+            traffic.write_files(splits)
+            await self._start(envoy=self._parts.envoy(self._write_bootstrap()))
             await traffic.confirm()
         finally:
             await traffic.aclose()
-        self._milestone(f"Envoy serves players at http://127.0.0.1:{self._ports['edge']}")
-
-        await self._start("tally", parts.tally())
-        await self._start("reconciler", parts.reconciler())
-        self._milestone("tally and reconciler run")
-        await self._start("players", parts.players(self._load))
-        self._milestone("players play")
-        self._phase = "running"
-
-    async def _start(self, name: str, keeper: Keeper) -> None:
-        self._keepers[name] = keeper
-        await self._until(lambda: keeper.ready, _PART_SECONDS, lambda: f"{name}: {keeper.reason}")
 
     async def _until(self, condition: Callable[[], bool], seconds: float, why: Callable[[], str]) -> None:
         try:
@@ -245,18 +251,21 @@ class Supervisor:
         self._write()
         for name in reversed(self._keepers):
             if name == "provider" and self._agent is not None:
+                _LOG.info("ending pods")
                 self._agent.stop()
+            _LOG.info("ending %s", name)
             keeper = self._keepers[name]
             keeper.child.stop(patience_seconds=keeper.drain_seconds)
-        if self._agent is not None:
-            self._agent.stop()
         postgres.remove(self._where)
+        _LOG.info("down")
 
 
-def _furnish(dsn: str, players: int) -> None:
-    """Make the casino's tables, and an account for every player."""
-    schema.install(dsn)
-    schema.add_players(dsn, schema.player_ids(players))
+def _first_of(group: BaseExceptionGroup[CroupierError]) -> BaseException:
+    """The first error in a group, however deep."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def settings(ports: Mapping[str, int]) -> str:
@@ -277,6 +286,7 @@ def main() -> None:
     Load.declare(parser)
     options = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     home = Home.of(options.name)
     try:
         with home.lock():
