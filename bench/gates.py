@@ -1,0 +1,284 @@
+"""How often good releases are taken back, and how much harm bad ones do, against the limit and a documented rival.
+
+    python bench/gates.py                      # CI size: 200 canaries a cell, under two minutes on two cores
+    python bench/gates.py --runs 20000 --only nulls
+    python bench/gates.py --output json
+
+Every canary goes through ``bench/outside.py``, that is through the gates that ship. Exit 1 if a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import sqrt
+from multiprocessing import Pool
+from pathlib import Path
+from random import Random
+from statistics import median
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gates_rivals import FlaggerExample, SprtOracle
+from gates_world import EDGES_MS, Simulation, World, history
+from outside import ReleaseGate
+
+SCRAPE, HORIZON, ALPHA, BETA = 15.0, 1800.0, 0.01, 0.0125
+REACTION_SECONDS = 5.0
+"""From the verdict to no traffic: what the canary still serves counts as harm, for every rule alike."""
+
+STEPS = (5, 10, 25, 50)
+WORST_FALSE, LEAST_GAIN, MOST_REGRET, MOST_PROMOTION_SECONDS, LEAST_PROMOTED = 0.01, 10.0, 1.5, 600.0, 0.99
+
+NULLS = (
+    World("clean 0.1 %"),
+    World("shared outage 3 %, 5 min", outage=(600.0, 300.0, 0.03)),
+    World("shared outage 50 %, 1 min", outage=(600.0, 60.0, 0.5)),
+    World("baseline 0.9 %", baseline=0.009),
+    World("weight ramp, drift 0.1 to 0.5 %", ramp=STEPS, drift_to=0.005),
+    World("20 rps", rps=20.0),
+    World("20 rps, baseline 0.9 %", rps=20.0, baseline=0.009),
+    World("no baseline errors, then few", baseline=0.00001, drift_to=0.0005),
+    World("bursts, mean 3", burst_mean=3.0),
+    World("bursts, mean 10", burst_mean=10.0),
+    World("bursts, mean 30", burst_mean=30.0),
+    World("bursts of 10 over 30 s", burst_mean=10.0, burst_seconds=30.0),
+    World("bursts of 10 over 120 s", burst_mean=10.0, burst_seconds=120.0),
+    World("cold start 1 % for 60 s, warm-up 60 s", cold=(0.01, 60.0), warmup=60.0),
+    World("scrapes missed, 10 % an arm", missed=0.1, outage=(600.0, 300.0, 0.03)),
+    World("pods NaN, 5 %", absent=0.05),
+    World("pods restart, 2 % a scrape", restarts=0.02),
+    World("3,000 failures on the one canary pod", lone_incident=3000),
+    World("players 200, bad cards", players=200, rps=20.0),
+    World("players 1,000, bad cards", players=1000, rps=20.0),
+    World("players 1,000, weight ramp", players=1000, rps=20.0, ramp=STEPS),
+    World("latency, uneven pods", latency=True),
+)
+FAULTS = (
+    World("errors 0.2 %", canary=0.002),
+    World("errors 0.5 %", canary=0.005),
+    World("errors 2 %", canary=0.02),
+    World("errors 10 %", canary=0.10),
+    World("errors 2 %, 20 rps", canary=0.02, rps=20.0),
+    World("errors 10 %, 20 rps", canary=0.10, rps=20.0),
+    World("errors 0.5 % from minute 15", canary=0.005, onset=900.0),
+    World("errors 2 %, bursts of 10", canary=0.02, burst_mean=10.0),
+    World("errors 10 %, bursts of 10", canary=0.10, burst_mean=10.0),
+    World("errors 10 %, in warm-up", canary=0.10, warmup=60.0),
+    World("3 % of deposits lost, 1,000 players", players=1000, rps=20.0, loss=0.03),
+    World("10 % slower", latency=True, slower=0.10),
+    World("25 % slower", latency=True, slower=0.25),
+    World("3 % of requests 5 times slower", latency=True, tail=0.03),
+)
+RAMPS = (
+    World("healthy 0.1 %"),
+    World("errors 0.2 %", canary=0.002),
+    World("errors 0.5 %", canary=0.005),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One canary: when each rule took it back (None: never) and what had failed by then."""
+
+    seconds: float | None
+    bad: float
+    flagger_seconds: float | None
+    flagger_bad: float
+    oracle_bad: float | None
+    promoted_at: float | None = None
+
+
+class _Rule:
+    """Failures served until a rule takes the canary back, the reaction time included."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self.bad = 0.0
+
+    def count(self, failed: int) -> None:
+        if self.seconds is None:
+            self.bad += failed
+
+    def decide(self, taken_back: bool, t: float, failing_per_second: float) -> None:
+        if taken_back and self.seconds is None:
+            self.seconds = t
+            self.bad += failing_per_second * REACTION_SECONDS
+
+
+def gate_for(world: World, random: Random, steps: tuple[int, ...] | None) -> ReleaseGate:
+    return ReleaseGate(
+        {
+            "scrape": SCRAPE,
+            "alpha": ALPHA,
+            "beta": BETA,
+            "metrics": world.metrics,
+            "warmup": world.warmup,
+            "edges_ms": EDGES_MS if world.latency else None,
+            "history": None if world.players else history(world, random),
+            "steps": steps,
+            "horizon": HORIZON,
+        }
+    )
+
+
+def fixed(world: World, seed: str) -> Run:
+    """A canary at fixed weight (or at the world's own ramp) for the whole horizon."""
+    random = Random(seed)
+    gate = gate_for(world, random, None)
+    simulation = Simulation(world, random, SCRAPE, HORIZON)
+    ours, theirs, limit = _Rule(), _Rule(), _Rule()
+    flagger = FlaggerExample()
+    has_limit = world.canary is not None and not world.burst_mean and not world.onset
+    oracle = SprtOracle(world.baseline, world.canary, ALPHA) if has_limit and world.canary else None
+    gate.observe(simulation.first(_weight(world, 0.0)))
+    for number in range(1, int(HORIZON / SCRAPE) + 1):
+        block = simulation.step(_weight(world, (number - 1) * SCRAPE))
+        rate = simulation.served / SCRAPE * (world.canary or world.loss or world.baseline)
+        for rule in (ours, theirs, limit):
+            rule.count(simulation.failed)
+        if ours.seconds is None:
+            ours.decide(gate.observe(block) == "rollback", simulation.t, rate)
+        theirs.decide(flagger.observe(simulation.t, simulation.served, simulation.failed), simulation.t, rate)
+        if oracle is not None:
+            limit.decide(oracle.observe(simulation.served, simulation.failed), simulation.t, rate)
+        is_null = world in NULLS
+        if ours.seconds is not None and (is_null or (theirs.seconds is not None and limit.seconds is not None)):
+            break
+    return Run(ours.seconds, ours.bad, theirs.seconds, theirs.bad, limit.bad if oracle is not None else None)
+
+
+def ramp(world: World, seed: str) -> Run:
+    """A canary that rises when the gate says so."""
+    random = Random(seed)
+    gate = gate_for(world, random, (*STEPS, 100))
+    simulation = Simulation(world, random, SCRAPE, 2 * HORIZON)
+    rule, step = _Rule(), 0
+    gate.observe(simulation.first(STEPS[step]))
+    while simulation.t < 2 * HORIZON:
+        block = simulation.step(STEPS[step])
+        rule.count(simulation.failed)
+        answer = gate.observe(block)
+        if answer == "rollback":
+            rule.decide(True, simulation.t, simulation.failed / SCRAPE)
+            break
+        if answer == "promote":
+            step += 1
+            if step == len(STEPS):
+                return Run(None, rule.bad, None, 0.0, None, promoted_at=simulation.t)
+    return Run(rule.seconds, rule.bad, None, 0.0, None)
+
+
+def _weight(world: World, t: float) -> int:
+    if not world.ramp:
+        return 5
+    return world.ramp[min(len(world.ramp) - 1, int(t / HORIZON * len(world.ramp)))]
+
+
+def _play(task: tuple[str, World, str]) -> Run:
+    kind, world, seed = task
+    return ramp(world, seed) if kind == "ramp" else fixed(world, seed)
+
+
+def cell(pool: Pool, kind: str, world: World, runs: int, seed: int) -> list[Run]:  # type: ignore[valid-type]
+    tasks = [(kind, world, f"{seed}/{kind}/{world.name}/{number}") for number in range(runs)]
+    return pool.map(_play, tasks, chunksize=max(1, runs // 64))  # type: ignore[attr-defined,no-any-return]
+
+
+def null_row(world: World, runs: list[Run]) -> dict[str, object]:
+    false = sum(run.seconds is not None for run in runs)
+    rate = false / len(runs)
+    return {
+        "null": world.name,
+        "runs": len(runs),
+        "falseRollbacks": false,
+        "percent": round(100.0 * rate, 2),
+        "standardError": round(100.0 * sqrt(max(rate, 1.0 / len(runs)) * (1.0 - rate) / len(runs)), 2),
+        "flaggerPercent": round(100.0 * sum(run.flagger_seconds is not None for run in runs) / len(runs), 1),
+        # Fails only beyond three standard errors: a small run must not fail by luck.
+        "ok": false <= WORST_FALSE * len(runs) + 3.0 * sqrt(WORST_FALSE * len(runs)),
+    }
+
+
+def fault_row(world: World, runs: list[Run]) -> dict[str, object]:
+    found = [run.seconds for run in runs if run.seconds is not None]
+    bad = sum(run.bad for run in runs) / len(runs)
+    flagger_bad = sum(run.flagger_bad for run in runs) / len(runs)
+    oracle = [run.oracle_bad for run in runs if run.oracle_bad is not None]
+    regret = bad / (sum(oracle) / len(oracle)) if oracle else None
+    plain = world.canary is not None and replace(world, name="", canary=None) == World("")
+    gain_bar = plain and world.canary in (0.02, 0.10)
+    return {
+        "fault": world.name,
+        "runs": len(runs),
+        "foundPercent": round(100.0 * len(found) / len(runs), 1),
+        "medianSeconds": median(found) if found else None,
+        "bad": round(bad, 1),
+        "flaggerBad": round(flagger_bad, 1),
+        "gain": round(flagger_bad / bad, 1) if bad else None,
+        "regret": None if regret is None else round(regret, 2),
+        "ok": not (
+            (gain_bar and flagger_bad < LEAST_GAIN * bad) or (plain and regret is not None and regret > MOST_REGRET)
+        ),
+    }
+
+
+def ramp_row(world: World, runs: list[Run]) -> dict[str, object]:
+    promoted = [run.promoted_at for run in runs if run.promoted_at is not None]
+    share = len(promoted) / len(runs)
+    healthy = world.canary is None
+    slow = median(promoted) > MOST_PROMOTION_SECONDS if promoted else True
+    return {
+        "release": world.name,
+        "runs": len(runs),
+        "promotedPercent": round(100.0 * share, 1),
+        "medianSecondsToPromotion": median(promoted) if promoted else None,
+        "takenBackPercent": round(100.0 * sum(run.seconds is not None for run in runs) / len(runs), 1),
+        "ok": not (healthy and (share < LEAST_PROMOTED - 3.0 * sqrt(0.01 / len(runs)) or slow)),
+    }
+
+
+def table(rows: Iterable[dict[str, object]]) -> str:
+    rows = list(rows)
+    if not rows:
+        return ""
+    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
+    lines += ["| " + " | ".join("–" if value is None else str(value) for value in row.values()) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=200, help="canaries a cell")
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--only", choices=("nulls", "faults", "ramps"))
+    parser.add_argument("--match", default="", help="only rows whose name contains this")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--output", choices=("text", "json"), default="text")
+    args = parser.parse_args()
+    kinds = {"nulls": (NULLS, null_row), "faults": (FAULTS, fault_row), "ramps": (RAMPS, ramp_row)}
+    rows: dict[str, list[dict[str, object]]] = {}
+    began = time.perf_counter()
+    with Pool(args.jobs) as pool:
+        for kind, (worlds, row) in kinds.items():
+            if args.only in (None, kind):
+                rows[kind] = []
+                for world in worlds:
+                    if args.match in world.name:
+                        rows[kind].append(row(world, cell(pool, kind.removesuffix("s"), world, args.runs, args.seed)))
+                        print(f"{kind}: {rows[kind][-1]}", file=sys.stderr, flush=True)
+    if args.output == "json":
+        print(json.dumps({"runs": args.runs, "seed": args.seed, **rows}, indent=1))
+    else:
+        for kind_rows in rows.values():
+            print(table(kind_rows), end="\n\n")
+    print(f"{time.perf_counter() - began:.0f} s", file=sys.stderr)
+    return 0 if all(row["ok"] for kind_rows in rows.values() for row in kind_rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
