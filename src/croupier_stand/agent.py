@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from croupier.adapters.files import replace_file
 from croupier.model.base import short
+from croupier.model.traffic import Endpoint
 from croupier_stand.home import Home, ProcessRecord, free_ports
 from croupier_stand.keeper import Keeper, http_probe
 from croupier_stand.process import ChildProcess
@@ -98,6 +99,18 @@ class Agent:
         return tuple(
             record for pod in self._pods.values() if (record := ProcessRecord.of(pod.key.name, pod.keeper)) is not None
         )
+
+    def endpoints(self, service: str, digest: str) -> tuple[Endpoint, ...]:
+        """Where the pods of a version are reached."""
+        return tuple(
+            Endpoint(host=HOST, port=pod.port)
+            for key, pod in self._pods.items()
+            if (key.service, key.digest) == (service, digest)
+        )
+
+    def unready(self) -> list[str]:
+        """One line for each pod that is not ready: its name and why."""
+        return [f"{pod.key.name}: {pod.keeper.reason}" for pod in self._pods.values() if not pod.keeper.ready]
 
     def step(self, now: float) -> None:
         """One look at the wishes and the children. ``now`` is monotonic."""

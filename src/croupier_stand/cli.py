@@ -42,8 +42,9 @@ def stand() -> None:
 @click.option("--players", type=click.IntRange(1, 100_000), default=4000, show_default=True)
 @click.option("--deposits-per-second", type=click.FloatRange(0, 500), default=35.0, show_default=True)
 @click.option("--bets-per-second", type=click.FloatRange(0, 500), default=40.0, show_default=True)
+@click.option("--desk/--no-desk", default=True, show_default=True, help="Whether the stand runs its desk too.")
 @output_option
-def up(name: str, output: Output, **load: Any) -> None:
+def up(name: str, desk: bool, output: Output, **load: Any) -> None:
     """Start a stand in the background: PostgreSQL, Envoy, the casino, its providers and its players.
 
     It begins empty: players, money and books of an earlier stand of that name are gone; the desk's journal stays.
@@ -54,12 +55,14 @@ def up(name: str, output: Output, **load: Any) -> None:
 
     home = Home.of(name)
     say(f"Starting stand {name!r} in {home.root}")
-    record = control.up(home, Load(**load), lambda line: say(f"  {line}"))
+    record = control.up(home, Load(**load), lambda line: say(f"  {line}"), with_desk=desk)
     if output == "json":
         print_json(_document(home, record))
         return
     click.echo(f"Stand {name!r} is up: players come in at http://127.0.0.1:{record.ports['edge']}")
-    say(f"Next: `croupier desk --stand {name}` in another terminal, then `croupier stand versions --name {name}`")
+    option = "" if name == "default" else f" --name {name}"
+    say(f"What can be released: croupier stand versions{option}")
+    say(f"End it:               croupier stand down{option}")
 
 
 @stand.command()

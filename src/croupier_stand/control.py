@@ -22,7 +22,7 @@ UP_SECONDS = 90.0
 _DOWN_SECONDS = 60.0
 
 
-def up(home: Home, load: Load, progress: Callable[[str], None]) -> StandRecord:
+def up(home: Home, load: Load, progress: Callable[[str], None], *, with_desk: bool = True) -> StandRecord:
     """Start a stand in the background and wait until it runs. What a stand of this name left behind is cleaned up.
 
     Args:
@@ -36,9 +36,10 @@ def up(home: Home, load: Load, progress: Callable[[str], None]) -> StandRecord:
         raise Conflict(f"stand {home.name!r} is already up", hint="`croupier stand status` shows it")
     down(home)
     home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    options = (*load.options(), *(() if with_desk else ("--without-desk",)))
     with home.supervisor_log.open("wb") as log:
         supervisor = subprocess.Popen(
-            [sys.executable, "-m", "croupier_stand.supervisor", "--name", home.name, *load.options()],
+            [sys.executable, "-m", "croupier_stand.supervisor", "--name", home.name, *options],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

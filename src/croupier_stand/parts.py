@@ -7,10 +7,13 @@ keys lie in files of mode 0600 below ``SECRETS_DIR``, and the database is reache
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+import aiohttp
 
 from croupier_stand import postgres
 from croupier_stand.home import Home
@@ -94,6 +97,24 @@ class Parts:
 
     def reconciler(self) -> Keeper:
         return self._python("reconciler", "croupier_stand.reconciler")
+
+    def desk(self) -> Keeper:
+        """The release desk. It makes its own address; an answer of any kind at that address is a sign of life."""
+        argv = (sys.executable, "-m", "croupier.cli", "desk", "--home", str(self._home.root))
+        child = ChildProcess(name="desk", argv=argv, log=self._home.log("desk"))
+        address = self._home.desk / "desk.json"
+
+        async def answers(client: aiohttp.ClientSession) -> Answer:
+            try:
+                told = json.loads(address.read_bytes())
+                if child.identity is None or told["pid"] != child.identity.pid:
+                    return Answer(False, "has not opened its API yet")
+                async with client.get(f"{told['url']}/v1/health"):
+                    return Answer(True)
+            except (OSError, ValueError, aiohttp.ClientError) as error:  # TimeoutError is an OSError
+                return Answer(False, f"its API does not answer ({type(error).__name__})")
+
+        return Keeper(child, answers, drain_seconds=6.0)
 
     def players(self, load: Load) -> Keeper:
         return self._python("players", "croupier_stand.players", *load.options())

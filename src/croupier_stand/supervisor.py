@@ -3,7 +3,7 @@
 ``croupier stand up`` starts it in the background as ``python -m croupier_stand.supervisor --name NAME``. It owns every
 process of the stand and writes ``stand.json``; nobody else does. It takes orders by files only (``parts.json``, the
 agent's desired files) and by SIGTERM. The order up: PostgreSQL, providers, pods, Envoy with one split a service, tally,
-reconciler, players; the order down is the reverse.
+reconciler, desk, players; the order down is the reverse.
 
 If it is killed, the kernel ends its children; what survives all the same is found by ``control.down`` in the record.
 """
@@ -52,9 +52,10 @@ _PODS_SECONDS = 60.0
 class Supervisor:
     """One stand, from nothing to nothing. ``run`` is called once."""
 
-    def __init__(self, home: Home, load: Load, *, clock: SystemClock) -> None:
+    def __init__(self, home: Home, load: Load, *, with_desk: bool, clock: SystemClock) -> None:
         self._home = home
         self._load = load
+        self._with_desk = with_desk
         self._clock = clock
         self._ports = free_ports(PORTS)
         self._where = postgres.place(home.root)
@@ -113,6 +114,9 @@ class Supervisor:
             await self._start(tally=parts.tally(), reconciler=parts.reconciler())
             self._milestone("tally and reconciler run")
 
+        if self._with_desk:
+            await self._start(desk=parts.desk())
+            self._milestone("the desk is open")
         await self._start(players=parts.players(load))
         self._milestone(f"{load.players:,} players play")
         self._phase = "running"
@@ -283,6 +287,7 @@ def main() -> None:
     """Run a supervisor until SIGTERM. Exits 1 when the stand does not come up; ``stand.json`` says why."""
     parser = argparse.ArgumentParser(prog="python -m croupier_stand.supervisor")
     parser.add_argument("--name", required=True)
+    parser.add_argument("--without-desk", action="store_true")
     Load.declare(parser)
     options = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -291,7 +296,8 @@ def main() -> None:
     try:
         with home.lock():
             home.clear()
-            asyncio.run(_until_sigterm(Supervisor(home, Load.read(options), clock=SystemClock())))
+            load, with_desk = Load.read(options), not options.without_desk
+            asyncio.run(_until_sigterm(Supervisor(home, load, with_desk=with_desk, clock=SystemClock())))
     except CroupierError as error:
         _LOG.error("%s", error)
         sys.exit(1)
