@@ -55,16 +55,24 @@ class Failure(click.ClickException):
         if self.as_json:
             click.echo(json.dumps(error_body(error), ensure_ascii=False), file=file, err=True)
             return
-        label = click.style("error:", fg="red", bold=True)
         if isinstance(error, SpecError):
             count = len(error.problems)
-            click.echo(f"{label} {count} problem{'s' if count != 1 else ''}", file=file, err=True)
+            _talk("error:", "red", f"{count} problem{'s' if count != 1 else ''}", file)
             for problem in error.problems:
                 click.echo(f"  {problem}", file=file, err=True)
         else:
-            click.echo(f"{label} {error.message}", file=file, err=True)
+            _talk("error:", "red", error.message, file)
         if error.hint:
-            click.echo(f"{click.style('hint:', fg='cyan')} {error.hint}", file=file, err=True)
+            _talk("hint:", "cyan", error.hint, file)
+
+
+def _talk(label: str, colour: str, text: str, file: IO[Any] | None) -> None:
+    click.echo(
+        f"{click.style(label, fg=colour, bold=True)} {text}",
+        file=file,
+        err=True,
+        color=None if colour_allowed() else False,
+    )
 
 
 class Bug(click.ClickException):
@@ -79,7 +87,7 @@ class Bug(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         if self.trace:
             click.echo(self.trace, file=file, err=True, nl=False)
-        click.echo(f"{click.style('bug:', fg='red', bold=True)} {self.message}", file=file, err=True)
+        _talk("bug:", "red", self.message, file)
         if not self.trace:
             click.echo(
                 "This is a fault in croupier, not in what you typed. "

@@ -302,7 +302,7 @@ def _steer(command: CommandName, run: str, *, reason: str, stand: str, output: O
         return
     click.echo(f"{view.run} {view.service}: {done}")
     if view.next:
-        click.echo(view.next)
+        click.echo(f"Next: {view.next}")
     then = "resume" if command == "pause" else "watch"
     say(f"{'Go on' if command == 'pause' else 'Watch it'}: {next_command(stand, 'release', then, view.run)}")
 

@@ -70,7 +70,7 @@ class Screen:
                 Text(),
                 _gates(self.view, is_wide),
                 Text(),
-                *_words(self.view),
+                _words(self.view),
             ),
             (0, 1),
         )
@@ -231,15 +231,19 @@ def _evidence(value: float, bar: float, is_wide: bool, *, against: bool) -> Text
     return text
 
 
-def _words(view: RunView) -> list[Text]:
-    words = []
-    if view.ended_at is not None and view.reason:
-        words.append(Text.assemble(("why        ", "dim"), view.reason))
-    if view.waiting_for:
-        words.append(Text.assemble(("waits for  ", "dim"), view.waiting_for))
-    if view.next:
-        words.append(Text.assemble(("next       ", "dim"), view.next))
-    return words
+def _words(view: RunView) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column()
+    told = (
+        ("why", view.reason if view.ended_at is not None else ""),
+        ("waits for", view.waiting_for),
+        ("next", view.next),
+    )
+    for name, text in told:
+        if text:
+            grid.add_row(name, Text(text))
+    return grid
 
 
 def _moment(at: float, what: str) -> Text:

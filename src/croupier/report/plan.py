@@ -21,7 +21,7 @@ def plan_text(preview: PlanPreview) -> str:
         "",
         "Gates",
         *_gates(release.policy.gates),
-        f"  A release no worse than stable is taken back by them in at most {100 * release.policy.alpha:g} % of cases.",
+        f"  Together they take back a harmless release in at most {100 * release.policy.alpha:g} % of cases.",
         "",
         "If it were bad",
         *_faults(preview.forecast),

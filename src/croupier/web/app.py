@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from croupier.errors import Conflict, CroupierError, Refused, SpecError, UnknownName, Unreachable, UsageError, UserError
+from croupier.model.journal import Entry
 from croupier.model.release import Release
 from croupier.model.view import (
     CommandName,
@@ -71,7 +72,7 @@ class ReleaseDesk(Protocol):
 
     async def plan(self, release: Release) -> PlanPreview: ...
 
-    async def start(self, release: Release, who: str) -> str: ...
+    async def start(self, release: Release, *, who: str) -> str: ...
 
     async def command(self, run: str, command: CommandName, who: str, reason: str) -> None: ...
 
@@ -83,7 +84,7 @@ class ReleaseDesk(Protocol):
 
     async def versions(self, service: str) -> Sequence[VersionView]: ...
 
-    def journal(self, *, after: int, run: str | None, limit: int) -> Sequence[JournalEntryView]: ...
+    async def entries(self, *, after: int, run: str | None, limit: int) -> Sequence[Entry]: ...
 
     def health(self) -> HealthView: ...
 
@@ -132,7 +133,7 @@ class Api:
         return _listing("runs", self._desk.runs())
 
     async def start(self, request: Request) -> Response:
-        run = await self._desk.start(await body_of(request, Release), self._who)
+        run = await self._desk.start(await body_of(request, Release), who=self._who)
         return _answer(self._desk.run_view(run), status=201, headers={"Location": f"/v1/runs/{run}"})
 
     async def run(self, request: Request) -> Response:
@@ -147,7 +148,8 @@ class Api:
 
     async def journal(self, request: Request) -> Response:
         query = query_of(request, JournalQuery)
-        return _listing("entries", self._desk.journal(after=query.after, run=query.run, limit=query.limit))
+        entries = await self._desk.entries(after=query.after, run=query.run, limit=query.limit)
+        return _listing("entries", [_entry(entry) for entry in entries])
 
     async def events(self, request: Request) -> Response:
         query_of(request, NoQuery)
@@ -205,6 +207,18 @@ def _event(view: RunView) -> bytes:
 
 def _answer(value: BaseModel, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(value.model_dump_json(by_alias=True), status, headers, media_type="application/json")
+
+
+def _entry(entry: Entry) -> JournalEntryView:
+    return JournalEntryView(
+        seq=entry.seq,
+        kind=entry.kind,
+        subject=entry.subject,
+        at=entry.at,
+        body=dict(entry.body),
+        previous=entry.previous,
+        hash=entry.hash,
+    )
 
 
 def _listing(key: str, values: Sequence[BaseModel]) -> Response:

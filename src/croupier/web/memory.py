@@ -1,0 +1,89 @@
+"""A desk in memory for tests of front ends: it answers from example values and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from croupier.errors import Refused, UnknownName
+from croupier.model.journal import Entry
+from croupier.model.release import Release
+from croupier.model.view import (
+    CommandName,
+    HealthView,
+    PlanPreview,
+    RunView,
+    ServiceView,
+    VersionView,
+)
+from croupier.report import example
+
+
+class MemoryDesk:
+    """Holds views; ``show`` puts a run in the state a test wants. Commands are recorded in ``commands``."""
+
+    def __init__(self, *views: RunView) -> None:
+        self._views = {view.run: view for view in views}
+        self.started: list[Release] = []
+        self.commands: list[tuple[str, str, str, str]] = []
+        """(run, command, who, reason)."""
+
+    def show(self, view: RunView) -> None:
+        self._views[view.run] = view
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def plan(self, release: Release) -> PlanPreview:
+        self._service(release.service)
+        preview = example.preview()
+        return preview.model_copy(update={"plan": preview.plan.model_copy(update={"release": release})})
+
+    async def start(self, release: Release, *, who: str) -> str:
+        self._service(release.service)
+        if any(view.ended_at is None and view.service == release.service for view in self._views.values()):
+            raise Refused(f"a release of {release.service} is live", hint="watch it or abort it first")
+        self.started.append(release)
+        self.show(example.WATCHED)
+        return example.WATCHED.run
+
+    async def command(self, run: str, command: CommandName, who: str, reason: str) -> None:
+        view = self.run_view(run)
+        if command not in view.commands:
+            raise Refused(
+                f"{run} does not take {command} now", hint=f"it takes: {', '.join(view.commands) or 'nothing'}"
+            )
+        self.commands.append((run, command, who, reason))
+
+    def runs(self) -> Sequence[RunView]:
+        return sorted(self._views.values(), key=lambda view: view.started_at, reverse=True)
+
+    def run_view(self, run: str) -> RunView:
+        if run not in self._views:
+            raise UnknownName("run", run, sorted(self._views))
+        return self._views[run]
+
+    async def services(self) -> Sequence[ServiceView]:
+        return [example.SERVICE]
+
+    async def versions(self, service: str) -> Sequence[VersionView]:
+        self._service(service)
+        return [example.STABLE_VERSION, example.CANARY_VERSION]
+
+    async def entries(self, *, after: int, run: str | None, limit: int) -> Sequence[Entry]:
+        found = [entry for entry in example.ENTRIES if entry.seq > after and run in (None, entry.subject)]
+        return [Entry(**entry.model_dump()) for entry in found[:limit]]
+
+    def health(self) -> HealthView:
+        live = sum(view.ended_at is None for view in self._views.values())
+        return HealthView(
+            ok=True,
+            started_at=example.STARTED_AT,
+            last_round_at=example.STARTED_AT + 200.0,
+            live_runs=live,
+            problems=(),
+        )
+
+    def _service(self, name: str) -> None:
+        if name != example.SERVICE.name:
+            raise UnknownName("service", name, [example.SERVICE.name])

@@ -1,0 +1,169 @@
+"""The command line as a whole: what --help imports, what errors look like, how they exit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from croupier.cli import main as main_module
+from croupier.cli.main import COMMANDS, Lazy, cli
+from croupier.errors import (
+    Conflict,
+    CroupierError,
+    IntegrityError,
+    Problem,
+    Refused,
+    SpecError,
+    Unauthorized,
+    UnknownName,
+    Unreachable,
+    UsageError,
+)
+
+HEAVY = (
+    "pydantic",
+    "httpx",
+    "rich",
+    "starlette",
+    "uvicorn",
+    "yaml",
+    "cryptography",
+    "aiohttp",
+    "asyncio",
+    "croupier_stand",
+)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from croupier.cli.main import cli; cli(['--help'], standalone_mode=False);"
+        f"loaded = sorted(set(sys.modules) & set({HEAVY!r})); sys.exit(f'loaded: {{loaded}}' if loaded else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "release" in done.stdout
+
+
+def test_help_names_every_command_with_the_words_of_the_command() -> None:
+    text = CliRunner().invoke(cli, ["--help"]).output
+    for name, lazy in COMMANDS.items():
+        assert name in text
+        assert lazy.help in text
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+    """Puts a command ``fail`` on the command line that raises the one exception in the list."""
+    raised: list[Exception] = []
+
+    @click.command()
+    @main_module_output
+    def fail(output: str) -> None:
+        raise raised[0]
+
+    monkeypatch.setattr(main_module, "_from_entry_point", lambda name: fail if name == "fail" else None)
+    return raised
+
+
+def main_module_output(command):  # type: ignore[no-untyped-def]
+    from croupier.cli.options import output_option
+
+    return output_option(command)
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (UsageError("no"), 2),
+        (SpecError([Problem("a.yaml", 1, 2, "X", "y")]), 2),
+        (UnknownName("run", "r-1", ["r-2"]), 2),
+        (Refused("no"), 1),
+        (Unreachable("no"), 4),
+        (Unauthorized("no"), 4),
+        (Conflict("no"), 4),
+        (IntegrityError("no"), 1),
+        (OSError(28, "No space left on device"), 4),
+        (ZeroDivisionError("oops"), 70),
+    ],
+)
+def test_each_error_has_its_exit_code(failing: list[Exception], error: Exception, exit_code: int) -> None:
+    failing.append(error)
+    done = CliRunner().invoke(cli, ["fail"])
+    assert done.exit_code == exit_code
+    assert done.stdout == ""
+    assert done.stderr
+
+
+def test_an_error_says_what_to_do_next(failing: list[Exception]) -> None:
+    failing.append(UnknownName("run", "r-1", ["r-2"]))
+    done = CliRunner().invoke(cli, ["fail"])
+    assert done.stderr == "error: unknown run 'r-1'\nhint: did you mean r-2? known: r-2\n"
+
+
+def test_every_problem_of_a_file_is_printed_in_order_of_place(failing: list[Exception]) -> None:
+    failing.append(
+        SpecError([Problem("a.yaml", 9, 1, "B", "second", "mend it"), Problem("a.yaml", 2, 5, "A", "first")])
+    )
+    done = CliRunner().invoke(cli, ["fail"])
+    assert done.stderr.splitlines() == ["error: 2 problems", "  a.yaml:2:5 A first", "  a.yaml:9:1 B second, mend it"]
+
+
+def test_with_output_json_the_error_is_json_on_stderr(failing: list[Exception]) -> None:
+    failing.append(SpecError([Problem("a.yaml", 2, 5, "A", "first", "mend it")]))
+    done = CliRunner().invoke(cli, ["fail", "--output", "json"])
+    assert done.stdout == ""
+    problem = {"place": "a.yaml:2:5", "code": "A", "message": "first", "hint": "mend it"}
+    error = json.loads(done.stderr)["error"]
+    assert error["code"] == "SPEC"
+    assert error["problems"] == [problem]
+
+
+def test_a_bug_shows_its_traceback_only_when_asked(failing: list[Exception]) -> None:
+    failing.append(ZeroDivisionError("oops"))
+    plain = CliRunner().invoke(cli, ["fail"])
+    assert "Traceback" not in plain.stderr
+    assert "--debug" in plain.stderr
+    for how in ({"args": ["--debug", "fail"]}, {"args": ["fail"], "env": {"CROUPIER_DEBUG": "1"}}):
+        asked = CliRunner().invoke(cli, **how)  # type: ignore[arg-type]
+        assert asked.exit_code == 70
+        assert "Traceback" in asked.stderr
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    done = CliRunner().invoke(cli, ["nonsense"])
+    assert done.exit_code == 2
+    assert "nonsense" in done.stderr
+
+
+def test_a_missing_extra_is_said_in_plain_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        def load(self) -> object:
+            raise ModuleNotFoundError("No module named 'aiohttp'", name="aiohttp")
+
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [Entry()])
+    done = CliRunner().invoke(cli, ["stand"])
+    assert done.exit_code == 4
+    assert "croupier[stand]" in done.stderr
+
+
+def test_no_command_depends_on_colour(failing: list[Exception]) -> None:
+    failing.append(CroupierError("no"))
+    done = CliRunner().invoke(cli, ["fail"], color=True, env={"NO_COLOR": "1"})
+    assert "\x1b" not in done.stderr
+
+
+def test_every_built_in_command_exists() -> None:
+    root = click.Context(cli)
+    for name, lazy in COMMANDS.items():
+        if lazy.target:
+            assert isinstance(cli.get_command(root, name), click.Command)
+
+
+def test_the_table_is_the_only_list_of_commands() -> None:
+    assert cli.list_commands(click.Context(cli)) == list(COMMANDS)
+    assert all(isinstance(lazy, Lazy) for lazy in COMMANDS.values())

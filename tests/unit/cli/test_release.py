@@ -1,0 +1,325 @@
+"""``croupier release`` against a desk in memory: what is asked of the desk, what is printed, how it exits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+
+from croupier.cli import follow as follow_module
+from croupier.cli import watch as watch_module
+from croupier.cli.client import DeskClient
+from croupier.cli.main import cli
+from croupier.errors import Unreachable
+from croupier.model.base import short
+from croupier.model.view import RunView
+from croupier.report import example
+from croupier.web.app import create_app
+from croupier.web.memory import MemoryDesk
+
+TOKEN = "t" * 43
+PREFIX = example.CANARY[: len("sha256:") + 12]
+Run = Callable[..., Result]
+
+
+class Here(httpx.BaseTransport):
+    """Requests of a synchronous client to an application in this process."""
+
+    def __init__(self, desk: MemoryDesk) -> None:
+        self._app = create_app(desk, TOKEN, who="marta")
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(self._answer(request))
+        finally:
+            loop.close()
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        answer = await httpx.ASGITransport(self._app).handle_async_request(request)
+        content = await answer.aread()
+        return httpx.Response(answer.status_code, headers=answer.headers, content=content)
+
+
+@pytest.fixture
+def desk() -> MemoryDesk:
+    return MemoryDesk()
+
+
+@pytest.fixture
+def run(desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs ``croupier release …`` with a client that talks to the desk in memory."""
+
+    def client(stand: str) -> DeskClient:
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        http = httpx.Client(transport=Here(desk), base_url="http://127.0.0.1", headers=headers)
+        return DeskClient(http, stand=stand)
+
+    monkeypatch.setattr(DeskClient, "of", staticmethod(client))
+
+    def call(*words: str, **more: str) -> Result:
+        return CliRunner().invoke(cli, ["release", *words], **more)  # type: ignore[arg-type]
+
+    return call
+
+
+def test_plan_shows_the_steps_and_the_next_command_and_starts_nothing(run: Run, desk: MemoryDesk) -> None:
+    done = run("plan", "payments-api", "--version", PREFIX)
+    assert done.exit_code == 0, done.output
+    assert "100 %" in done.stdout
+    assert "3 % of deposits fail" in done.stdout
+    assert f"croupier release start payments-api --version {PREFIX}" in done.stderr
+    assert not desk.started
+
+
+def test_plan_as_json_is_the_preview(run: Run) -> None:
+    told = json.loads(run("plan", "payments-api", "--version", PREFIX, "--output", "json").stdout)
+    assert told["plan"]["canary"] == example.CANARY
+    assert told["forecast"]["decidable"] is True
+
+
+@pytest.mark.parametrize("wanted", ["payments-api:2026.2.4", "2026.2.4", "latest", "sha256:9b07", PREFIX.upper()])
+def test_a_tag_is_refused_with_the_digests_it_might_mean(run: Run, desk: MemoryDesk, wanted: str) -> None:
+    """S3.7: a release names its version by digest."""
+    done = run("start", "payments-api", "--version", wanted, "--yes")
+    assert done.exit_code == 2
+    for version in (example.STABLE_VERSION, example.CANARY_VERSION):
+        assert short(version.digest) in done.stderr
+        assert version.label in done.stderr
+    assert not desk.started
+
+
+def test_a_digest_that_no_version_has_is_refused(run: Run, desk: MemoryDesk) -> None:
+    done = run("start", "payments-api", "--version", "sha256:000000000000", "--yes")
+    assert done.exit_code == 2
+    assert "unknown version of payments-api" in done.stderr
+    assert not desk.started
+
+
+def test_an_unknown_service_is_refused_and_the_known_are_listed(run: Run, desk: MemoryDesk) -> None:
+    done = run("start", "payment-api", "--version", PREFIX, "--yes")
+    assert done.exit_code == 2
+    assert "did you mean payments-api?" in done.stderr
+    assert not desk.started
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("5,101", "--steps"),
+        ("10,5,100", "steps must rise"),
+        ("5,50", "last step must be 100"),
+        ("five", "whole percents"),
+    ],
+)
+def test_bad_steps_are_refused_by_name_and_nothing_is_started(
+    run: Run, desk: MemoryDesk, steps: str, said: str
+) -> None:
+    done = run("start", "payments-api", "--version", PREFIX, "--steps", steps, "--yes")
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not desk.started
+
+
+def test_start_resolves_the_prefix_takes_the_services_gates_and_says_what_comes_next(
+    run: Run, desk: MemoryDesk
+) -> None:
+    done = run("start", "payments-api", "--version", PREFIX, "--steps", "5,100", "--bake", "30", "--yes")
+    assert done.exit_code == 0, done.output
+    (started,) = desk.started
+    assert started.digest == example.CANARY
+    assert started.policy == example.POLICY
+    assert started.steps == (5, 100)
+    assert started.bake_seconds == 30.0
+    assert done.stdout.startswith("r-0007 started: payments-api")
+    assert "croupier release watch r-0007" in done.stderr
+    assert "croupier release abort r-0007" in done.stderr
+
+
+def test_start_without_a_person_to_ask_needs_yes(run: Run, desk: MemoryDesk) -> None:
+    for words in ((), ("--no-input",)):
+        done = run("start", "payments-api", "--version", PREFIX, *words)
+        assert done.exit_code == 2
+        assert "--yes" in done.stderr
+    assert not desk.started
+
+
+def test_start_asks_a_person_after_showing_the_plan(
+    run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("croupier.cli.release.may_ask", lambda no_input: not no_input)
+    done = run("start", "payments-api", "--version", PREFIX, input="n\n")
+    assert done.exit_code == 1
+    assert "If it were bad" in done.stderr
+    assert not desk.started
+    assert run("start", "payments-api", "--version", PREFIX, input="y\n").exit_code == 0
+    assert desk.started
+
+
+def test_the_stand_is_part_of_the_next_command(run: Run) -> None:
+    done = run("plan", "payments-api", "--version", PREFIX, "--stand", "second")
+    assert "--stand second" in done.stderr
+
+
+def test_a_stand_name_cannot_leave_its_folder(run: Run) -> None:
+    assert run("list", "--stand", "../../etc").exit_code == 2
+
+
+def test_list_shows_runs_or_says_that_there_are_none(run: Run, desk: MemoryDesk) -> None:
+    assert run("list").stdout == "No releases yet.\n"
+    desk.show(example.ROLLED_BACK)
+    assert "r-0007" in run("list").stdout
+    assert "r-0007" not in run("list", "--live").stdout
+    assert [each["run"] for each in json.loads(run("list", "-o", "json").stdout)["runs"]] == ["r-0007"]
+
+
+def test_status_without_a_run_shows_the_live_one_and_what_may_be_done(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.ROLLED_BACK.model_copy(update={"run": "r-0006"}))
+    desk.show(example.WATCHED)
+    done = run("status")
+    assert done.stdout.startswith("r-0007")
+    assert "9/1,214" in done.stdout
+    assert "croupier release abort r-0007" in done.stderr
+    assert run("status", "r-0006").stdout.startswith("r-0006")
+    assert run("status", "payments-api").stdout.startswith("r-0007")
+
+
+def test_status_of_two_live_runs_asks_which(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.WATCHED)
+    desk.show(example.WATCHED.model_copy(update={"run": "r-0008", "service": "bets"}))
+    done = run("status")
+    assert done.exit_code == 2
+    assert "r-0008" in done.stderr
+
+
+def test_abort_asks_nothing_and_carries_the_reason(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.WATCHED)
+    done = run("abort", "payments-api", "--reason", "PSP B is down")
+    assert done.exit_code == 0, done.output
+    assert desk.commands == [("r-0007", "abort", "marta", "PSP B is down")]
+    assert "going back" in done.stdout
+    assert "croupier release watch r-0007" in done.stderr
+
+
+def test_promote_needs_a_yes_and_pause_names_resume(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.WATCHED)
+    assert run("promote", "r-0007").exit_code == 2
+    assert run("promote", "r-0007", "--yes").exit_code == 0
+    assert "croupier release resume r-0007" in run("pause", "r-0007").stderr
+    assert [command for _, command, _, _ in desk.commands] == ["promote", "pause"]
+
+
+def test_a_command_the_run_does_not_take_is_refused(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.ROLLED_BACK)
+    done = run("pause", "r-0007")
+    assert done.exit_code == 1
+    assert "it takes: nothing" in done.stderr
+
+
+def test_report_in_three_forms(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.ROLLED_BACK)
+    text = run("report", "r-0007").stdout
+    assert "16/1,310" in text
+    assert "PSP B is in maintenance" in text
+    assert run("report", "r-0007", "--markdown").stdout.startswith("# r-0007")
+    told = json.loads(run("report", "r-0007", "-o", "json").stdout)
+    assert told["outcome"] == "rolled-back"
+    assert told["deeds"][0]["who"] == "tomek"
+    assert run("report", "--markdown", "-o", "json").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("last", "exit_code"), [(example.PROMOTED, 0), (example.ROLLED_BACK, 1)], ids=["promoted", "rolled back"]
+)
+def test_watch_exits_with_what_came_of_the_run(run: Run, desk: MemoryDesk, last: RunView, exit_code: int) -> None:
+    desk.show(last)
+    done = run("watch", "r-0007")
+    assert done.exit_code == exit_code
+    assert last.reason in done.stdout
+    assert "croupier release report r-0007" in done.stderr
+
+
+def _script(monkeypatch: pytest.MonkeyPatch, *views: RunView | type[KeyboardInterrupt] | None) -> None:
+    def scripted(stand: str, run: str) -> Iterator[RunView | None]:
+        for view in views:
+            if view is KeyboardInterrupt:
+                raise KeyboardInterrupt
+            yield view  # type: ignore[misc]
+
+    monkeypatch.setattr(watch_module, "follow", scripted)
+
+
+def test_watch_in_a_pipe_prints_one_line_a_change(run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.show(example.WATCHED)
+    _script(monkeypatch, example.WATCHED, example.WATCHED, None, None, example.ROLLED_BACK)
+    done = run("watch")
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert lines[0] == "03:05:23 r-0007 payments-api: watching, 25 %"
+    assert lines[1].startswith("03:05:41 r-0007 gate deposits: fail")
+    assert [line[9:] for line in lines[2:5]] == [
+        f"r-0007 {moment.text}" for moment in example.ROLLED_BACK.timeline[-3:]
+    ]
+    assert done.stderr.count("does not answer") == 1
+    assert "answers again" in done.stderr
+
+
+def test_watch_as_json_gives_one_view_a_line(run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.show(example.WATCHED)
+    _script(monkeypatch, example.WATCHED, None, example.ROLLED_BACK)
+    done = run("watch", "--output", "json")
+    views = [RunView.model_validate_json(line) for line in done.stdout.splitlines()]
+    assert views == [example.WATCHED, example.ROLLED_BACK]
+
+
+def test_leaving_watch_leaves_the_release_alone(run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.show(example.WATCHED)
+    _script(monkeypatch, example.WATCHED, KeyboardInterrupt)
+    done = run("watch")
+    assert done.exit_code == 3
+    assert "goes on" in done.stderr
+    assert not desk.commands
+
+
+def test_start_and_wait_stops_when_a_person_must_decide(
+    run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = example.WATCHED.model_copy(update={"phase": "held", "waiting_for": "a person"})
+    _script(monkeypatch, example.WATCHED, held, example.PROMOTED)
+    done = run("start", "payments-api", "--version", PREFIX, "--yes", "--wait", "-o", "json")
+    assert done.exit_code == 3
+    assert RunView.model_validate_json(done.stdout) == held
+
+
+def test_following_survives_a_desk_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_module, "RETRY_SECONDS", 0.0)
+    parts: list[list[RunView]] = [[example.WATCHED], [], [example.ROLLED_BACK]]
+
+    class Flaky:
+        def __enter__(self) -> Flaky:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+        def events(self, run: str) -> Iterator[RunView]:
+            yield from parts.pop(0)
+            raise Unreachable("gone")
+
+    monkeypatch.setattr(DeskClient, "of", staticmethod(lambda stand: Flaky()))
+    assert list(follow_module.follow("default", "r-0007")) == [example.WATCHED, None, None, example.ROLLED_BACK]
+
+
+def test_following_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_module, "RETRY_SECONDS", 0.0)
+
+    def gone(stand: str) -> DeskClient:
+        raise Unreachable("gone")
+
+    monkeypatch.setattr(DeskClient, "of", staticmethod(gone))
+    with pytest.raises(Unreachable):
+        list(follow_module.follow("default", "r-0007"))
