@@ -172,6 +172,8 @@ class World:
         self.splits_set: list[Split] = []
         self.failures = {(LOSSY, "deposits"): 0.33}
         """(digest, series) -> failure ratio, where it is not the usual one."""
+        self.odd_players = 1.0
+        """How many times more players than expected the canary's window holds."""
         self.counts: dict[tuple[Target, str, str], list[float]] = {}
 
     @classmethod
@@ -222,8 +224,10 @@ class World:
                 counts[1] += attempts * ratio
                 events[pod] = Count(*counts)
             series[name] = SeriesCounts(events=events, players=events)
+        on_canary = split.canary.weight / 100 * self.odd_players if split.canary else 0.0
+        seen = on_canary if backend is split.canary else 1 - on_canary
         self.metrics.arms[target] = ArmSample(
-            series=series, players_seen=round(PLAYERS * share), players_revision=split.revision
+            series=series, players_seen=round(PLAYERS * seen), players_revision=split.revision
         )
 
     async def warm(self, desk: Desk) -> None:

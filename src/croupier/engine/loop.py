@@ -38,6 +38,8 @@ QUICK_SECONDS = 0.5
 
 _HURRY = frozenset({Phase.PREPARING, Phase.SETTLING, Phase.PROMOTING, Phase.ROLLING_BACK})
 
+_BACKWARDS = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
+
 log = logging.getLogger(__name__)
 
 
@@ -206,7 +208,7 @@ class Loop:
         drafts = [draft for decision in decisions.values() for draft in decision.drafts]
         if not drafts:
             return set()
-        backwards = [decision for decision in decisions.values() if decision.state.phase is Phase.ROLLING_BACK]
+        backwards = [decision for decision in decisions.values() if decision.state.phase in _BACKWARDS]
         way_back = [draft for decision in backwards for draft in decision.drafts]
         try:
             await self._register.write(drafts)

@@ -37,7 +37,7 @@ async def play_killed(digest: str, kill_at: int | None) -> tuple[World, RunView]
 
 
 def check_promises(world: World) -> None:
-    passed = [entry for entry in world.entries("step.passed")]
+    passed = world.entries("step.passed")
     steps = [entry.body["step"] for entry in passed]
     assert steps == sorted(set(steps)), "a step is passed once, in order"
     assert len(world.entries("run.promoting")) <= 1

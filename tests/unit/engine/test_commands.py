@@ -1,0 +1,151 @@
+"""What people may ask of a run, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, STABLE, World, release
+
+from croupier.engine.desk import Desk
+from croupier.errors import Refused, UnknownName
+from croupier.model.view import RunView
+
+
+async def started(**changes: object) -> tuple[World, Desk, str]:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    return world, desk, await desk.start(release(**changes), who="ann")
+
+
+async def test_a_paused_run_stays_where_it_is_until_a_person_resumes() -> None:
+    world, desk, run = await started()
+    await world.play(desk, run, until=lambda view: view.phase == "holding" and view.weight == 5)
+    await desk.command(run, "pause", "ann", "lunch")
+    await world.rounds(desk, 200)
+    view = desk.run_view(run)
+    assert (view.phase, view.weight) == ("paused", 5)
+    await desk.command(run, "resume", "ann", "back")
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
+async def test_a_paused_run_is_still_taken_back_by_its_gates() -> None:
+    world, desk, run = await started(digest=LOSSY)
+    await world.play(desk, run, until=lambda view: view.weight == 5)
+    await desk.command(run, "pause", "ann", "lunch")
+    assert (await world.play(desk, run)).code == "worse"
+
+
+async def test_a_run_paused_before_its_first_player_gets_none_until_resumed() -> None:
+    world, desk, run = await started()
+    await desk.command(run, "pause", "ann", "not yet")
+    await world.rounds(desk, 20)
+    view = desk.run_view(run)
+    assert (view.phase, view.weight, world.serves()) == ("paused", 0, {STABLE: 100})
+    await desk.command(run, "resume", "ann", "now")
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
+async def test_an_aborted_run_gives_all_players_back_at_once() -> None:
+    world, desk, run = await started()
+    await world.play(desk, run, until=lambda view: view.weight == 25)
+    await desk.command(run, "abort", "bob", "wrong build")
+    await desk.round()
+    assert world.serves() == {STABLE: 100}
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code, view.reason) == ("rolled-back", "aborted", "wrong build")
+
+
+async def test_a_person_promotes_over_an_undecided_gate_and_is_named_for_it() -> None:
+    world, desk, run = await started(dwell_seconds=100.0)
+    await world.play(desk, run, until=lambda view: view.phase == "holding")
+    await desk.command(run, "promote", "ann", "checked by hand")
+    view = await world.play(desk, run, until=lambda view: view.weight == 10)
+    passed = world.entries("step.passed")[0]
+    assert (passed.body["code"], passed.body["who"]) == ("person", "ann")
+    await world.rounds(desk, 8)
+    assert desk.run_view(run).weight == 10, "one promote is one step"
+    assert view.outcome is None
+
+
+async def test_nobody_promotes_over_a_failing_gate() -> None:
+    world, desk, run = await started(digest=LOSSY, service=IDENTITY.name)
+
+    def failing(view: RunView) -> bool:
+        return view.verdict is not None and view.verdict.outcome == "fail"
+
+    world.workloads.unready[STABLE] = "database gone"
+    await world.play(desk, run, until=failing)
+    with pytest.raises(Refused, match="failing gate"):
+        await desk.command(run, "promote", "ann", "I insist")
+
+
+async def test_commands_that_make_no_sense_are_refused_and_say_what_would_be_accepted() -> None:
+    world, desk, run = await started()
+    with pytest.raises(Refused) as refused:
+        await desk.command(run, "resume", "ann", "")
+    assert "pause, abort" in refused.value.hint
+    with pytest.raises(UnknownName) as unknown:
+        await desk.command("r-0009", "abort", "ann", "")
+    assert "r-0001" in unknown.value.hint
+    await world.play(desk, run)
+    with pytest.raises(Refused, match="has ended: promoted"):
+        await desk.command(run, "abort", "ann", "")
+
+
+async def test_what_is_unknown_or_makes_no_sense_is_refused_and_starts_nothing() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    for wrong, error, words in (
+        (release(service="payment-api"), UnknownName, "did you mean payments-api"),
+        (release(digest="sha256:" + "f" * 64), UnknownName, HEALTHY),
+        (release(digest=STABLE), Refused, "choose another version"),
+        (release(dwell_seconds=500.0), Refused, "raise deadlineSeconds"),
+        (release(deadline_seconds=11.0), Refused, "widen"),
+    ):
+        with pytest.raises(error) as raised:
+            await desk.start(wrong, who="ann")
+        assert words in raised.value.hint
+    assert not desk.runs()
+
+
+async def test_a_service_has_one_live_run_and_other_services_their_own() -> None:
+    world, desk, run = await started()
+    with pytest.raises(Refused, match=f"has a live run, {run}"):
+        await desk.start(release(LOSSY), who="bob")
+    other = await desk.start(release(service=IDENTITY.name), who="bob")
+    assert (await world.play(desk, run)).outcome == "promoted"
+    assert (await world.play(desk, other)).outcome == "promoted"
+    again = await desk.start(release(STABLE), who="ann")
+    assert again == "r-0003"
+    assert (await world.play(desk, again)).outcome == "promoted"
+    offsets = {split.run: split.offset for split in world.splits_set if split.canary}
+    assert len(set(offsets.values())) == 3, "other players are the first each time"
+
+
+async def test_a_plan_is_shown_and_starts_nothing() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    shown = await desk.plan(release())
+    assert (shown.stable.label, shown.canary.label) == ("first", "healthy")
+    assert shown.forecast.decidable
+    assert shown.forecast.seconds is not None
+    await world.rounds(desk, 3)
+    assert not desk.runs()
+    assert {pods.digest for pods in await world.workloads.observe(PAYMENTS.name)} == {STABLE}
+
+
+async def test_services_and_versions_are_shown_as_they_are() -> None:
+    world, desk, run = await started()
+    await world.play(desk, run, until=lambda view: view.phase == "holding")
+    services = {service.name: service for service in await desk.services()}
+    assert services[PAYMENTS.name].live_run == run
+    assert services[PAYMENTS.name].ready == 4
+    stable = services[PAYMENTS.name].stable
+    assert stable is not None
+    assert stable.digest == STABLE
+    serving = {version.digest for version in await desk.versions(PAYMENTS.name) if version.serving}
+    assert serving == {STABLE, HEALTHY}
+    with pytest.raises(UnknownName):
+        await desk.versions("nothing")

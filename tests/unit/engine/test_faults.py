@@ -1,0 +1,214 @@
+"""The world misbehaves in the middle of a release."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, POLICY, STABLE, World, release
+
+from croupier.engine.desk import Desk
+from croupier.errors import Unreachable
+from croupier.model.base import short
+from croupier.model.view import RunView
+
+
+async def begun(
+    digest: str = HEALTHY, *, at_weight: int = 5, service: str = PAYMENTS.name, **changes: object
+) -> tuple[World, Desk, str]:
+    """A release that holds at ``at_weight`` percent."""
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    run = await desk.start(release(digest, service, **changes), who="ann")
+
+    def holds(view: RunView) -> bool:
+        return view.weight == at_weight and view.phase == "holding"
+
+    await world.play(desk, run, until=holds)
+    return world, desk, run
+
+
+async def test_without_metrics_the_step_holds_and_goes_on_when_they_are_back() -> None:
+    world, desk, run = await begun()
+    world.metrics.unreachable = True
+    await world.rounds(desk, 20)
+    view = desk.run_view(run)
+    assert (view.phase, view.weight) == ("holding", 5)
+    assert not desk.health().ok
+    world.metrics.unreachable = False
+    assert (await world.play(desk, run)).outcome == "promoted"
+    faults = [entry.body["message"] for entry in world.entries("fault") if entry.body["port"] == "metrics"]
+    assert [bool(message) for message in faults] == [True, False], "one entry when it began, one when it ended"
+
+
+async def test_without_metrics_until_the_deadline_the_money_tier_goes_back() -> None:
+    world, desk, run = await begun()
+    world.metrics.unreachable = True
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "deadline")
+    assert "no counters of canary and stable" in view.reason
+
+
+async def test_without_metrics_until_the_deadline_other_tiers_hold_and_call_a_person() -> None:
+    world, desk, run = await begun(service=IDENTITY.name)
+    world.metrics.unreachable = True
+    await world.rounds(desk, 120)
+    view = desk.run_view(run)
+    assert (view.phase, view.code, view.weight) == ("held", "deadline", 5)
+    assert view.commands == ("resume", "promote", "abort")
+
+
+async def test_without_canary_counters_at_100_percent_the_bake_never_ends_in_a_promotion() -> None:
+    world, desk, run = await begun(at_weight=100)
+    world.metrics.unreachable = True
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "deadline")
+
+
+async def test_one_killed_canary_pod_is_tolerated() -> None:
+    world, desk, run = await begun()
+    world.workloads.crash(f"{PAYMENTS.name}-{short(HEALTHY)}-0")
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
+async def test_three_more_restarts_than_stable_take_the_canary_back() -> None:
+    world, desk, run = await begun()
+    for pod in (0, 1, 1):
+        world.workloads.crash(f"{PAYMENTS.name}-{short(HEALTHY)}-{pod}")
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "restarts")
+    assert "3 times" in view.reason
+
+
+async def test_restarts_that_stable_shares_are_not_held_against_the_canary() -> None:
+    world, desk, run = await begun()
+    for pod in (0, 1, 1):
+        world.workloads.crash(f"{PAYMENTS.name}-{short(HEALTHY)}-{pod}")
+        world.workloads.crash(f"{PAYMENTS.name}-{short(STABLE)}-{pod}")
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
+async def test_a_canary_without_any_ready_pod_is_taken_back() -> None:
+    world, desk, run = await begun()
+    world.workloads.unready[HEALTHY] = "exit code 137"
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "canary-down")
+
+
+async def test_with_all_stable_pods_down_nobody_is_sent_back_to_them() -> None:
+    world, desk, run = await begun(LOSSY)
+    world.workloads.unready[STABLE] = "database gone"
+    await world.rounds(desk, 8)
+    view = desk.run_view(run)
+    assert (view.phase, view.code, view.weight) == ("held", "stable-down", 5)
+    assert view.verdict is not None
+    assert view.verdict.outcome == "fail"
+    assert "promote" not in view.commands
+    del world.workloads.unready[STABLE]
+    assert (await world.play(desk, run)).outcome == "rolled-back"
+
+
+async def test_an_edge_that_restarts_in_mid_step_only_delays() -> None:
+    world, desk, run = await begun()
+    world.traffic.unreachable = True
+    await world.rounds(desk, 6)
+    assert desk.run_view(run).phase == "holding"
+    world.traffic.unreachable = False
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
+async def test_an_edge_that_is_gone_when_the_verdict_falls_is_set_as_soon_as_it_is_back() -> None:
+    world, desk, run = await begun(LOSSY)
+    world.traffic.unreachable = True
+    await world.rounds(desk, 8)
+    assert desk.run_view(run).phase == "rolling-back"
+    world.traffic.unreachable = False
+    await desk.round()
+    assert world.serves() == {STABLE: 100}
+    assert (await world.play(desk, run)).outcome == "rolled-back"
+
+
+async def test_a_split_that_never_lands_takes_the_run_back() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    run = await desk.start(release(), who="ann")
+    world.traffic.refusal = "no such cluster"
+    view = await world.play(desk, run, until=lambda view: view.phase == "rolling-back")
+    assert view.code == "not-settled"
+    world.traffic.refusal = ""
+    assert (await world.play(desk, run)).outcome == "rolled-back"
+    assert world.serves() == {STABLE: 100}
+
+
+async def test_a_foreign_hand_on_the_split_is_put_right_and_written_down() -> None:
+    world, desk, _ = await begun()
+    intents = len(world.entries("intent"))
+    split = world.splits_set[-1]
+    await world.traffic.set_split(split.model_copy(update={"revision": 99}))
+    await world.rounds(desk, 2)
+    assert (await world.traffic.observe(PAYMENTS.name)).revision == 1
+    assert len(world.entries("intent")) == intents + 1
+
+
+async def test_when_nobody_answers_for_the_pods_a_failing_canary_still_loses_its_players() -> None:
+    world, desk, run = await begun(LOSSY)
+    world.workloads.unreachable = True
+    await world.play(desk, run, until=lambda view: view.zero_at is not None)
+    assert world.serves() == {STABLE: 100}
+    world.workloads.unreachable = False
+    assert (await world.play(desk, run)).outcome == "rolled-back"
+
+
+async def test_a_full_disk_stops_steps_and_never_the_way_back() -> None:
+    world, desk, run = await begun()
+    world.journal.full = True
+    await world.rounds(desk, 20)
+    assert world.serves() == {STABLE: 95, HEALTHY: 5}
+    world.failures[HEALTHY, "deposits"] = 0.5
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "worse")
+    assert world.serves() == {STABLE: 100}
+
+
+async def test_without_any_journal_a_failing_canary_still_loses_its_players(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, desk, run = await begun()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Unreachable("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.journal, "append", refuse)
+        world.failures[HEALTHY, "deposits"] = 0.5
+        await world.rounds(desk, 8)
+        assert world.serves() == {STABLE: 100}
+        assert "no space left" in desk.health().problems[0]
+    view = await world.play(desk, run)
+    assert view.outcome == "rolled-back"
+
+
+async def test_an_unusual_draw_of_players_holds_the_step_for_a_person() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    run = await desk.start(release(service=IDENTITY.name), who="ann")
+    world.odd_players = 3.0
+    view = await world.play(desk, run, until=lambda view: view.phase == "held")
+    assert view.code == "share"
+    assert "15.0% of" in view.reason
+    await desk.command(run, "promote", "ann", "seen, accepted")
+    await world.rounds(desk, 1)
+    assert desk.run_view(run).step_name == "10 %"
+    passed = world.entries("step.passed")[-1]
+    assert (passed.body["who"], passed.body["reason"]) == ("ann", "seen, accepted")
+
+
+async def test_an_objective_missed_at_100_percent_holds_and_calls_a_person() -> None:
+    gates = tuple(gate.model_copy(update={"objective_ratio": 0.99}) for gate in POLICY.gates)
+    policy = POLICY.model_copy(update={"gates": gates})
+    world, desk, run = await begun(at_weight=100, policy=policy, bake_seconds=300.0)
+    world.failures[HEALTHY, "deposits"] = 0.2
+    view = await world.play(desk, run, until=lambda view: view.phase == "held")
+    assert (view.code, view.weight) == ("slo-breach", 100)
+    await desk.command(run, "abort", "ann", "take it back")
+    assert (await world.play(desk, run)).code == "aborted"
+    assert world.serves() == {STABLE: 100}
