@@ -1,1 +1,48 @@
 """Settings to a wired desk: the only place that picks back ends."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from croupier.adapters.clock import SystemClock
+from croupier.adapters.journal.evidence import FileEvidence
+from croupier.adapters.journal.sqlite import SqliteJournal
+from croupier.adapters.registry import METRICS, TRAFFIC, WORKLOADS, Place, make
+from croupier.engine.desk import Desk
+from croupier.spec.documents import load_platform, load_settings
+
+SETTINGS = "desk.yaml"
+
+
+def wire(settings_path: Path) -> Desk:
+    """A desk as its settings say; it holds the journal until ``Desk.run`` ends or ``Desk.close`` is called.
+
+    Args:
+        settings_path: ``desk.yaml``, or the folder it stands in.
+
+    Raises:
+        SpecError: for settings or a platform file with problems, each with its place.
+        Conflict: when another desk holds the journal.
+        IntegrityError: when the journal is not what this desk wrote.
+    """
+    path = settings_path / SETTINGS if settings_path.is_dir() else settings_path
+    settings = load_settings(path)
+    platform = load_platform(settings.platform)
+    clock, closing = SystemClock(), AsyncExitStack()
+    place = Place(base=path.absolute().parent, platform=platform, clock=clock, closing=closing)
+    traffic = make("traffic", TRAFFIC, settings.traffic.model_dump(mode="json"), place)
+    workloads = make("workloads", WORKLOADS, settings.workloads.model_dump(mode="json"), place)
+    metrics = make("metrics", METRICS, settings.metrics.model_dump(mode="json"), place)
+    journal = SqliteJournal(settings.state / "journal.sqlite")
+    closing.callback(journal.close)
+    return Desk(
+        platform=platform,
+        traffic=traffic,
+        workloads=workloads,
+        metrics=metrics,
+        journal=journal,
+        evidence=FileEvidence(settings.state / "evidence"),
+        clock=clock,
+        closing=closing,
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 
 from pydantic import JsonValue
 
@@ -47,7 +48,10 @@ class Desk:
         journal: Journal,
         evidence: EvidenceStore,
         clock: Clock,
+        closing: AsyncExitStack | None = None,
     ) -> None:
+        """``closing`` closes what the back ends hold; None: nothing is to be closed."""
+        self._closing = closing or AsyncExitStack()
         self._platform = platform
         self._traffic = traffic
         self._workloads = workloads
@@ -81,10 +85,20 @@ class Desk:
             self._is_open = True
 
     async def run(self) -> None:
-        """Rounds without end: at every scrape, sooner while something is under way or a person has asked for it."""
-        while True:
-            await self.round()
-            await idle(self._loop.pause_seconds(), self._wake)
+        """Rounds without end: at every scrape, sooner while something is under way or a person has asked for it.
+
+        Ends by cancellation, or with ``Conflict`` or ``IntegrityError`` of the journal; closes the desk then.
+        """
+        try:
+            while True:
+                await self.round()
+                await idle(self._loop.pause_seconds(), self._wake)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Give up the journal and all connections."""
+        await self._closing.aclose()
 
     async def round(self) -> None:
         """One round; never two at a time."""
