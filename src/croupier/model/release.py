@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Digest, Name, Value
 from croupier.model.service import Signal
@@ -51,8 +53,8 @@ class GatePolicy(Value):
     """Bucket edges in seconds; a latency gate averages its evidence over them."""
 
 
-class Release(Value):
-    """A release as asked for, complete: defaults are filled in before a plan is made."""
+class ReleaseFile(Value):
+    """A release as a person writes it: all but service and digest may be left out."""
 
     service: Name
     digest: Digest
@@ -68,12 +70,26 @@ class Release(Value):
     bake_seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 15.0
     """How long the old version is kept after 100 %."""
     scrape_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 5.0
-    policy: GatePolicy
+    policy: GatePolicy | None = None
+    """None: the default policy of the service."""
 
-    @model_validator(mode="after")
-    def _steps_rise(self) -> Self:
-        if any(later <= earlier for earlier, later in zip(self.steps, self.steps[1:], strict=False)):
-            raise ValueError(f"steps must rise, got {', '.join(map(str, self.steps))}")
-        if self.steps[-1] != 100:
-            raise ValueError(f"the last step must be 100, got {self.steps[-1]}")
-        return self
+    @field_validator("steps")
+    @classmethod
+    def _steps_rise(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        for at, (earlier, later) in enumerate(pairwise(steps), start=1):
+            if later <= earlier:
+                raise PydanticCustomError("steps_rise", f"steps must rise, got {later} after {earlier}", {"at": at})
+        if steps[-1] != 100:
+            last = len(steps) - 1
+            raise PydanticCustomError("steps_end", f"the last step must be 100, got {steps[-1]}", {"at": last})
+        return steps
+
+    def complete(self, default_policy: GatePolicy) -> Release:
+        """The release this asks for, with ``default_policy`` where the file names none."""
+        return Release.model_validate({**dict(self), "policy": self.policy or default_policy})
+
+
+class Release(ReleaseFile):
+    """A release as asked for, complete: defaults are filled in before a plan is made."""
+
+    policy: GatePolicy

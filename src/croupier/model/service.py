@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from croupier.model.base import Digest, Name, Value
 
@@ -61,3 +61,14 @@ class Version(Value):
     label: str
     """What people call it (``healthy``). Never used to choose a version."""
     description: str = ""
+
+
+class BuildDescriptor(Value):
+    """A build descriptor file. The digest over its content is the version's name; ``build`` is for who starts pods."""
+
+    service: Name
+    label: Annotated[str, Field(min_length=1, max_length=63)]
+    description: str = ""
+    module: str = ""
+    """What to start; "" where the runtime knows by itself."""
+    build: Annotated[dict[str, JsonValue], Field(default_factory=dict)]

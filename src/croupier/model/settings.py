@@ -1,0 +1,62 @@
+"""Settings of a desk: which platform it serves and through which back ends (``desk.yaml``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints
+
+from croupier.model.base import Value
+
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
+
+class EnvoySettings(Value):
+    """Traffic by Envoy. ``directory``: where its files are; ``admin``: its admin interface."""
+
+    kind: Literal["envoy"]
+    directory: Path
+    admin: HttpUrl
+
+
+class ProcessesSettings(Value):
+    """Workloads as processes of one machine. ``versions``: folder of build descriptors."""
+
+    kind: Literal["processes"]
+    directory: Path
+    versions: Path
+
+
+class ScrapeSettings(Value):
+    """Metrics by scraping ``urls`` in Prometheus text form."""
+
+    kind: Literal["scrape"]
+    urls: Annotated[tuple[HttpUrl, ...], Field(min_length=1)]
+
+
+class DeskSettings(Value):
+    """All a desk needs to be wired. Relative paths are relative to the file they stand in."""
+
+    platform: Path
+    traffic: EnvoySettings
+    workloads: ProcessesSettings
+    metrics: ScrapeSettings
+    state: Path
+    """Folder of journal, evidence, keys and token."""
+
+    def anchored(self, directory: Path) -> Self:
+        """The same with paths below ``directory``; absolute paths stay."""
+        return self.model_copy(
+            update={
+                "platform": directory / self.platform,
+                "state": directory / self.state,
+                "traffic": self.traffic.model_copy(update={"directory": directory / self.traffic.directory}),
+                "workloads": self.workloads.model_copy(
+                    update={
+                        "directory": directory / self.workloads.directory,
+                        "versions": directory / self.workloads.versions,
+                    }
+                ),
+            }
+        )

@@ -1,0 +1,177 @@
+"""YAML to model values, with every problem at its place: ``file:line:col CODE message, hint``.
+
+pydantic says what is wrong and where in the value; the nodes say where that stands in the file. Types are strict: a
+quoted number is a string, ``yes`` is not a boolean, keys are camelCase and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, get_args
+
+from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from croupier.errors import Problem, SpecError
+from croupier.model.base import Digest, Name
+from croupier.spec.files import read_text
+from croupier.spec.yaml12 import Mark, Node, old_boolean, parse
+
+Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[str | int, ...]
+
+
+class Flaw(NamedTuple):
+    """Something wrong that needs more than one field to see. ``location``: keys and indices from the top."""
+
+    location: Location
+    code: str
+    message: str
+    hint: str = ""
+
+
+Check = Callable[[Model], Iterable[Flaw]]
+
+_DIGEST: str = Digest.__metadata__[0].pattern  # type: ignore[attr-defined]  # of Annotated
+_NAME: str = Name.__metadata__[0].pattern  # type: ignore[attr-defined]
+_DIGEST_HINT = "name a version by digest, sha256: and 64 hex digits; a tag can move and is never used"
+_NAME_HINT = "lower-case letters, digits and hyphens, a letter first, at most 63"
+_RANGE = re.compile(r"(greater|less)_than|too_(long|short)|finite")
+_LONGEST_SHOWN = 60
+
+
+def load(path: Path, model: type[Model], check: Check[Model] | None = None) -> Model:
+    """Read one file into ``model``.
+
+    ``check`` finds what no single field shows; it runs on a valid value. Raises ``SpecError`` with all problems.
+    """
+    name = str(path)
+    root, problems = parse(read_text(path), name)
+    try:
+        # JSON mode is where strict types fit a file: lists become tuples, "5" does not become 5.
+        value = model.model_validate_json(json.dumps(root.value), strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        details = _first_causes(error.errors(include_url=False))
+        raise SpecError([*problems, *(_problem(name, root, model, detail) for detail in details)]) from None
+    if check is not None:
+        problems += [Problem(name, *_place(root, flaw.location), *flaw[1:]) for flaw in check(value)]
+    if problems:
+        raise SpecError(problems)
+    return value
+
+
+def _first_causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without complaints that a list is too short only because its items are wrong."""
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(len(other["loc"]) > len(at := detail["loc"]) and other["loc"][: len(at)] == at for other in details)
+    ]
+
+
+def _place(root: Node, location: Location, *, key: bool = False) -> Mark:
+    """Where a location stands, or its nearest parent that does. ``key``: the place of the last key, not of its value.
+
+    Parts that are not in the file (which member of a union was tried) are passed over.
+    """
+    node, mark = root, root.mark
+    for part in location:
+        child = node.children.get(part)
+        if child is None:
+            continue
+        mark = node.keys[part] if key and isinstance(part, str) else child.mark
+        node = child
+    return mark
+
+
+def _problem(name: str, root: Node, model: type[BaseModel], detail: ErrorDetails) -> Problem:
+    location: Location = detail["loc"]
+    kind = detail["type"]
+    context = detail.get("ctx", {})
+    if isinstance(context.get("at"), int):  # a validator that knows which element is at fault
+        location = (*location, context["at"])
+    if kind == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        unknown = str(location[-1])
+        return Problem(
+            name,
+            *_place(root, location, key=True),
+            "UNKNOWN_KEY",
+            f"unknown key {unknown!r}",
+            _did_you_mean(unknown, known),
+        )
+    if kind == "missing":
+        return Problem(name, *_place(root, location[:-1]), "MISSING_KEY", f"{location[-1]!r} is missing")
+    code, message, hint = _explain(kind, detail["msg"], context, detail["input"])
+    return Problem(name, *_place(root, location), code, message, hint)
+
+
+def _explain(kind: str, message: str, context: dict[str, Any], given: JsonValue) -> tuple[str, str, str]:
+    """(code, message, hint) for a value that does not fit."""
+    shown = _shown(given)
+    if kind == "string_pattern_mismatch":
+        if context["pattern"] == _DIGEST:
+            return "DIGEST", f"{shown} is not a digest", _DIGEST_HINT
+        if context["pattern"] == _NAME:
+            return "NAME", f"{shown} is not a name", _NAME_HINT
+        return "VALUE", f"{shown} does not match {context['pattern']}", ""
+    if kind in ("literal_error", "enum", "union_tag_invalid"):
+        expected = context.get("expected") or context.get("expected_tags", "")
+        known = re.findall(r"'([^']*)'", str(expected))
+        wrong = str(given.get("kind")) if isinstance(given, dict) else str(given)
+        return "VALUE", f"{_shown(wrong)} is not one of the known values", _did_you_mean(wrong, known)
+    text = message.removeprefix("Value error, ")
+    text = text[:1].lower() + text[1:]
+    if text.startswith("input should"):
+        text = f"{text.removeprefix('input ')}, got {shown}"
+    code = "TYPE" if kind.endswith(("_type", "_parsing")) else "RANGE" if _RANGE.search(kind) else "VALUE"
+    hint = ""
+    if kind == "string_type" and isinstance(given, int | float):
+        hint = "quote it"
+    elif kind == "bool_type" and isinstance(given, str) and (meant := old_boolean(given)):
+        hint = f"write {meant}"
+    elif code == "TYPE" and isinstance(given, str) and given.strip("-+.0123456789") == "" and given:
+        hint = "write it without quotes"
+    return code, text, hint
+
+
+def _shown(value: JsonValue) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _did_you_mean(wrong: str, known: Sequence[str]) -> str:
+    if not known:
+        return ""
+    camel = to_camel(wrong.replace("-", "_"))
+    near = [camel] if camel in known else get_close_matches(wrong, known, n=1)
+    listing = f"known: {', '.join(sorted(known))}"
+    return f"did you mean {near[0]}? {listing}" if near else listing
+
+
+def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
+    """Keys that may stand at ``location`` of a file of ``model``."""
+    models = [model]
+    for part in location:
+        inner = [
+            found
+            for each in models
+            for name, field in each.model_fields.items()
+            if (field.alias or name) == part
+            for found in _models_in(field.annotation)
+        ]
+        tagged = [each for each in models if any(part in get_args(f.annotation) for f in each.model_fields.values())]
+        models = inner or tagged or models
+    return [field.alias or name for each in models for name, field in each.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for inner in get_args(annotation) for found in _models_in(inner)]
