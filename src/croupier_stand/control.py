@@ -71,7 +71,8 @@ def _wait_until_up(home: Home, supervisor: subprocess.Popen[bytes], progress: Ca
         if ended or (record is not None and record.phase == "failed"):
             break
         wait_for(partial(_is_news, home, found, supervisor), 1.0)
-    why = record.milestones[-1] if record is not None and record.milestones else _end_of_log(home)
+    has_failed = record is not None and record.phase == "failed"
+    why = record.milestones[-1] if record is not None and has_failed else _end_of_log(home)
     raise EnvironmentFault(f"stand {home.name!r} did not come up: {why}", hint=f"see the logs in {home.root}")
 
 

@@ -10,12 +10,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import aiohttp
 
 from croupier_stand import postgres
+from croupier_stand.casino.schema import SERVICES
 from croupier_stand.home import Home
 from croupier_stand.keeper import Answer, Keeper, Probe, http_probe
 from croupier_stand.load import Load
@@ -92,8 +93,12 @@ class Parts:
         books = self._home.books / f"{name}.jsonl"
         return self._python(name, module, f"--port={self._ports[name]}", f"--seed={seed}", f"--books={books}", *options)
 
-    def tally(self) -> Keeper:
-        return self._python("tally", "croupier_kit.tally")
+    def tally(self, internal: Iterable[str]) -> Keeper:
+        """``internal``: services that only other services call; they are counted on the mesh."""
+        schemas = [f"--schema={schema}" for schema in SERVICES]
+        books = [f"--books={name}={url(self._ports, name)}" for name in (*PSPS, "provider")]
+        hidden = [f"--internal={service}" for service in internal]
+        return self._python("tally", "croupier_kit.tally", *schemas, *books, *hidden)
 
     def reconciler(self) -> Keeper:
         return self._python("reconciler", "croupier_stand.reconciler")

@@ -111,7 +111,8 @@ class Supervisor:
             self._milestone("pods are ready")
             await self._start_edge(platform, splits)
             self._milestone(f"Envoy serves players at {url(self._ports, 'edge')}")
-            await self._start(tally=parts.tally(), reconciler=parts.reconciler())
+            internal = [service.name for service in platform.services if service.internal]
+            await self._start(tally=parts.tally(internal), reconciler=parts.reconciler())
             self._milestone("tally and reconciler run")
 
         if self._with_desk:
