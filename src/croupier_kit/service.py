@@ -61,6 +61,8 @@ class Pod:
     loops: list[tuple[str, Loop]] = field(default_factory=list)
     warm: Callable[[], Awaitable[bool]] | None = None
     """Asked at each readiness probe; None: ready as soon as it serves."""
+    metrics: arm.Handler | None = None
+    """Answers /metrics instead of the pod's own request metrics."""
     is_draining: bool = False
 
 
@@ -83,7 +85,9 @@ async def serving(pod: Pod) -> AsyncIterator[str]:
     settings = pod.settings
     requests = _InFlight(settings.service)
     app = web.Application(middlewares=[arm.accept, requests.measure, _errors_as_json], client_max_size=256 * 1024)
-    app.add_routes([*pod.routes, web.get("/readyz", _readiness(pod)), web.get("/metrics", requests.expose)])
+    app.add_routes(
+        [*pod.routes, web.get("/readyz", _readiness(pod)), web.get("/metrics", pod.metrics or requests.expose)]
+    )
     app.on_response_prepare.append(_close_when_draining(pod))
     runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE_SECONDS, shutdown_timeout=1.0)
     await runner.setup()

@@ -63,11 +63,11 @@ class Casino:
             self.tokens[player] = (await response.json())["token"]
 
     async def call(
-        self, player: str, method: str, path: str, body: Any = None, key: str | None = None, arm: str = ARM
+        self, player: str, method: str, path: str, body: Any = None, key: str | None = None
     ) -> tuple[int, dict[str, Any]]:
         if player not in self.tokens:
             await self.login(player)
-        headers = {"x-player": player, "authorization": f"Bearer {self.tokens[player]}", "x-croupier-arm": arm}
+        headers = {"x-player": player, "authorization": f"Bearer {self.tokens[player]}", "x-croupier-arm": ARM}
         if key is not None:
             headers["idempotency-key"] = key
         url = self.urls[path.split("/")[1]] + path

@@ -1,0 +1,290 @@
+"""The counting behind the tally: facts go in, cumulative counters per arm come out. Pure: no I/O, no clock.
+
+An *attempt* (a deposit, a bet, a withdrawal) begins at one moment under one arm, and is *decided* later by facts from
+sources that the version under release does not control: the ledger and the partners' books. What is not decided in time
+is decided by its deadline. An attempt and its outcome are counted together, when it is decided. Requests at the edge
+are attempts that are decided at once.
+
+Facts are handed in as they are read, in any order. ``advance`` counts everything decided before a moment up to which
+all sources are known to be complete, in the order of time. So the counters depend on the facts only, not on how the
+reading went, and a tally that starts again and reads everything anew comes to the same counters.
+
+Players (notes on release gates §1.12): an *exposure* is a player, not yet affected in this run, with at least one
+decided attempt in one tick of five seconds; the first failure of a player in a run makes the player *affected*. Outside
+releases (run "-") the affected are forgotten every ten minutes, so that history keeps its meaning.
+"""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+TICK_SECONDS = 5.0
+HISTORY_SECONDS = 600.0
+LATENCY_EDGES = (0.1, 0.25, 0.4, 1.0)
+NO_RUN = "-"
+
+_IDLE_SECONDS = 600.0
+"""After so long without a decision, who was exposed and affected in a run is forgotten; its counters stay."""
+_ORPHAN_SECONDS = 300.0
+_TIDY_SECONDS = 60.0
+_LATENCY_SERIES = tuple((f"latency:{edge:g}", edge) for edge in LATENCY_EDGES)
+_ARM = re.compile(r"^([a-z][a-z0-9-]{0,62})/([A-Za-z0-9-]{1,32})/([0-9a-f]{12})/([0-9]{1,9})$")
+
+
+class Arm(NamedTuple):
+    """What the edge stamps: ``<service>/<run>/<version>/<revision of the split>``."""
+
+    service: str
+    run: str
+    version: str
+    revision: int
+
+
+class SeriesKey(NamedTuple):
+    """One series of one arm."""
+
+    service: str
+    run: str
+    version: str
+    signal: str
+
+
+class Fact(NamedTuple):
+    """Something that happened to an attempt. ``amount``: cents, where it matters to the outcome."""
+
+    at: float
+    kind: str
+    amount: int = 0
+
+
+class Outcome(NamedTuple):
+    """How an attempt ended, and when that was certain."""
+
+    at: float
+    name: str
+    is_good: bool
+
+
+Facts = Mapping[str, Fact]
+"""Kind -> the first fact of that kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How attempts of one signal are decided. ``resolve`` gives None while the facts do not decide."""
+
+    resolve: Callable[[Facts], Outcome | None]
+    patience_seconds: float
+
+
+class Beginning(NamedTuple):
+    """An attempt begins. ``player`` is "" when unknown."""
+
+    at: float
+    signal: str
+    id: str
+    arm: Arm
+    player: str
+    pod: str
+
+
+class Request(NamedTuple):
+    """One request at the edge. ``at``: when it ended."""
+
+    at: float
+    arm: Arm
+    player: str
+    pod: str
+    is_failure: bool
+    seconds: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """Cumulative counts of one series: pod -> count; outcome -> count."""
+
+    attempts: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    failures: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    exposed: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    affected: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    outcomes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    last_exposure: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Player -> (tick, pod that the exposure was counted for)."""
+    decided_at: float = 0.0
+
+
+class _Decision(NamedTuple):
+    """Sorts by time, then by what it is about, so that the order never hangs on the reading.
+
+    ``seconds``: how long a request took; None for business attempts.
+    """
+
+    at: float
+    id: str
+    player: str
+    pod: str
+    arm: Arm
+    signal: str
+    is_good: bool
+    outcome: str
+    seconds: float | None
+
+
+def parse_arm(text: str) -> Arm | None:
+    """Read an arm; None for anything else."""
+    match = _ARM.match(text)
+    return Arm(match[1], match[2], match[3], int(match[4])) if match else None
+
+
+class Fold:
+    """All counters. Feed it with ``begin``, ``learn``, ``decide`` and ``request``; only ``advance`` counts."""
+
+    def __init__(self, rules: Mapping[str, Rule]) -> None:
+        """``rules``: signal -> how its attempts are decided."""
+        self._rules = rules
+        self.series: dict[SeriesKey, Counters] = {}
+        self.players_seen: defaultdict[Arm, set[str]] = defaultdict(set)
+        self.counted_until = 0.0
+        self._open: dict[tuple[str, str], Beginning] = {}
+        self._facts: defaultdict[tuple[str, str], dict[str, Fact]] = defaultdict(dict)
+        self._deadlines: list[tuple[float, str, str]] = []
+        self._ready: list[_Decision] = []
+        self._affected: dict[SeriesKey, dict[str, float]] = {}
+        """Run and signal (version "", because it is the run that affects) -> player -> stretch of history."""
+        self._tidied_at = 0.0
+
+    def begin(self, beginning: Beginning) -> None:
+        """An attempt begins. A second beginning of the same attempt is ignored."""
+        key = (beginning.signal, beginning.id)
+        if key in self._open:
+            return
+        self._open[key] = beginning
+        patience = self._rules[beginning.signal].patience_seconds
+        heapq.heappush(self._deadlines, (beginning.at + patience, *key))
+        self._resolve(key)
+
+    def learn(self, signal: str, id_: str, fact: Fact) -> None:
+        """Something happened to an attempt, which may have been handed in or not. The first fact of a kind stays."""
+        key = (signal, id_)
+        known = self._facts[key].get(fact.kind)
+        if known is None or fact.at < known.at:
+            self._facts[key][fact.kind] = fact
+        self._resolve(key)
+
+    def decide(self, beginning: Beginning, outcome: Outcome) -> None:
+        """An attempt that begins and is decided at one moment (a login)."""
+        self._push(beginning, outcome)
+
+    def request(self, request: Request) -> None:
+        """A request at the edge: counts for ``errors`` and for each latency edge."""
+        if request.player:
+            self.players_seen[request.arm].add(request.player)
+        outcome = Outcome(request.at, "failed" if request.is_failure else "answered", not request.is_failure)
+        self._push(
+            Beginning(request.at, "errors", "", request.arm, request.player, request.pod), outcome, request.seconds
+        )
+
+    def advance(self, until: float) -> None:
+        """Count what was decided before ``until``; all sources must be complete up to it. Never goes back."""
+        if until <= self.counted_until:
+            return
+        self.counted_until = until
+        while self._deadlines and self._deadlines[0][0] < until:
+            at, signal, id_ = heapq.heappop(self._deadlines)
+            if (signal, id_) in self._open:
+                self._close((signal, id_), Outcome(at, "expired", is_good=False))
+        while self._ready and self._ready[0].at < until:
+            self._count(heapq.heappop(self._ready))
+        if until - self._tidied_at > _TIDY_SECONDS:
+            self._tidied_at = until
+            self._tidy(until)
+
+    def _resolve(self, key: tuple[str, str]) -> None:
+        """Close the attempt if its facts decide it within its patience."""
+        beginning, facts = self._open.get(key), self._facts.get(key)
+        if beginning is None or not facts:
+            return
+        rule = self._rules[key[0]]
+        outcome = rule.resolve(facts)
+        if outcome is not None and outcome.at <= beginning.at + rule.patience_seconds:
+            self._close(key, outcome)
+
+    def _close(self, key: tuple[str, str], outcome: Outcome) -> None:
+        self._facts.pop(key, None)
+        self._push(self._open.pop(key), outcome)
+
+    def _push(self, beginning: Beginning, outcome: Outcome, seconds: float | None = None) -> None:
+        decision = _Decision(
+            outcome.at,
+            beginning.id,
+            beginning.player,
+            beginning.pod,
+            beginning.arm,
+            beginning.signal,
+            outcome.is_good,
+            outcome.name,
+            seconds,
+        )
+        heapq.heappush(self._ready, decision)
+
+    def _count(self, decision: _Decision) -> None:
+        counters = self._add(decision, decision.signal, decision.is_good)
+        counters.outcomes[decision.outcome] += 1
+        if decision.seconds is not None:
+            for series, edge in _LATENCY_SERIES:
+                self._add(decision, series, decision.seconds <= edge)
+
+    def _add(self, decision: _Decision, signal: str, is_good: bool) -> Counters:
+        arm, pod, player = decision.arm, decision.pod, decision.player
+        counters = self._counters(SeriesKey(arm.service, arm.run, arm.version, signal))
+        counters.decided_at = decision.at
+        counters.attempts[pod] += 1
+        if not is_good:
+            counters.failures[pod] += 1
+        if player:
+            self._add_player(counters, SeriesKey(arm.service, arm.run, "", signal), decision, is_good)
+        return counters
+
+    def _add_player(self, counters: Counters, run: SeriesKey, decision: _Decision, is_good: bool) -> None:
+        affected = self._affected.setdefault(run, {})
+        player = decision.player
+        since = affected.get(player)
+        if since is not None and (run.run != NO_RUN or since == decision.at // HISTORY_SECONDS):
+            return
+        tick = int(decision.at // TICK_SECONDS)
+        last = counters.last_exposure.get(player)
+        if last is None or tick > last[0]:
+            last = counters.last_exposure[player] = (tick, decision.pod)
+            counters.exposed[decision.pod] += 1
+        if not is_good:
+            affected[player] = decision.at // HISTORY_SECONDS
+            # For the pod that the exposure was counted for, so that no pod has more affected than exposed.
+            counters.affected[last[1]] += 1
+
+    def _counters(self, key: SeriesKey) -> Counters:
+        counters = self.series.get(key)
+        if counters is None:
+            counters = self.series[key] = Counters()
+        return counters
+
+    def _tidy(self, until: float) -> None:
+        """Forget what can no longer matter: facts without an attempt, and people of runs long over."""
+        for orphan in [key for key, facts in self._facts.items() if _is_orphaned(facts, until)]:
+            del self._facts[orphan]
+        live = set()
+        for key, counters in self.series.items():
+            if counters.decided_at < until - _IDLE_SECONDS:
+                counters.last_exposure.clear()
+            else:
+                live.add(key._replace(version=""))
+        for run in self._affected.keys() - live:
+            del self._affected[run]
+
+
+def _is_orphaned(facts: Facts, until: float) -> bool:
+    return all(fact.at < until - _ORPHAN_SECONDS for fact in facts.values())

@@ -1,0 +1,69 @@
+"""The tally on real sources: outboxes in PostgreSQL, partners' books over HTTP, an access log on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from croupier_kit import service
+from croupier_kit.clock import now
+from croupier_kit.tally import Tally, TallySettings
+from croupier_stand.casino.schema import SERVICES
+
+pytestmark = pytest.mark.stand
+
+ARM = "payments-api/r-0001/0123456789ab/3"
+
+
+def counts(page: str) -> dict[tuple[str, str], float]:
+    """(signal, what) -> value, over pods and arms."""
+    found: dict[tuple[str, str], float] = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            if "signal" in sample.labels and "outcome" not in sample.labels:
+                what = sample.name.removeprefix("croupier_signal_").removesuffix("_total")
+                key = (sample.labels["signal"], what)
+                found[key] = found.get(key, 0) + sample.value
+    return found
+
+
+def settings_of(casino: Any, log: Path) -> TallySettings:
+    books = {name: casino.urls[name] for name in ("psp-a", "psp-b", "games")}
+    return TallySettings(casino.database, SERVICES, books, log, frozenset({"wallet"}))
+
+
+async def test_counts_what_ledger_and_books_say_and_the_same_after_a_restart(casino: Any, tmp_path: Path) -> None:
+    log = tmp_path / "access.jsonl"
+    for number in range(6):
+        await casino.deposit(f"p0000{number}", 5_000, "psp-a" if number % 2 else "psp-b")
+    line = {"t": f"{now():.6f}", "hop": ARM, "player": "p00001", "ms": 300, "code": 502, "flags": "-"}
+    line |= {"up": "127.0.0.1:9", "route": "payments-api", "listener": "public"}
+    log.write_text(json.dumps(line) + "\n")
+
+    async with (
+        service.outside_client(2.0) as client,
+        aclosing(Tally(settings_of(casino, log), client)) as first,
+        aclosing(Tally(settings_of(casino, log), client)) as second,
+    ):
+        async with asyncio.timeout(15):
+            while counts(first.page()).get(("deposits", "attempts")) != 6:
+                await first.round()
+                await asyncio.sleep(0.05)
+            while counts(first.page()).get(("errors", "attempts")) != 1:
+                await first.round()
+                await asyncio.sleep(0.05)
+        seen = counts(first.page())
+        assert seen["deposits", "failures"] == 0
+        assert seen["deposits", "players_exposed"] == 6
+        assert seen["errors", "failures"] == seen["errors", "players_affected"] == 1
+        assert seen["latency:0.25", "failures"] == 1
+        assert seen["latency:0.4", "failures"] == 0
+
+        await second.round()
+        assert counts(second.page()) == seen
