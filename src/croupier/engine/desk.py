@@ -155,7 +155,9 @@ class Desk:
             if command not in view.commands:
                 raise Refused(_why_not(view, command), hint=f"accepted now: {', '.join(view.commands) or 'nothing'}")
             body = {"command": command, "who": who, "reason": reason}
-            await self._register.write([Draft("command", run, self._clock.now(), body)])
+            draft = Draft("command", run, self._clock.now(), body)
+            # A full disk must not keep a person from going back.
+            await self._register.write([draft], way_back=command == "abort")
         self._wake.set()
 
     # --- views -------------------------------------------------------------------------------------------------------

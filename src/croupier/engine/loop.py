@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from croupier.core import gates
 from croupier.core.decide import Decision, Snapshot, decide
@@ -19,8 +19,9 @@ from croupier.engine.gather import World, gather
 from croupier.engine.handlers import Handlers
 from croupier.engine.register import Register
 from croupier.engine.watch import TICK_SECONDS, Watch
-from croupier.errors import Conflict, CroupierError, IntegrityError, Unreachable
+from croupier.errors import CroupierError, Unreachable
 from croupier.model.evidence import Sample
+from croupier.model.journal import Draft
 from croupier.model.plan import Action, EnsureVersion, Retire
 from croupier.model.service import Platform
 from croupier.model.traffic import ObservedSplit
@@ -83,16 +84,19 @@ class Loop:
         now = self._clock.now()
         problems: dict[str, str] = {}
         if self._is_behind:
-            await self._register.catch_up()
-            self._is_behind = False
+            await self._catch_up(problems)
         live = self._register.live()
         await self._watch_only(live)
         self.world = await self._gather(live, now)
         now = self._clock.now()
         decisions: dict[str, Decision] = {}
         for run, state in live.items():
-            self.snapshots[run] = await self._snapshot(run, state, now)
-            decisions[run] = decide(state, self.snapshots[run])
+            try:
+                self.snapshots[run] = await self._snapshot(run, state, now)
+                decisions[run] = decide(state, self.snapshots[run])
+            except Exception as error:  # one run's bug must not stop the way back of the others
+                log.exception("round of %s", run)
+                problems[run] = f"{type(error).__name__}: {error}"
         stopped = await self._write(decisions, problems)
         for run, decision in decisions.items():
             if run not in stopped or decision.state.phase is Phase.ROLLING_BACK:
@@ -168,17 +172,11 @@ class Loop:
             if problem:
                 faults["evidence"] = problem
         watch.note_pods(state, pods)
-        verdict = None
-        try:
-            verdict = watch.judge(state.weight, now)
-        except Exception as error:  # a bug in one run's gates must not stop the way back of the others
-            log.exception("gates of %s", run)
-            faults["gates"] = f"{type(error).__name__}: {error}"
         return Snapshot(
             now=now,
             split=split,
             pods=pods,
-            verdict=verdict,
+            verdict=watch.judge(state.weight, now),
             evidence=watch.mark,
             canary_age=watch.age("canary", now),
             stable_age=watch.age("stable", now),
@@ -200,6 +198,13 @@ class Loop:
 
     # --- journal -----------------------------------------------------------------------------------------------------
 
+    async def _catch_up(self, problems: dict[str, str]) -> None:
+        try:
+            await self._register.catch_up()
+            self._is_behind = False
+        except Unreachable as error:
+            problems["journal"] = error.message
+
     async def _write(self, decisions: Mapping[str, Decision], problems: dict[str, str]) -> set[str]:
         """Write everything decided in one commit; returns the runs whose part could not be written.
 
@@ -208,41 +213,49 @@ class Loop:
         drafts = [draft for decision in decisions.values() for draft in decision.drafts]
         if not drafts:
             return set()
-        backwards = [decision for decision in decisions.values() if decision.state.phase in _BACKWARDS]
-        way_back = [draft for decision in backwards for draft in decision.drafts]
-        try:
-            await self._register.write(drafts)
+        unwritten = {run for run, decision in decisions.items() if decision.drafts}
+        if await self._append(drafts, problems):
             return set()
+        backwards = {run: each for run, each in decisions.items() if each.state.phase in _BACKWARDS}
+        way_back = [draft for decision in backwards.values() for draft in decision.drafts]
+        if way_back:
+            await self._catch_up(problems)
+            if await self._append(way_back, problems, way_back=True):
+                return unwritten - backwards.keys()
+        return unwritten
+
+    async def _append(self, drafts: Sequence[Draft], problems: dict[str, str], *, way_back: bool = False) -> bool:
+        """Whether the drafts were written. Not while entries may be missing here: they could be written twice."""
+        if self._is_behind:
+            return False
+        try:
+            await self._register.write(drafts, way_back=way_back)
         except Unreachable as error:
             problems["journal"] = error.message
             self._is_behind = True
-        written: set[str] = set()
-        if way_back:
-            try:
-                await self._register.catch_up()
-                await self._register.write(way_back, way_back=True)
-                written = {run for run, decision in decisions.items() if decision in backwards}
-            except Unreachable as error:
-                problems["journal"] = error.message
-        return {run for run, decision in decisions.items() if decision.drafts} - written
+            return False
+        return True
 
     # --- apply -------------------------------------------------------------------------------------------------------
 
     async def _apply(self, run: str, decision: Decision) -> None:
-        """Carry the actions out, in order, stopping at the first that fails: the next may rest on it."""
+        """Carry the actions out, in order, stopping at the first that fails: the next may rest on it.
+
+        On the way back traffic does not wait for capacity that cannot be asked for.
+        """
         watch = self._watches[run]
         faults: dict[str, str] = {}
         for action in decision.actions:
             try:
                 await self._handlers.carry_out(run, action)
-            except (Conflict, IntegrityError):
-                raise
             except CroupierError as error:
                 faults[_port(action)] = f"{action.kind}: {error.message}"
-                if not isinstance(action, EnsureVersion):
-                    break
-                if decision.state.phase is not Phase.ROLLING_BACK:
-                    break
+            except Exception as error:  # a back end's bug must not stop the way back of other runs
+                log.exception("%s of %s", action.kind, run)
+                faults[_port(action)] = f"{action.kind}: {type(error).__name__}: {error}"
+            goes_back = decision.state.phase is Phase.ROLLING_BACK
+            if faults and not (goes_back and isinstance(action, EnsureVersion)):
+                break
         watch.action_faults = faults
 
     def _note_problems(self, problems: dict[str, str]) -> None:

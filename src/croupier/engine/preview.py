@@ -32,7 +32,9 @@ def forecast_release(release: Release, rates: Mapping[str, gates.Rate], dispersi
 
 def refuse_undecidable(release: Release, forecast: Forecast) -> None:
     """Raises ``Refused`` with the numbers and the options when a required gate cannot pass before its deadline."""
-    if release.steps[0] < 100 and release.dwell_seconds > release.deadline_seconds:
+    if release.steps[0] == 100:
+        raise Refused("a canary that begins at 100 % is compared with nothing", hint="begin with a step below 100")
+    if release.dwell_seconds > release.deadline_seconds:
         raise Refused(
             f"a step's dwell of {release.dwell_seconds:g} s is longer than its deadline of "
             f"{release.deadline_seconds:g} s, so no step could ever pass",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from croupier.core import gates
 from croupier.core.decide import Evidence
 from croupier.core.run import RunState
-from croupier.errors import Unreachable
+from croupier.errors import IntegrityError, Unreachable
 from croupier.model.evidence import Sample
 from croupier.model.plan import Plan
 from croupier.model.verdict import Verdict
@@ -45,8 +45,13 @@ class Watch:
 
     @classmethod
     async def open(cls, plan: Plan, store: EvidenceStore) -> Watch:
+        """A watch with all evidence the segment holds; with none, and no pass, while it cannot be read."""
         watch = cls(plan, store)
-        await watch._refold()
+        try:
+            await watch._refold()
+        except (Unreachable, IntegrityError) as error:
+            watch._is_whole = False
+            watch.action_faults["evidence"] = error.message
         return watch
 
     def is_due(self, now: float) -> bool:
@@ -61,23 +66,21 @@ class Watch:
         if sample.at <= self._last_at:
             return "the clock went back; waiting until it has caught up"
         self._last_at = sample.at
-        problem: str | None = None
+        problem = ""
         try:
             running = await asyncio.to_thread(self._store.append, self._plan.run, sample)
-        except Unreachable as error:
+            if not self._is_whole:
+                await self._refold()
+                return None
+        except (Unreachable, IntegrityError) as error:
             problem = error.message
-        if problem is None and not self._is_whole:
-            await self._refold()
-        else:
-            self._evidence = gates.fold(self._evidence, sample)
-            self._samples += 1
-        if problem is not None:
+        self._evidence = gates.fold(self._evidence, sample)
+        self._samples += 1
+        if problem:
             self._is_whole = False
             return problem
-        self._hash, self._is_whole = running, True
-        for arm, counts in (("canary", sample.canary), ("stable", sample.stable)):
-            if counts is not None:
-                self._seen_at[arm] = sample.at
+        self._hash = running
+        self._note_ages(sample)
         self._note_players(sample)
         return None
 
@@ -119,19 +122,22 @@ class Watch:
         )
         self._players = (canary, stable)
 
+    def _note_ages(self, sample: Sample) -> None:
+        for arm, counts in (("canary", sample.canary), ("stable", sample.stable)):
+            if counts is not None:
+                self._seen_at[arm] = sample.at
+
     async def _refold(self) -> None:
+        """Fold the whole segment. Raises ``Unreachable`` and ``IntegrityError``; nothing has changed then."""
         samples = await asyncio.to_thread(self._store.read, self._plan.run)
+        running = await asyncio.to_thread(self._store.digest, self._plan.run)
         self._evidence = self._fresh()
         for sample in samples:
             self._evidence = gates.fold(self._evidence, sample)
-        self._samples = len(samples)
+        self._samples, self._hash, self._is_whole = len(samples), running, True
         if samples:
-            self._hash = await asyncio.to_thread(self._store.digest, self._plan.run)
-            last = samples[-1]
-            self.scraped_at = self._last_at = last.at
-            for arm, counts in (("canary", last.canary), ("stable", last.stable)):
-                if counts is not None:
-                    self._seen_at[arm] = last.at
+            self.scraped_at = self._last_at = samples[-1].at
+            self._note_ages(samples[-1])
 
     def _fresh(self) -> gates.Evidence:
         release = self._plan.release
