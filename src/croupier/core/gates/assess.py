@@ -127,7 +127,7 @@ def _blocker(evidence: Evidence, gate: GateEvidence, *, weight: int, now: float)
         return "set-aside"
     if any(series.silent_seconds > SILENT_SCRAPES * scrape for series in gate.series):
         return "silent"
-    if weight < 100 and any(series.incident.active for series in gate.series):
+    if weight < 100 and gate.spec.signal != "latency" and any(series.incident.active for series in gate.series):
         return "shared-incident"
     if now < evidence.warm_until:
         return "warming-up"

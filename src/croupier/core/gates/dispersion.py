@@ -156,6 +156,10 @@ class _Tracked:
         self._mark = 0
         self._last_at = 0.0
 
+    def forget(self) -> None:
+        """The next readings are starting points."""
+        self._counters.clear()
+
     def add(self, counts: Mapping[str, Count], at: float) -> None:
         base, self._mark = self._mark, self._mark + 1
         pods = {}
@@ -174,12 +178,21 @@ class DispersionHistory:
     def __init__(self) -> None:
         self._series: dict[str, _Tracked] = {}
         self._last_at = float("-inf")
+        self._source = ""
 
-    def add(self, arm: ArmSample, at: float) -> None:
-        """Fold one scrape of the stable arm. A scrape not newer than the last one changes nothing."""
+    def add(self, arm: ArmSample, at: float, *, source: str = "") -> None:
+        """Fold one scrape of the stable arm. A scrape not newer than the last one changes nothing.
+
+        ``source``: which counters these are (the run they are labelled with). Counters of another source are not
+        compared with those of the one before, even if the pods bear the same names.
+        """
         if at <= self._last_at:
             return
         self._last_at = at
+        if source != self._source:
+            self._source = source
+            for known in self._series.values():
+                known.forget()
         for name, counts in arm.series.items():
             players = counts.players is not None
             tracked = self._series.get(name)

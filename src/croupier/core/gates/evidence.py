@@ -48,6 +48,7 @@ WARM_FAILURES = 30.0
 stable, and beyond 10,000 times the usual bar: cold caches do not look like that, a broken release does (§1.8)."""
 
 INCIDENT_SECONDS = 300.0
+RECENT_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -107,7 +108,7 @@ class SharedIncident:
 
 
 class Pace:
-    """Exposure per second of both arms over about the last minute."""
+    """Exposure per second of both arms over about the last minute, at the present weight."""
 
     __slots__ = ("_canary", "_seconds", "_stable")
 
@@ -132,6 +133,25 @@ class Pace:
         return self._canary / self._seconds, self._stable / self._seconds
 
 
+class RecentRatio:
+    """Stable's failure ratio over about the last five minutes."""
+
+    __slots__ = ("_bad", "_total")
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._bad = 0.0
+
+    def update(self, block: Block) -> None:
+        keep = RECENT_SECONDS / (RECENT_SECONDS + block.seconds)
+        self._total = self._total * keep + block.stable_total
+        self._bad = self._bad * keep + block.stable_bad
+
+    @property
+    def value(self) -> float:
+        return self._bad / self._total if self._total > 0.0 else 0.0
+
+
 def not_worse(margin: Margin, phi: float, beta: float) -> NotWorse:
     """The non-inferiority bet for a margin as declared."""
     if margin.points is not None:
@@ -148,6 +168,7 @@ class SeriesEvidence:
         "_counters",
         "_known_phi",
         "_policy",
+        "_recent",
         "_spec",
         "favour",
         "guard",
@@ -179,6 +200,7 @@ class SeriesEvidence:
         self.set_aside = SickPod()
         self.incident = SharedIncident()
         self.pace = Pace()
+        self._recent = RecentRatio()
         self._counters = PairedCounters()
         self._spec = spec
         self._policy = policy
@@ -261,8 +283,15 @@ class SeriesEvidence:
         self.rise.update(n, k, m, b, sifted.seconds)
         if not self.incident.active and not self.set_aside.holding:
             self.favour.update(n, k, m, b)
-        if self.guard is not None and not self.incident.active and (m <= 0.0 or b <= self.guard.allowed * m):
+        self._recent.update(sifted)
+        if self.guard is not None and not self._stable_breaches(sifted, self.guard.allowed):
             self.guard.update(n, k)
+
+    def _stable_breaches(self, block: Block, allowed: float) -> bool:
+        """Where stable breaches its objective too, now or lately, the canary's breach says nothing (§1.12)."""
+        if block.stable_total <= 0.0:
+            return False
+        return block.stable_bad > allowed * block.stable_total or self._recent.value > allowed
 
     @property
     def log_against(self) -> float:
