@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import re
 import secrets
 import stat
@@ -21,6 +20,7 @@ from typing import Self
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from croupier.adapters.files import replace_file
 from croupier.adapters.journal.chain import Head
 from croupier.errors import EnvironmentFault, IntegrityError
 
@@ -151,29 +151,8 @@ def key_paths(directory: Path) -> tuple[Path, Path]:
     return directory / "key", directory / "key.pub"
 
 
-def write_new(path: Path, text: str, mode: int) -> None:
-    """A small file that must not exist yet, durably and with its mode from the first moment."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make names in ``directory`` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def load_signer(directory: Path, *, create: bool) -> Signer:
-    """The key in ``directory``, made on first use (file 0600; public half beside it).
+    """The key in ``directory``, made on first use (both files 0600; the public half stands beside).
 
     Raises ``IntegrityError`` when it is missing though the journal has entries (``create`` is False) or unreadable as a
     key, ``EnvironmentFault`` when others may read it.
@@ -189,8 +168,8 @@ def load_signer(directory: Path, *, create: bool) -> Signer:
                 hint="restore it from a backup; a new one proves nothing",
             ) from None
         signer = new_signer()
-        write_new(public, signer.public_key.text + "\n", 0o644)
-        write_new(private, signer.text + "\n", 0o600)
+        replace_file(public, f"{signer.public_key.text}\n".encode())
+        replace_file(private, f"{signer.text}\n".encode())
         return signer
     except (OSError, UnicodeDecodeError) as error:
         raise EnvironmentFault(f"cannot read the signing key {private}: {error}") from error

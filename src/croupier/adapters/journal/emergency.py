@@ -14,8 +14,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from croupier.adapters.files import sync_directory
 from croupier.adapters.journal.chain import Row, decode, encode
-from croupier.adapters.journal.checkpoint import sync_directory
 from croupier.errors import IntegrityError, Unreachable
 
 SEGMENT_BYTES = 256 * 1024

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from croupier.adapters.journal.checkpoint import sync_directory
+from croupier.adapters.files import sync_directory
 from croupier.adapters.journal.codec import decode_sample, encode_sample, header
 from croupier.errors import IntegrityError, Unreachable
 from croupier.model.evidence import Sample

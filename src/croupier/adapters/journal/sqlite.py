@@ -21,8 +21,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from croupier.adapters.files import sync_directory
 from croupier.adapters.journal.chain import EMPTY, Head, Row, broken, checked, digest, entry_of, seal, walk
-from croupier.adapters.journal.checkpoint import PublicKey, load_public_key, load_signer, split_notes, sync_directory
+from croupier.adapters.journal.checkpoint import PublicKey, load_public_key, load_signer, split_notes
 from croupier.adapters.journal.emergency import Batch, EmergencySegment, read_batches
 from croupier.adapters.journal.verification import verify_rows
 from croupier.errors import Conflict, IntegrityError, Unreachable, UsageError
