@@ -47,10 +47,10 @@ end $$;
 """
 
 _READ = """
-select tx::text, seq, id::text, type, aggregateid, extract(epoch from at)::float8, payload
-from {schema}.outbox
-where (tx, seq) > (%s::xid8, %s) and tx < pg_snapshot_xmin(pg_current_snapshot())
-order by tx, seq limit %s
+select o.tx::text, o.seq, o.id::text, o.type, o.aggregateid, extract(epoch from o.at)::float8, o.payload
+from {schema}.outbox o
+where (o.tx, o.seq) > (%s::xid8, %s) and o.tx < pg_snapshot_xmin(pg_current_snapshot())
+order by o.tx, o.seq limit %s
 """
 
 _HORIZON = """
