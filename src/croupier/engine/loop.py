@@ -149,7 +149,7 @@ class Loop:
             self._handlers.note(list(versions))
         for target, counts in (world.counters or {}).items():
             if target.run == "-" or self._is_stable(live, target):
-                self.histories[target.service].add(counts, now)
+                self.histories[target.service].add(counts, now, source=target.run)
         return world
 
     @staticmethod
