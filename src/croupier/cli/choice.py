@@ -67,15 +67,14 @@ def complete_release(service: ServiceView, digest: str, given: Mapping[str, obje
         return Release.model_validate(fields)
     except ValidationError as error:
         raise SpecError(
-            Problem(_option(each["loc"], each["msg"]), 0, 0, each["type"].replace("_", "-"), each["msg"])
+            Problem(_option(each["loc"]), 0, 0, each["type"].replace("_", "-"), each["msg"])
             for each in error.errors(include_url=False, include_context=False, include_input=False)
         ) from error
 
 
-def _option(where: tuple[int | str, ...], message: str) -> str:
-    """The option a problem belongs to. The model's own rule about steps has no place, and speaks of steps."""
-    name = str(where[0]) if where else "steps" if "step" in message else "release"
-    return f"--{name.removesuffix('_seconds')}"
+def _option(where: tuple[int | str, ...]) -> str:
+    """The option that set a field."""
+    return f"--{str(where[0]).removesuffix('_seconds')}" if where else "release"
 
 
 def chosen_run(client: DeskClient, text: str | None, *, live_only: bool) -> RunView:

@@ -101,7 +101,10 @@ def _asked_for(client: DeskClient, asked: Asked) -> Release:
     if asked["file"] is not None:
         if asked["service"] or asked["wanted"] or given:
             raise UsageError("a release file says everything: no SERVICE and no other options beside it")
-        raise UsageError("release files are not read yet")
+        from croupier.spec.documents import load_release
+
+        written = load_release(asked["file"])
+        return written.complete(chosen_service(client, written.service).default_policy)
     if not asked["service"] or not asked["wanted"]:
         raise UsageError("say what to release: SERVICE --version sha256:…", hint="or give a file: -f release.yaml")
     service = chosen_service(client, asked["service"])

@@ -23,10 +23,11 @@ from croupier.report.format import (
     clock,
     duration,
     percent,
+    readable,
     short_count,
     short_duration,
 )
-from croupier.report.run import PHASE_WORDS
+from croupier.report.run import PHASE_WORDS, evidence
 
 WIDE = 104
 """From this width on, meters are longer and carry their numbers."""
@@ -48,6 +49,17 @@ _OUTCOME = {
     Outcome.PASS: ("✓ pass", "green"),
     Outcome.FAIL: ("✗ fail", "bold red"),
 }
+_WAITING = {
+    "needs-time": ("…", "dim"),
+    "no-data": ("? data", "yellow"),
+    "silent": ("? silent", "yellow"),
+    "slo-breach": ("! SLO", "yellow"),
+    "set-aside": ("! 1 pod", "yellow"),
+    "shared-incident": ("! both", "yellow"),
+    "warming-up": ("warming", "dim"),
+    "not-telling": ("can't say", "dim"),
+}
+"""Reason code of an undecided gate -> what fits into its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +142,7 @@ def _sides(left: Text, right: Text) -> Table:
 
 def _versions(view: RunView) -> Text:
     def named(version: VersionView) -> Iterable[tuple[str, str] | str]:
-        return ((short(version.digest), ""), " ", (version.label, "bold"))
+        return ((short(version.digest), ""), " ", (readable(version.label), "bold"))
 
     return Text.assemble(
         ("stable ", "dim"), *named(view.stable), ("   →   canary ", "dim"), *named(view.canary), overflow="ellipsis"
@@ -158,7 +170,8 @@ def _steps(view: RunView) -> Text:
 
 def _share(view: RunView, width: int) -> Text:
     """The part of all players on the canary: set, seen, and the band it should lie in."""
-    text = Text("players  ", style="dim")
+    text = Text()
+    text.append("players  ", "dim")
     text.append_text(meter(view.weight, 100, max(10, min(40, width - 60)), _PHASE_STYLE[view.phase]))
     text.append(f"  {view.weight} % set", "bold")
     if view.observed_share is not None and view.band is not None:
@@ -172,7 +185,7 @@ def _gates(view: RunView, is_wide: bool) -> Table:
     grid = Table(box=None, padding=(0, 1, 0, 0), expand=False, header_style="dim", pad_edge=False, show_edge=False)
     grid.add_column("gate", no_wrap=True, width=13)
     for arm in ("bad on canary", "bad on stable"):
-        grid.add_column(arm, justify="right", no_wrap=True, width=20 if is_wide else 16)
+        grid.add_column(arm, justify="right", no_wrap=True, width=17 if is_wide else 16)
     for question in (" worse?", " as good?"):
         grid.add_column(question, no_wrap=True, width=21 if is_wide else 9)
     grid.add_column("", no_wrap=True, min_width=8)
@@ -189,7 +202,7 @@ def _gates(view: RunView, is_wide: bool) -> Table:
             _outcome(gate),
         )
     merged = _evidence(view.verdict.against, view.verdict.against_bar, is_wide, against=True)
-    numbers = Text() if is_wide else Text(f" {view.verdict.against:.1f}/{view.verdict.against_bar:.1f}", style="dim")
+    numbers = Text() if is_wide else Text(f" {evidence(view.verdict.against, view.verdict.against_bar)}", style="dim")
     grid.add_row(Text("all together", style="dim"), "", "", merged, numbers, "")
     return grid
 
@@ -201,10 +214,10 @@ def _decides(gate: GateReading) -> bool:
 def _bad(gate: GateReading, *, of_canary: bool) -> Text:
     numbers = gate.canary if of_canary else gate.stable
     ratio = bad_ratio(numbers)
-    style = "bold red" if of_canary and gate.outcome is Outcome.FAIL else ""
-    return Text.assemble(
-        (f"{short_count(numbers.bad)}/{short_count(numbers.total)}", "dim"), f" {ratio:>6}", style=style
-    )
+    counts = f"{short_count(numbers.bad)}/{short_count(numbers.total)}"
+    if of_canary and gate.outcome is Outcome.FAIL:
+        return Text(f"{counts} {ratio:>6}", style="bold red")
+    return Text.assemble((counts, "dim"), f" {ratio:>6}")
 
 
 def _outcome(gate: GateReading) -> Text:
@@ -213,8 +226,8 @@ def _outcome(gate: GateReading) -> Text:
         return Text(word, style=style)
     if gate.needs_seconds is not None:
         return Text(f"… {short_duration(gate.needs_seconds)}", style="cyan")
-    known = {"needs-time": "…", "no-data": "? no data"}
-    return Text(known.get(gate.code, gate.code.replace("-", " ")), style="yellow" if gate.code == "no-data" else "dim")
+    word, style = _WAITING.get(gate.code, (gate.code.replace("-", " "), "dim"))
+    return Text(word, style=style)
 
 
 def _evidence(value: float, bar: float, is_wide: bool, *, against: bool) -> Text:
@@ -227,7 +240,7 @@ def _evidence(value: float, bar: float, is_wide: bool, *, against: bool) -> Text
         style = "green" if share >= 1 else "cyan"
     text = Text(" ").append_text(meter(value, bar, 11 if is_wide else 8, style))
     if is_wide:
-        text.append(f" {value:>4.1f}/{bar:.1f}", "dim")
+        text.append(f" {max(value, 0.0):>4.1f}/{bar:.1f}", "dim")
     return text
 
 
@@ -236,18 +249,18 @@ def _words(view: RunView) -> Table:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     told = (
-        ("why", view.reason if view.ended_at is not None else ""),
+        ("why", view.reason if view.ended_at is not None or view.phase == "rolling-back" else ""),
         ("waits for", view.waiting_for),
         ("next", view.next),
     )
     for name, text in told:
         if text:
-            grid.add_row(name, Text(text))
+            grid.add_row(name, Text(readable(text)))
     return grid
 
 
 def _moment(at: float, what: str) -> Text:
-    return Text.assemble((f"{clock(at)}  ", "dim"), what, no_wrap=True, overflow="ellipsis")
+    return Text.assemble((f"{clock(at)}  ", "dim"), readable(what), no_wrap=True, overflow="ellipsis")
 
 
 def meter(value: float, whole: float, width: int, style: str) -> Text:

@@ -111,37 +111,43 @@ def _reading(
         canary=ArmNumbers(bad=canary[0], total=canary[1]),
         stable=ArmNumbers(bad=stable[0], total=stable[1]),
         against_bar=more.pop("bar", 2.0),
-        favour_bar=1.9 if required else 0.0,
+        favour_bar=1.9,
         **more,
     )
 
 
-def _verdict(outcome: Outcome, code: str, reason: str, deposits: GateReading, against: float) -> Verdict:
+def _verdict(outcome: Outcome, code: str, deposits: GateReading, against: float) -> Verdict:
     wait = Outcome.INCONCLUSIVE
     return Verdict(
         outcome=outcome,
         code=code,
-        reason=reason,
+        reason=deposits.message if outcome is not Outcome.PASS else "deposits, errors: no worse than the margin allows",
         gates=(
             deposits,
             _reading(
-                "errors", Outcome.PASS, "not-worse", "errors: 1 of 3,914 players on the canary, 2 of 11,860 on stable",
-                canary=(1, 3914), stable=(2, 11860), against=0.1, favour=2.6, dispersion=1.4,
+                "errors", Outcome.PASS, "not-worse",
+                "errors: canary 1 of 3,914 players (0.03 %), stable 2 of 11,860 (0.02 %); "
+                "no worse than the margin allows",
+                canary=(1, 3914), stable=(2, 11860), bar=2.5, against=0.1, favour=2.6, dispersion=1.4,
             ),
             _reading(
-                "withdrawals", wait, "needs-time", "withdrawals: too few to tell",
-                canary=(0, 96), stable=(1, 301), against=0.0,
+                "withdrawals", wait, "needs-time",
+                "failed withdrawals: canary 0 of 96 players (0.00 %), stable 1 of 301 (0.33 %); about 340 s more",
+                canary=(0, 96), stable=(1, 301), bar=2.8, against=0.0, favour=0.5, needs_seconds=340.0,
             ),
             _reading(
-                "latency", wait, "needs-time", "latency: no worse than stable so far",
-                canary=(71, 3914), stable=(228, 11860), against=0.2,
+                "latency", wait, "needs-time",
+                "latency:0.25: canary 71 of 3,914 players (1.81 %), stable 228 of 11,860 (1.92 %); about 20 s more",
+                canary=(71, 3914), stable=(228, 11860), bar=2.8, against=0.2, favour=1.3, needs_seconds=20.0,
             ),
         ),
         against=against,
         against_bar=2.0,
-        needs_seconds=35.0,
+        needs_seconds=deposits.needs_seconds,
     )  # fmt: skip
 
+
+_LEANS = "failed deposits: canary 9 of 1,214 players (0.74 %), stable 4 of 3,702 (0.11 %); about 35 s more"
 
 WATCHED = RunView(
     run="r-0007",
@@ -156,80 +162,93 @@ WATCHED = RunView(
     weight=25,
     peak_weight=25,
     observed_share=0.247,
-    band=WeightBand(low=0.231, high=0.269, players=5210),
+    band=WeightBand(low=0.214, high=0.287, players=1512),
     started_at=STARTED_AT,
     step_at=STARTED_AT + 178.0,
     updated_at=STARTED_AT + 203.0,
     ended_at=None,
     outcome=None,
     code="needs-time",
-    reason="deposits: 9 of 1,214 players on the canary newly affected, 4 of 3,702 on stable; not enough to decide",
+    reason="",
     verdict=_verdict(
         Outcome.INCONCLUSIVE,
         "needs-time",
-        "deposits need about 35 s more",
         _reading(
-            "deposits", Outcome.INCONCLUSIVE, "needs-time",
-            "deposits: 9 of 1,214 players on the canary newly affected, 4 of 3,702 on stable",
-            canary=(9, 1214), stable=(4, 3702), against=1.4, favour=0.7, dispersion=1.1, needs_seconds=35.0,
+            "deposits", Outcome.INCONCLUSIVE, "needs-time", _LEANS,
+            canary=(9, 1214), stable=(4, 3702), bar=2.3, against=1.4, favour=0.7, dispersion=1.1, needs_seconds=35.0,
         ),
         1.3,
     ),
     verdict_at=STARTED_AT + 178.0,
     zero_at=None,
     forecast=FORECAST,
-    waiting_for="deposits: not shown to be as good as stable yet, about 35 s more",
+    waiting_for=_LEANS,
     next="croupier goes to 50 % by itself, or back when a gate fails; pause and abort are always safe",
     commands=("pause", "promote", "abort"),
     timeline=(
+        Moment(at=STARTED_AT, text="planned"),
         Moment(at=STARTED_AT, text="started by marta"),
-        Moment(at=STARTED_AT + 6.0, text="4 pods of 9b07e6d2c815 are ready"),
-        Moment(at=STARTED_AT + 7.0, text="5 % of players"),
-        Moment(at=STARTED_AT + 103.0, text="5 % passed: deposits 0/318, errors 0/890"),
-        Moment(at=STARTED_AT + 104.0, text="10 % of players"),
-        Moment(at=STARTED_AT + 177.0, text="10 % passed: deposits 2/705, errors 1/2,160"),
-        Moment(at=STARTED_AT + 178.0, text="25 % of players"),
+        Moment(at=STARTED_AT + 6.0, text="settled"),
+        Moment(at=STARTED_AT + 6.0, text="step 5 %"),
+        Moment(at=STARTED_AT + 12.0, text="settled, 4.8% of 1,020 players on the canary"),
+        Moment(at=STARTED_AT + 103.0, text="passed: deposits, errors: no worse than the margin allows"),
+        Moment(at=STARTED_AT + 104.0, text="step 10 %"),
+        Moment(at=STARTED_AT + 109.0, text="settled, 10.3% of 1,466 players on the canary"),
+        Moment(at=STARTED_AT + 177.0, text="passed: deposits, errors: no worse than the margin allows"),
+        Moment(at=STARTED_AT + 178.0, text="step 25 %"),
+        Moment(at=STARTED_AT + 183.0, text="settled, 24.7% of 1,512 players on the canary"),
     ),
 )  # fmt: skip
 """In the middle: the deposits gate leans against the canary and has not decided yet."""
 
-_FAIL = "deposits: 16 of 1,310 players on the canary newly affected, 5 of 3,960 on stable; evidence 2.3 of 2.0"
+_FAIL = (
+    "failed deposits: canary 16 of 1,310 players (1.22 %), stable 5 of 3,960 (0.13 %); worse than stable beyond chance"
+)
 
-ROLLED_BACK = WATCHED.model_copy(
+TAKEN_BACK = WATCHED.model_copy(
     update={
         "canary": CANARY_VERSION,
-        "phase": "rolled-back",
+        "phase": "rolling-back",
         "weight": 0,
         "observed_share": None,
         "band": None,
-        "updated_at": STARTED_AT + 221.0,
-        "ended_at": STARTED_AT + 221.0,
-        "outcome": "rolled-back",
+        "updated_at": STARTED_AT + 215.0,
         "code": "worse",
         "reason": _FAIL,
         "verdict": _verdict(
             Outcome.FAIL,
             "worse",
-            _FAIL,
             _reading(
                 "deposits", Outcome.FAIL, "worse", _FAIL,
-                canary=(16, 1310), stable=(5, 3960), against=2.5, favour=0.2, dispersion=1.1,
+                canary=(16, 1310), stable=(5, 3960), bar=2.3, against=2.6, favour=0.2, dispersion=1.1,
             ),
             2.3,
         ),
         "verdict_at": STARTED_AT + 213.0,
         "zero_at": STARTED_AT + 213.4,
-        "waiting_for": "",
-        "next": "3f2a9c1b44de serves everybody; mend the version and release it anew",
+        "waiting_for": "the canary's pods to drain and end",
+        "next": "croupier ends the canary by itself; there is nothing to do",
         "commands": (),
         "timeline": (
             *WATCHED.timeline,
-            Moment(at=STARTED_AT + 213.0, text="deposits fail: taking the release back"),
-            Moment(at=STARTED_AT + 213.4, text="the canary gets no more players"),
-            Moment(at=STARTED_AT + 221.0, text="rolled back; pods of 9b07e6d2c815 retired"),
+            Moment(at=STARTED_AT + 213.0, text=f"rolling back: {_FAIL}"),
+            Moment(at=STARTED_AT + 213.4, text="no player is sent to the canary any more"),
         ),
     }
 )  # fmt: skip
+"""The deposits gate has failed, and the canary has no more players; HTTP saw nothing."""
+
+ROLLED_BACK = TAKEN_BACK.model_copy(
+    update={
+        "phase": "rolled-back",
+        "updated_at": STARTED_AT + 221.0,
+        "ended_at": STARTED_AT + 221.0,
+        "outcome": "rolled-back",
+        "waiting_for": "",
+        "next": "3f2a9c1b44de serves everybody; mend the version and release it anew",
+        "timeline": (*TAKEN_BACK.timeline, Moment(at=STARTED_AT + 221.0, text=f"rolled-back: {_FAIL}")),
+    }
+)
 
 PROMOTED = WATCHED.model_copy(
     update={
@@ -241,24 +260,18 @@ PROMOTED = WATCHED.model_copy(
         "updated_at": STARTED_AT + 305.0,
         "ended_at": STARTED_AT + 305.0,
         "outcome": "promoted",
-        "code": "not-worse",
-        "reason": "every required gate passed at every step",
+        "code": "promoted",
+        "reason": f"{CANARY} serves everybody",
         "observed_share": None,
         "band": None,
         "verdict": _verdict(
             Outcome.PASS,
             "not-worse",
-            "every required gate passes",
             _reading(
-                "deposits",
-                Outcome.PASS,
-                "not-worse",
-                "deposits: 3 of 2,980 players on the canary, 4 of 3,702 on stable",
-                canary=(3, 2980),
-                stable=(4, 3702),
-                against=0.1,
-                favour=2.4,
-                dispersion=1.1,
+                "deposits", Outcome.PASS, "not-worse",
+                "failed deposits: canary 3 of 2,980 players (0.10 %), stable 4 of 3,702 (0.11 %); "
+                "no worse than the margin allows",
+                canary=(3, 2980), stable=(4, 3702), bar=2.3, against=0.1, favour=2.4, dispersion=1.1,
             ),
             0.1,
         ),
@@ -267,7 +280,7 @@ PROMOTED = WATCHED.model_copy(
         "commands": (),
         "timeline": (*WATCHED.timeline[:6], Moment(at=STARTED_AT + 305.0, text="promoted")),
     }
-)
+)  # fmt: skip
 
 SERVICE = ServiceView(
     name="payments-api",
@@ -283,12 +296,21 @@ SERVICE = ServiceView(
 
 ENTRIES = (
     JournalEntryView(
+        seq=40,
+        kind="step.entered",
+        subject="r-0007",
+        at=STARTED_AT + 6.0,
+        body={"step": 1, "name": "5 %", "weight": 5},
+        previous="0" * 64,
+        hash="1" * 64,
+    ),
+    JournalEntryView(
         seq=41,
         kind="command",
         subject="r-0007",
         at=STARTED_AT + 120.0,
         body={"command": "pause", "who": "tomek", "reason": "PSP B is in maintenance"},
-        previous="0" * 64,
-        hash="1" * 64,
+        previous="1" * 64,
+        hash="2" * 64,
     ),
 )

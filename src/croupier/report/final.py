@@ -15,6 +15,7 @@ from croupier.report.format import (
     clock,
     count,
     duration,
+    readable,
     table,
     timestamp,
     version,
@@ -47,6 +48,7 @@ class ForecastCheck(Value):
     """Forecast and fact of one figure; None where there was no forecast or the figure does not apply."""
 
     figure: Literal["promotion", "verdict"]
+    """``promotion``: from the start to the end. ``verdict``: from the first step with players to the fail verdict."""
     forecast_seconds: float | None
     actual_seconds: float | None
 
@@ -93,7 +95,7 @@ def report_of(view: RunView, entries: Sequence[JournalEntryView]) -> RunReport:
         verdict_to_zero_seconds=to_zero,
         totals=tuple(_total(gate) for gate in gates),
         gates=gates,
-        forecast=_checks(view, back_by_gates),
+        forecast=_checks(view, back_by_gates, entries),
         deeds=tuple(deed for entry in entries if (deed := _deed(entry)) is not None),
         timeline=view.timeline,
     )
@@ -112,7 +114,7 @@ def _total(gate: GateReading) -> GateTotal:
     )
 
 
-def _checks(view: RunView, back_by_gates: bool) -> tuple[ForecastCheck, ...]:
+def _checks(view: RunView, back_by_gates: bool, entries: Sequence[JournalEntryView]) -> tuple[ForecastCheck, ...]:
     if view.outcome == "promoted" and view.ended_at is not None:
         expected = view.forecast.seconds if view.forecast else None
         return (
@@ -124,7 +126,7 @@ def _checks(view: RunView, back_by_gates: bool) -> tuple[ForecastCheck, ...]:
         failed = next((gate.gate for gate in view.verdict.gates if gate.outcome == "fail"), None)
         faults = view.forecast.faults if view.forecast else ()
         expected = next((fault.seconds for fault in faults if fault.signal == failed), None)
-        began = next((moment.at for moment in view.timeline if moment.text.endswith("of players")), view.started_at)
+        began = next((entry.at for entry in entries if entry.kind == "step.entered"), view.started_at)
         return (ForecastCheck(figure="verdict", forecast_seconds=expected, actual_seconds=view.verdict_at - began),)
     return ()
 
@@ -140,7 +142,7 @@ def _deed(entry: JournalEntryView) -> Deed | None:
 def report_text(report: RunReport) -> str:
     """For a terminal."""
     lines = [f"{report.run}  {report.service}: {_headline(report)}"]
-    lines += [f"  why       {report.reason}"] if report.reason else []
+    lines += [f"  why       {readable(report.reason)}"] if report.reason else []
     lines += [f"  {name:<9} {value}" for name, value in _facts(report)]
     if report.gates:
         lines += ["", "Gates at the end", *gate_lines(report.gates)]
@@ -148,11 +150,15 @@ def report_text(report: RunReport) -> str:
     if report.forecast:
         lines += ["", "Forecast", *table(_forecast(report), right=(1, 2))]
     if report.deeds:
-        lines += ["", "Who did what", *table([(clock(d.at), d.who, d.command, d.reason) for d in report.deeds])]
+        lines += [
+            "",
+            "Who did what",
+            *table([(clock(d.at), d.who, d.command, readable(d.reason)) for d in report.deeds]),
+        ]
     lines += [
         "",
         "Timeline (UTC)",
-        *table([(clock(moment.at), moment.text) for moment in report.timeline] or [("", "")]),
+        *table([(clock(moment.at), readable(moment.text)) for moment in report.timeline] or [("", "")]),
     ]
     return "\n".join(lines)
 
@@ -160,7 +166,7 @@ def report_text(report: RunReport) -> str:
 def report_markdown(report: RunReport) -> str:
     """For a change record or a chat: the same facts as ``report_text``."""
     lines = [f"# {report.run}: {report.service} {_headline(report)}", ""]
-    lines += [f"**Why:** {_escape(report.reason)}", ""] if report.reason else []
+    lines += [f"**Why:** {_escape(readable(report.reason))}", ""] if report.reason else []
     lines += [f"- {name}: {_escape(value)}" for name, value in _facts(report)]
     if report.gates:
         lines += ["", "## Failures while the canary had players", "", *_grid(_totals(report))]
@@ -168,10 +174,10 @@ def report_markdown(report: RunReport) -> str:
         lines += ["", "## Forecast", "", *_grid(_forecast(report))]
     if report.deeds:
         rows = [("time (UTC)", "who", "what", "reason")]
-        rows += [(clock(deed.at), deed.who, deed.command, deed.reason) for deed in report.deeds]
+        rows += [(clock(deed.at), deed.who, deed.command, readable(deed.reason)) for deed in report.deeds]
         lines += ["", "## Who did what", "", *_grid(rows)]
     lines += ["", "## Timeline (UTC)", ""]
-    lines += [f"- {clock(moment.at)} {_escape(moment.text)}" for moment in report.timeline]
+    lines += [f"- {clock(moment.at)} {_escape(readable(moment.text))}" for moment in report.timeline]
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -10,6 +11,9 @@ from croupier.model.verdict import ArmNumbers
 from croupier.model.view import VersionView
 
 UNKNOWN = "–"
+
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_WHOLE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def duration(seconds: float | None) -> str:
@@ -78,7 +82,14 @@ def bad_ratio(numbers: ArmNumbers) -> str:
 
 def version(view: VersionView) -> str:
     """``payments-api 3f2a9c1b44de (healthy)`` without the service: digest first, because that is what counts."""
-    return f"{short(view.digest)} ({view.label})" if view.label else short(view.digest)
+    return f"{short(view.digest)} ({readable(view.label)})" if view.label else short(view.digest)
+
+
+def readable(text: str) -> str:
+    """A sentence with whole digests cut to the twelve digits that all screens use, and no character that steers a
+    terminal: a reason that somebody typed must not draw on another one's screen."""
+    shortened = _WHOLE_DIGEST.sub(lambda found: short(found.group()), text)
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", shortened)
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "  ") -> list[str]:

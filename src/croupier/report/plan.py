@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from croupier.model.release import GateSpec, Margin
 from croupier.model.view import ForecastView, PlanPreview
-from croupier.report.format import UNKNOWN, count, duration, table, version
+from croupier.report.format import UNKNOWN, count, duration, readable, table, version
 
 
 def plan_text(preview: PlanPreview) -> str:
@@ -12,7 +12,7 @@ def plan_text(preview: PlanPreview) -> str:
     release = preview.plan.release
     lines = [
         f"{release.service}: {version(preview.stable)} → {version(preview.canary)}",
-        *([f"  {preview.canary.description}"] if preview.canary.description else []),
+        *([f"  {readable(preview.canary.description)}"] if preview.canary.description else []),
         "",
         "Steps",
         *_steps(preview),

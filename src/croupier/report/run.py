@@ -6,7 +6,18 @@ from collections.abc import Sequence
 
 from croupier.model.verdict import GateReading
 from croupier.model.view import RunView
-from croupier.report.format import UNKNOWN, bad_of_total, bad_ratio, clock, duration, percent, table, timestamp, version
+from croupier.report.format import (
+    UNKNOWN,
+    bad_of_total,
+    bad_ratio,
+    clock,
+    duration,
+    percent,
+    readable,
+    table,
+    timestamp,
+    version,
+)
 
 PHASE_WORDS = {
     "preparing": "preparing",
@@ -54,7 +65,7 @@ def status_text(view: RunView) -> str:
         f"  step    {view.step_name}; {players_text(view)}",
     ]
     if view.reason:
-        lines.append(f"  why     {view.reason}")
+        lines.append(f"  why     {readable(view.reason)}")
     if view.verdict is not None and view.verdict.gates:
         lines += ["", *gate_lines(view.verdict.gates)]
         lines.append(
@@ -97,8 +108,8 @@ def gate_lines(gates: Sequence[GateReading]) -> list[str]:
 
 
 def evidence(value: float, bar: float) -> str:
-    """``1.4/2.0``; a dash where there is no bar to reach."""
-    return f"{value:.1f}/{bar:.1f}" if bar > 0 else UNKNOWN
+    """``1.4/2.0`` in bans; a dash where there is no bar to reach. Less than none is shown as none."""
+    return f"{max(value, 0.0):.1f}/{bar:.1f}" if bar > 0 else UNKNOWN
 
 
 def outcome_text(gate: GateReading) -> str:
@@ -112,7 +123,8 @@ def outcome_text(gate: GateReading) -> str:
 def change_lines(before: RunView | None, after: RunView) -> list[str]:
     """What happened between two looks, one line a change, oldest first; for logs and pipes.
 
-    The first look gives where the run stands. Evidence that merely grows is no change; an outcome that turns is.
+    The first look gives where the run stands. Evidence that merely grows is no change; an outcome that turns, or data
+    that no longer come, are.
     """
     if before is None:
         return [f"{clock(after.updated_at)} {after.run} {after.service}: {PHASE_WORDS[after.phase]}, {after.step_name}"]
@@ -121,9 +133,11 @@ def change_lines(before: RunView | None, after: RunView) -> list[str]:
     known = {gate.gate: gate for gate in before.verdict.gates} if before.verdict else {}
     for gate in after.verdict.gates if after.verdict else ():
         earlier = known.get(gate.gate)
-        if earlier is None or (earlier.outcome, earlier.code) != (gate.outcome, gate.code):
+        if earlier is None or earlier.outcome != gate.outcome or (earlier.code != gate.code == "no-data"):
             lines.append(f"{stamp} {after.run} gate {gate.gate}: {outcome_text(gate)}; {gate.message}")
-    lines += [f"{clock(moment.at)} {after.run} {moment.text}" for moment in after.timeline[_told(before, after) :]]
+    lines += [
+        f"{clock(moment.at)} {after.run} {readable(moment.text)}" for moment in after.timeline[_told(before, after) :]
+    ]
     if after.phase != before.phase and after.phase in ("paused", "held") and after.waiting_for:
         lines.append(f"{stamp} {after.run} {PHASE_WORDS[after.phase]}, waiting for {after.waiting_for}")
     return lines
@@ -144,6 +158,5 @@ def ending_text(view: RunView) -> str:
         head = f"{view.run} rolled back after {took}: {version(view.stable)} serves everybody."
         if view.zero_at is not None and view.verdict_at is not None and view.code == "worse":
             head += f" The canary had no more players {view.zero_at - view.verdict_at:.1f} s after the verdict."
-    return "\n".join(
-        line for line in (head, view.reason and f"Why: {view.reason}", view.next and f"Next: {view.next}") if line
-    )
+    why = f"Why: {readable(view.reason)}" if view.reason and view.outcome != "promoted" else ""
+    return "\n".join(line for line in (head, why, view.next and f"Next: {view.next}") if line)

@@ -68,10 +68,15 @@ def query_of(request: Request, model: type[Model]) -> Model:
 
 
 def _problems(error: ValidationError, query: str) -> list[Problem]:
-    """``place`` is a JSON pointer into the body (RFC 6901), or ``?name`` for a query parameter."""
+    """``place`` is a JSON pointer into the body (RFC 6901), or ``?name`` for a query parameter.
+
+    A model's own rule may say in its context ``at`` which item of a list it is about.
+    """
     found = []
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        steps = [str(step).replace("~", "~0").replace("/", "~1") for step in each["loc"]]
+    for each in error.errors(include_url=False, include_input=False):
+        at = each.get("ctx", {}).get("at")
+        where = each["loc"] if at is None else (*each["loc"], at)
+        steps = [str(step).replace("~", "~0").replace("/", "~1") for step in where]
         pointer = query + "/".join(steps) if query else "".join(f"/{step}" for step in steps) or "/"
         found.append(Problem(pointer, 0, 0, each["type"].replace("_", "-"), each["msg"]))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -104,6 +105,29 @@ def test_an_unknown_service_is_refused_and_the_known_are_listed(run: Run, desk: 
     done = run("start", "payment-api", "--version", PREFIX, "--yes")
     assert done.exit_code == 2
     assert "did you mean payments-api?" in done.stderr
+    assert not desk.started
+
+
+def test_a_release_file_is_read_and_gets_the_services_gates(run: Run, desk: MemoryDesk, tmp_path: Path) -> None:
+    file = tmp_path / "release.yaml"
+    file.write_text(f"service: payments-api\ndigest: {example.CANARY}\nsteps: [5, 100]\n")
+    done = run("start", "-f", str(file), "--yes")
+    assert done.exit_code == 0, done.output
+    (started,) = desk.started
+    assert started.policy == example.POLICY
+    assert started.steps == (5, 100)
+    assert run("start", "payments-api", "-f", str(file), "--yes").exit_code == 2
+
+
+def test_every_problem_of_a_release_file_has_its_place_and_nothing_is_started(
+    run: Run, desk: MemoryDesk, tmp_path: Path
+) -> None:
+    file = tmp_path / "release.yaml"
+    file.write_text("service: payments-api\ndigest: payments-api:healthy\nsteps: [5, 101]\nspeed: fast\n")
+    done = run("start", "-f", str(file), "--yes")
+    assert done.exit_code == 2
+    for place in (":2:", ":3:", ":4:"):
+        assert f"release.yaml{place}" in done.stderr
     assert not desk.started
 
 
@@ -233,13 +257,17 @@ def test_report_in_three_forms(run: Run, desk: MemoryDesk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "exit_code"), [(example.PROMOTED, 0), (example.ROLLED_BACK, 1)], ids=["promoted", "rolled back"]
+    ("last", "exit_code", "said"),
+    [(example.PROMOTED, 0, "serves everybody"), (example.ROLLED_BACK, 1, "worse than stable beyond chance")],
+    ids=["promoted", "rolled back"],
 )
-def test_watch_exits_with_what_came_of_the_run(run: Run, desk: MemoryDesk, last: RunView, exit_code: int) -> None:
+def test_watch_exits_with_what_came_of_the_run(
+    run: Run, desk: MemoryDesk, last: RunView, exit_code: int, said: str
+) -> None:
     desk.show(last)
     done = run("watch", "r-0007")
     assert done.exit_code == exit_code
-    assert last.reason in done.stdout
+    assert said in done.stdout
     assert "croupier release report r-0007" in done.stderr
 
 

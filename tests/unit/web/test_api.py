@@ -121,8 +121,8 @@ async def test_unknown_fields_are_errors_with_their_place(http: httpx.AsyncClien
     ("change", "place"),
     [
         ({"steps": [5, 101]}, "/steps/1"),
-        ({"steps": [10, 5, 100]}, "/"),
-        ({"steps": [5, 50]}, "/"),
+        ({"steps": [10, 5, 100]}, "/steps/1"),
+        ({"steps": [5, 50]}, "/steps/1"),
         ({"digest": "payments-api:healthy"}, "/digest"),
         ({"service": "Payments API"}, "/service"),
         ({"policy": {"gates": []}}, "/policy/gates"),
@@ -220,7 +220,7 @@ async def test_listings_name_what_they_list(http: httpx.AsyncClient) -> None:
     assert [each["name"] for each in (await http.get("/v1/services")).json()["services"]] == ["payments-api"]
     versions = (await http.get("/v1/versions?service=payments-api")).json()["versions"]
     assert [each["label"] for each in versions] == ["2026.2.3", "2026.2.4"]
-    assert [each["seq"] for each in (await http.get("/v1/journal?run=r-0007")).json()["entries"]] == [41]
+    assert [each["seq"] for each in (await http.get("/v1/journal?run=r-0007")).json()["entries"]] == [40, 41]
     assert (await http.get("/v1/health")).json()["ok"] is True
 
 
