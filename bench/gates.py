@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import sqrt
 from multiprocessing import Pool
 from pathlib import Path
@@ -26,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from gates_rivals import FlaggerExample, SprtOracle
 from gates_world import EDGES_MS, Simulation, World, history
 from outside import ReleaseGate
+from outside import dispersion as estimate
 
 SCRAPE, HORIZON, ALPHA, BETA = 15.0, 1800.0, 0.01, 0.0125
 REACTION_SECONDS = 5.0
@@ -110,7 +112,20 @@ class _Rule:
             self.bad += failing_per_second * REACTION_SECONDS
 
 
-def gate_for(world: World, random: Random, steps: tuple[int, ...] | None) -> ReleaseGate:
+SHARED = 10
+"""So many canaries share one simulated history and the dispersion estimated from it; it is the slowest part."""
+
+
+@lru_cache(maxsize=64)
+def dispersion_of(world: World, seed: str) -> dict[str, float] | None:
+    if world.players:
+        return None
+    edges = tuple(edge / 1000.0 for edge in EDGES_MS) if world.latency else ()
+    return estimate(history(world, Random(seed)), edges)
+
+
+def gate_for(world: World, seed: str, steps: tuple[int, ...] | None) -> ReleaseGate:
+    kind, number = seed.rsplit("/", 1)
     return ReleaseGate(
         {
             "scrape": SCRAPE,
@@ -119,7 +134,7 @@ def gate_for(world: World, random: Random, steps: tuple[int, ...] | None) -> Rel
             "metrics": world.metrics,
             "warmup": world.warmup,
             "edges_ms": EDGES_MS if world.latency else None,
-            "history": None if world.players else history(world, random),
+            "dispersion": dispersion_of(world, f"{kind}/history {int(number) // SHARED}"),
             "steps": steps,
             "horizon": HORIZON,
         }
@@ -129,7 +144,7 @@ def gate_for(world: World, random: Random, steps: tuple[int, ...] | None) -> Rel
 def fixed(world: World, seed: str) -> Run:
     """A canary at fixed weight (or at the world's own ramp) for the whole horizon."""
     random = Random(seed)
-    gate = gate_for(world, random, None)
+    gate = gate_for(world, seed, None)
     simulation = Simulation(world, random, SCRAPE, HORIZON)
     ours, theirs, limit = _Rule(), _Rule(), _Rule()
     flagger = FlaggerExample()
@@ -155,7 +170,7 @@ def fixed(world: World, seed: str) -> Run:
 def ramp(world: World, seed: str) -> Run:
     """A canary that rises when the gate says so."""
     random = Random(seed)
-    gate = gate_for(world, random, (*STEPS, 100))
+    gate = gate_for(world, seed, (*STEPS, 100))
     simulation = Simulation(world, random, SCRAPE, 2 * HORIZON)
     rule, step = _Rule(), 0
     gate.observe(simulation.first(STEPS[step]))
@@ -186,7 +201,7 @@ def _play(task: tuple[str, World, str]) -> Run:
 
 def cell(pool: Pool, kind: str, world: World, runs: int, seed: int) -> list[Run]:  # type: ignore[valid-type]
     tasks = [(kind, world, f"{seed}/{kind}/{world.name}/{number}") for number in range(runs)]
-    return pool.map(_play, tasks, chunksize=max(1, runs // 64))  # type: ignore[attr-defined,no-any-return]
+    return pool.map(_play, tasks, chunksize=SHARED)  # type: ignore[attr-defined,no-any-return]
 
 
 def null_row(world: World, runs: list[Run]) -> dict[str, object]:

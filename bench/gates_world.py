@@ -13,6 +13,10 @@ from random import Random
 from typing import Any
 
 PODS = 20
+STABLE_SHOWN = 4
+"""Stable pods during a release: the gates read their sum, so fewer say the same and cost less. The history, from
+which the dispersion between pods is estimated, has 19."""
+
 NAN = float("nan")
 
 
@@ -105,7 +109,10 @@ def geometric(random: Random, mean: float) -> int:
 class Simulation:
     """One release. ``step(weight)`` plays one scrape interval and returns what the scrape shows."""
 
-    def __init__(self, world: World, random: Random, scrape: float, horizon: float) -> None:
+    def __init__(
+        self, world: World, random: Random, scrape: float, horizon: float, stable_pods: int = STABLE_SHOWN
+    ) -> None:
+        self.stable_pods = stable_pods
         self.world = world
         self.random = random
         self.scrape = scrape
@@ -114,7 +121,7 @@ class Simulation:
         self.served = 0
         """Requests of the canary in the last interval, and how many of them failed; the truth, not the scrape."""
         self.failed = 0
-        self._arms = {arm: _Counters(PODS) for arm in ("canary", "stable")}
+        self.arms = {arm: _Counters(PODS) for arm in ("canary", "stable")}
         self._later: list[tuple[int, str, int, int]] = []
         self._block = 0
         self._incident_at = random.randrange(4, int(horizon / scrape) - 4)
@@ -130,7 +137,7 @@ class Simulation:
     def step(self, weight: int) -> dict[str, Any]:
         self._block += 1
         self.t += self.scrape
-        for counters in self._arms.values():
+        for counters in self.arms.values():
             counters.at_risk = counters.newly = 0
         self.served = self.failed = 0
         if self.world.players:
@@ -160,7 +167,7 @@ class Simulation:
         for arm, share in (("canary", weight), ("stable", 100 - weight)):
             pods = self._pods(arm, weight)
             ratio = self._ratio(arm)
-            counters = self._arms[arm]
+            counters = self.arms[arm]
             mean = world.rps * self.scrape * share / 100.0
             if world.burst_mean:
                 self._start_bursts(arm, mean * ratio, len(pods))
@@ -172,12 +179,11 @@ class Simulation:
                     self.served += n
                     self.failed += k
         if world.lone_incident and self._block == self._incident_at:
-            self._arms["canary"].add(0, world.lone_incident, world.lone_incident)
+            self.arms["canary"].add(0, world.lone_incident, world.lone_incident)
         self._finish_bursts()
 
     def _pods(self, arm: str, weight: int) -> range:
-        canary = max(1, PODS * weight // 100)
-        return range(canary) if arm == "canary" else range(max(1, PODS - canary))
+        return range(max(1, PODS * weight // 100)) if arm == "canary" else range(self.stable_pods)
 
     def _start_bursts(self, arm: str, failures: float, pods: int) -> None:
         spread = max(1, round(self.world.burst_seconds / self.scrape))
@@ -195,7 +201,7 @@ class Simulation:
             if due > self._block:
                 waiting.append((due, arm, pod, piece))
                 continue
-            self._arms[arm].bad[pod] += piece
+            self.arms[arm].bad[pod] += piece
             if arm == "canary":
                 self.failed += piece
         self._later = waiting
@@ -206,7 +212,7 @@ class Simulation:
         for _ in range(poisson(random, world.rps * self.scrape)):
             player = random.randrange(world.players)
             arm = "canary" if self._slots[player] < weight else "stable"
-            counters = self._arms[arm]
+            counters = self.arms[arm]
             failed = (self._bad_card[player] and random.random() < 0.5) or (
                 arm == "canary" and random.random() < world.loss
             )
@@ -219,7 +225,7 @@ class Simulation:
                 if failed:
                     self._affected[player] = True
         for player in active:
-            counters = self._arms["canary" if self._slots[player] < weight else "stable"]
+            counters = self.arms["canary" if self._slots[player] < weight else "stable"]
             counters.at_risk += not self._affected[player]
             counters.newly += self._affected[player]
 
@@ -240,7 +246,7 @@ class Simulation:
                     )
                     left = over
                     below.append(used)
-                self._arms[arm].add_latency(pod, n, below)
+                self.arms[arm].add_latency(pod, n, below)
                 if arm == "canary":
                     self.served += n
                     self.failed += n - below[EDGES_MS.index(200.0)]
@@ -248,7 +254,7 @@ class Simulation:
     def _show(self, weight: int) -> dict[str, Any]:
         world, random = self.world, self.random
         block: dict[str, Any] = {"t": self.t, "weight": weight}
-        for arm, counters in self._arms.items():
+        for arm, counters in self.arms.items():
             pods = self._pods(arm, weight)
             if world.restarts:
                 for pod in pods:
@@ -328,9 +334,9 @@ def history(world: World, random: Random, *, step: float = 15.0, seconds: float 
         burst_seconds=world.burst_seconds,
         latency=world.latency,
     )
-    simulation = Simulation(quiet, random, step, seconds)
+    simulation = Simulation(quiet, random, step, seconds, PODS - 1)
     kept = History(step, [], [], [] if world.latency else None)
-    counters = simulation._arms["stable"]
+    counters = simulation.arms["stable"]
     pods = range(PODS - 1)
     for _ in range(int(seconds / step)):
         before_total, before_bad = list(counters.total), list(counters.bad)

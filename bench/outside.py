@@ -66,7 +66,7 @@ class ReleaseGate:
         metrics = config.get("metrics") or ("errors",)
         self._metrics = [metric for metric in metrics if metric != "latency" or self._edges]
         self._steps = config.get("steps")
-        self._dispersion = dict(config.get("dispersion") or _dispersion(config.get("history"), self._edges))
+        self._dispersion = dict(config.get("dispersion") or dispersion(config.get("history"), self._edges))
         self._arms = {"canary": _Arm(self._edges), "stable": _Arm(self._edges)}
         self._waiting: Any = None
         self._evidence: Evidence | None = None
@@ -195,7 +195,7 @@ class _Arm:
         return counts
 
 
-def _dispersion(history: Any, edges: Sequence[float]) -> dict[str, float]:
+def dispersion(history: Any, edges: Sequence[float]) -> dict[str, float]:
     """Series -> phi of the stable arm before the release."""
     if history is None:
         return {}
@@ -214,15 +214,15 @@ def _dispersion(history: Any, edges: Sequence[float]) -> dict[str, float]:
 
 
 def _phi(rows: Iterator[tuple[Sequence[float], Sequence[float]]] | Any, step: float) -> float:
-    dispersion = SeriesDispersion(players=False)
+    series = SeriesDispersion(players=False)
     for totals, bads in rows:
         pods = {
             pod: PodDelta(total, bad)
             for pod, (total, bad) in enumerate(zip(totals, bads, strict=False))
             if not isnan(total + bad)
         }
-        dispersion.add(pods, step)
-    return dispersion.phi
+        series.add(pods, step)
+    return series.phi
 
 
 def _players(arm: Any) -> tuple[float, float] | None:
