@@ -37,7 +37,6 @@ from math import isnan
 from typing import Any, Literal
 
 from croupier.core.gates import Evidence, assess, fold, new_evidence
-from croupier.core.gates.counters import PodDelta
 from croupier.core.gates.dispersion import SeriesDispersion
 from croupier.core.gates.evidence import latency_series
 from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
@@ -217,7 +216,7 @@ def _phi(rows: Iterator[tuple[Sequence[float], Sequence[float]]] | Any, step: fl
     series = SeriesDispersion(players=False)
     for totals, bads in rows:
         pods = {
-            pod: PodDelta(total, bad)
+            pod: (total, bad)
             for pod, (total, bad) in enumerate(zip(totals, bads, strict=False))
             if not isnan(total + bad)
         }

@@ -14,18 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from croupier.model.evidence import Count
 
 NOBODY: Mapping[str, Count] = {}
 
 
-class PodDelta(NamedTuple):
-    """What one pod did in one block."""
-
-    total: float
-    bad: float
+PodDelta = tuple[float, float]
+"""(attempts, failures) of one pod in one block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +36,13 @@ class Block:
     canary_pods: tuple[PodDelta, ...] = ()
 
 
-class _Reading(NamedTuple):
-    mark: int
-    total: float
-    bad: float
-
-
 class PodCounters:
     """The last reading of every pod of one arm."""
 
     __slots__ = ("_readings",)
 
     def __init__(self) -> None:
-        self._readings: dict[str, _Reading] = {}
+        self._readings: dict[str, tuple[int, float, float]] = {}
 
     def advance(self, counts: Mapping[str, Count], base: int, mark: int) -> list[PodDelta]:
         """Take new readings; returns the deltas of pods that were also read at ``base``."""
@@ -62,16 +52,15 @@ class PodCounters:
             if total - total != 0.0 or bad - bad != 0.0:  # NaN or infinite
                 continue
             before = readings.get(pod)
-            if before is not None and before.mark == base:
-                if total >= before.total and bad >= before.bad:
-                    moved, failed = total - before.total, bad - before.bad
-                else:
+            if before is not None and before[0] == base:
+                moved, failed = total - before[1], bad - before[2]
+                if moved < 0.0 or failed < 0.0:
                     moved, failed = total, bad
                 # More failures than attempts can only be a torn read; the exposure is at least what failed.
-                deltas.append(PodDelta(moved if moved > failed else failed, failed))
-            readings[pod] = _Reading(mark, total, bad)
+                deltas.append((moved if moved > failed else failed, failed))
+            readings[pod] = (mark, total, bad)
         if len(readings) > 4 * len(counts) + 64:
-            self._readings = {pod: reading for pod, reading in readings.items() if reading.mark == mark}
+            self._readings = {pod: reading for pod, reading in readings.items() if reading[0] == mark}
         return deltas
 
 
@@ -122,11 +111,12 @@ class PairedCounters:
             return None
         if not of_canary or not (alone or of_stable):
             return None
-        return Block(
-            seconds=seconds,
-            canary_total=sum(delta.total for delta in of_canary),
-            canary_bad=sum(delta.bad for delta in of_canary),
-            stable_total=sum(delta.total for delta in of_stable),
-            stable_bad=sum(delta.bad for delta in of_stable),
-            canary_pods=tuple(of_canary),
-        )
+        return Block(seconds, *_sums(of_canary), *_sums(of_stable), tuple(of_canary))
+
+
+def _sums(deltas: list[PodDelta]) -> PodDelta:
+    total = bad = 0.0
+    for moved, failed in deltas:
+        total += moved
+        bad += failed
+    return total, bad

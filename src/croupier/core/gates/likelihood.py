@@ -38,6 +38,7 @@ stakes, a tenfold rise none; measured)."""
 LATE_SHARE = 0.1
 """Part of the stake kept for faults that start later; spent evenly over the horizon. Costs 0.1 nats at the start."""
 
+LATE_EVERY_SECONDS = 60.0
 HORIZON_SECONDS = 3600.0
 LATE_ONSET_PHI = 1.5
 """Above this dispersion late stakes break the promise (1.42 % instead of 1 %, measured in §1.2): not used then."""
@@ -63,23 +64,14 @@ def log_sum_exp(values: Sequence[float]) -> float:
     return top + log(sum(exp(value - top) for value in values))
 
 
-def ratio_increment(
-    canary_total: float, canary_bad: float, stable_total: float, bad: float, *, r: float, rho: float
-) -> float:
-    """log e of one block: canary fails ``r`` times as often as stable, against the null ``rho`` times.
-
-    Conditional on ``bad`` failures in both arms together, the canary's share of them is all that is used, so a
-    baseline that moves, for whatever reason, cancels.
-    """
-    return canary_bad * log(r / rho) - bad * log(
-        (r * canary_total + stable_total) / (rho * canary_total + stable_total)
-    )
-
-
 class RatioRise:
-    """Against "the canary fails at most ``rho`` times as often as stable"."""
+    """Against "the canary fails at most ``rho`` times as often as stable".
 
-    __slots__ = ("_late_per_second", "_late_seconds", "_logs", "_ratios", "phi", "rho")
+    Conditional on the failures of both arms together, only the canary's share of them is used: a baseline that moves,
+    for whatever reason, cancels block by block, and so does a weight that changes between blocks.
+    """
+
+    __slots__ = ("_late_due", "_late_seconds", "_late_stake", "_logs", "_ratios", "phi", "rho")
 
     def __init__(self, phi: float, *, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> None:
         self.phi = phi
@@ -88,7 +80,8 @@ class RatioRise:
         late = phi <= LATE_ONSET_PHI
         self._logs = [log(stake) + (log(1.0 - LATE_SHARE) if late else 0.0) for _, stake in STAKES]
         self._late_seconds = horizon_seconds if late else 0.0
-        self._late_per_second = LATE_SHARE / horizon_seconds
+        self._late_due = 0.0
+        self._late_stake = LATE_SHARE / horizon_seconds
 
     def update(
         self, canary_total: float, canary_bad: float, stable_total: float, stable_bad: float, seconds: float
@@ -96,23 +89,28 @@ class RatioRise:
         """Fold one block. Nothing is learnt from a block in which one arm had no exposure or nothing failed."""
         if canary_total <= 0.0 or stable_total <= 0.0:
             return
-        logs = self._logs
-        if self._late_seconds > 0.0 and seconds > 0.0:
-            spent = seconds if seconds < self._late_seconds else self._late_seconds
-            self._late_seconds -= spent
-            late = log(spent * self._late_per_second)
-            for index, (_, _, stake) in enumerate(self._ratios):
-                old, new = logs[index], stake + late
-                high, low = (old, new) if old > new else (new, old)
-                logs[index] = high + log1p(exp(low - high))
+        if self._late_seconds > 0.0:
+            self._late_due += seconds
+            if self._late_due >= LATE_EVERY_SECONDS:
+                self._place_late_stakes()
         bad = canary_bad + stable_bad
         if bad <= 0.0:
             return
-        phi = self.phi
+        logs, phi = self._logs, self.phi
         null = log(self.rho * canary_total + stable_total)
         for index, (log_multiple, ratio, _) in enumerate(self._ratios):
             shift = canary_bad * log_multiple - bad * (log(ratio * canary_total + stable_total) - null)
             logs[index] += shift / phi
+
+    def _place_late_stakes(self) -> None:
+        """Stake what has come due on faults that begin with this block; decided before looking into it."""
+        spent = min(self._late_due, self._late_seconds)
+        self._late_seconds -= spent
+        self._late_due = 0.0
+        late = log(spent * self._late_stake)
+        for index, (_, _, stake) in enumerate(self._ratios):
+            high, low = max(self._logs[index], stake + late), min(self._logs[index], stake + late)
+            self._logs[index] = high + log1p(exp(low - high))
 
     @property
     def log_evidence(self) -> float:
@@ -122,37 +120,40 @@ class RatioRise:
 class RatioNotWorse:
     """Against "the canary fails at least ``margin`` times as often as stable"."""
 
-    __slots__ = ("_ceiling", "_logs", "margin", "phi")
+    __slots__ = ("_bets", "_ceiling", "_logs", "margin", "phi")
 
     def __init__(self, phi: float, margin: float, beta: float) -> None:
         self.phi = phi
         self.margin = margin
-        self._logs = [0.0] * len(NOT_WORSE_RATIOS)
+        self._bets = tuple((ratio, log(ratio / margin)) for ratio in NOT_WORSE_RATIOS)
+        self._logs = [-log(len(self._bets))] * len(self._bets)
         self._ceiling = log(1.0 / beta) + CARRY_NATS
 
     def update(self, canary_total: float, canary_bad: float, stable_total: float, stable_bad: float) -> None:
         bad = canary_bad + stable_bad
         if canary_total <= 0.0 or stable_total <= 0.0 or bad <= 0.0:
             return
-        for index, ratio in enumerate(NOT_WORSE_RATIOS):
-            shift = ratio_increment(canary_total, canary_bad, stable_total, bad, r=ratio, rho=self.margin)
-            self._logs[index] = min(self._logs[index] + shift / self.phi, self._ceiling)
+        for index, gain in enumerate(self._gains(canary_total, canary_bad, stable_total, bad)):
+            moved = self._logs[index] + gain
+            self._logs[index] = moved if moved < self._ceiling else self._ceiling
+
+    def _gains(self, canary_total: float, canary_bad: float, stable_total: float, bad: float) -> Sequence[float]:
+        null = log(self.margin * canary_total + stable_total)
+        return [
+            (canary_bad * per_bad - bad * (log(ratio * canary_total + stable_total) - null)) / self.phi
+            for ratio, per_bad in self._bets
+        ]
 
     @property
     def log_evidence(self) -> float:
-        return log_sum_exp(self._logs) - log(len(self._logs))
+        return log_sum_exp(self._logs)
 
     def growth(self, canary_total: float, stable_total: float, failure_ratio: float) -> float:
         """Expected gain in nats from that much exposure, if the canary is exactly as good as stable."""
         if canary_total <= 0.0 or stable_total <= 0.0:
             return 0.0
-        canary_bad = canary_total * failure_ratio
-        bad = canary_bad + stable_total * failure_ratio
-        gains = (
-            ratio_increment(canary_total, canary_bad, stable_total, bad, r=ratio, rho=self.margin)
-            for ratio in NOT_WORSE_RATIOS
-        )
-        return max(gains) / self.phi
+        bad = (canary_total + stable_total) * failure_ratio
+        return max(self._gains(canary_total, canary_total * failure_ratio, stable_total, bad))
 
 
 class PointsNotWorse:

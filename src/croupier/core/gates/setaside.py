@@ -48,22 +48,20 @@ class SickPod:
             return block
         if len(block.canary_pods) == 1:
             return None
+        total, bad = sick
         return replace(
-            block, canary_total=block.canary_total - sick.total, canary_bad=block.canary_bad - sick.bad, canary_pods=()
+            block, canary_total=block.canary_total - total, canary_bad=block.canary_bad - bad, canary_pods=()
         )
 
 
 def _sick_pod(block: Block) -> PodDelta | None:
     if block.canary_bad < SICK_FAILURES or not block.canary_pods:
         return None
-    worst = max(block.canary_pods, key=lambda pod: pod.bad)
-    if worst.bad < SICK_FAILURES or worst.bad < worst.total * SICK_RATIO:
+    total, bad = worst = max(block.canary_pods, key=lambda pod: pod[1])
+    if bad < SICK_FAILURES or bad < total * SICK_RATIO:
         return None
     stable_ratio = block.stable_bad / block.stable_total if block.stable_total > 0.0 else 0.0
-    if worst.bad < 3.0 * stable_ratio * worst.total:
+    if bad < 3.0 * stable_ratio * total:
         return None
-    others_total = block.canary_total - worst.total
-    others_bad = block.canary_bad - worst.bad
-    if others_bad > others_total * max(3.0 * stable_ratio, 0.02):
-        return None
-    return worst
+    others_total, others_bad = block.canary_total - total, block.canary_bad - bad
+    return None if others_bad > others_total * max(3.0 * stable_ratio, 0.02) else worst
