@@ -106,6 +106,8 @@ def decide(state: RunState, snapshot: Snapshot) -> Decision:
         if move is None:
             break
         write(move)
+    for draft in _facts(state, snapshot):
+        write(draft)  # a move may have opened the eyes for more
     actions = due(state, snapshot)
     if state.intended and not actions and state.is_live:
         write(_draft(state, snapshot, "outcome", ok=True, actions=_dump(state.intended)))

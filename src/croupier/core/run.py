@@ -101,7 +101,7 @@ class RunState:
         """Percent of players the split is set to."""
         if self.phase is Phase.PROMOTED:
             return 100
-        if self.phase is Phase.ROLLED_BACK or self.split is None:
+        if self.phase is Phase.ROLLED_BACK or self.zero_at is not None or self.split is None:
             return 0
         return self.split.weight
 
