@@ -245,7 +245,7 @@ class Desk:
         history = self._loop.histories[service.name]
         dispersion = history.dispersions()
         forecast = preview.forecast_release(release, history.rates(), dispersion)
-        preview.refuse_undecidable(release, forecast)
+        preview.refuse_undecidable(release, forecast, watched_seconds=self._clock.now() - self._started_at)
         ordinal = self._register.next_ordinal
         plan = plan_canary(
             run=f"r-{ordinal + 1:04d}",

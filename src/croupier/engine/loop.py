@@ -37,6 +37,9 @@ SCRAPE_SECONDS = 5.0
 QUICK_SECONDS = 0.5
 """Pause between rounds while something is under way: pods that start, a split that settles, a way back."""
 
+LITTLE_WEIGHT = 10
+"""Up to this weight the stable arm of a run still shows the service as it usually is."""
+
 _HURRY = frozenset({Phase.PREPARING, Phase.SETTLING, Phase.PROMOTING, Phase.ROLLING_BACK})
 
 _BACKWARDS = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
@@ -137,7 +140,8 @@ class Loop:
                 self._watches[run].scraped_at = now
                 plan = state.plan
                 targets += [Target(plan.service, run, plan.canary), Target(plan.service, run, plan.stable)]
-        if now - self._idle_at >= SCRAPE_SECONDS - TICK_SECONDS:
+        # The first round cannot know yet what serves, so the second one counts.
+        if now - self._idle_at >= SCRAPE_SECONDS - TICK_SECONDS and self.last_round_at is not None:
             self._idle_at = now
             for service, split in self.world.splits.items():
                 digest = sole_digest(split)
@@ -148,13 +152,18 @@ class Loop:
         for versions in world.pods.values():
             self._handlers.note(list(versions))
         for target, counts in (world.counters or {}).items():
-            if target.run == "-" or self._is_stable(live, target):
+            if self._is_history(live, target):
                 self.histories[target.service].add(counts, now, source=target.run)
         return world
 
     @staticmethod
-    def _is_stable(live: Mapping[str, RunState], target: Target) -> bool:
-        return target.run in live and live[target.run].plan.stable == target.digest
+    def _is_history(live: Mapping[str, RunState], target: Target) -> bool:
+        """Whether these counters tell how the service does usually. Not once the stable arm has lost many players:
+        its traffic would be taken for the service's, and the next forecast would be too slow."""
+        if target.run == "-":
+            return True
+        state = live.get(target.run)
+        return state is not None and state.plan.stable == target.digest and state.weight <= LITTLE_WEIGHT
 
     async def _snapshot(self, run: str, state: RunState, now: float) -> Snapshot:
         plan, watch = state.plan, self._watches[run]

@@ -13,6 +13,9 @@ from croupier.model.view import FaultForecast, ForecastView, StepForecast
 START_SECONDS = 5.0
 """What the canary's pods usually need until they are ready; only for the forecast of the whole."""
 
+YOUNG_SECONDS = 30.0
+"""A desk that has watched for less says "not yet" instead of "not decidable"."""
+
 SCRAPES_TO_SETTLE = 1.0
 """A split is confirmed within moments; the first complete block of a step ends up to one scrape later."""
 
@@ -30,8 +33,11 @@ def forecast_release(release: Release, rates: Mapping[str, gates.Rate], dispersi
     )
 
 
-def refuse_undecidable(release: Release, forecast: Forecast) -> None:
-    """Raises ``Refused`` with the numbers and the options when a required gate cannot pass before its deadline."""
+def refuse_undecidable(release: Release, forecast: Forecast, *, watched_seconds: float) -> None:
+    """Raises ``Refused`` with the numbers and the options when a required gate cannot pass before its deadline.
+
+    ``watched_seconds``: how long this desk has counted; a young desk knows too little to be sure of what it says.
+    """
     if release.steps[0] == 100:
         raise Refused("a canary that begins at 100 % is compared with nothing", hint="begin with a step below 100")
     if release.dwell_seconds > release.deadline_seconds:
@@ -39,6 +45,12 @@ def refuse_undecidable(release: Release, forecast: Forecast) -> None:
             f"a step's dwell of {release.dwell_seconds:g} s is longer than its deadline of "
             f"{release.deadline_seconds:g} s, so no step could ever pass",
             hint="raise deadlineSeconds or lower dwellSeconds",
+        )
+    if not forecast.decidable and watched_seconds < YOUNG_SECONDS:
+        raise Refused(
+            f"this desk has watched {release.service} for {watched_seconds:.0f} s only: "
+            + "; ".join(forecast.problems),
+            hint=f"try again when it has watched for {YOUNG_SECONDS:g} s",
         )
     if not forecast.decidable:
         raise Refused(
