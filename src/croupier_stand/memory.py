@@ -18,11 +18,44 @@ repeated request has the same key.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from croupier_kit.clock import now
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One note as read back. Fields that an event does not have are "" or 0."""
+
+    at: float
+    event: str
+    player: str
+    key: str = ""
+    id: str = ""
+    psp: str = ""
+    state: str = ""
+    amount: int = 0
+    win: int = 0
+
+
+def read(path: Path) -> Sequence[Note]:
+    """All notes, oldest first; none when there is no file. A last line torn by a crash is left out.
+
+    Raises:
+        ValueError: for a line in the middle that is no note.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return ()
+    try:
+        return tuple(Note(**json.loads(line)) for line in lines[:-1])
+    except TypeError as error:
+        raise ValueError(f"{path} holds a line that is no note: {error}") from error
 
 
 class Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import os
 import socket
@@ -16,7 +17,7 @@ import psycopg
 import pytest
 from aiohttp import ClientSession
 
-from croupier_kit import service, webhooks
+from croupier_kit import service
 from croupier_stand import postgres
 from croupier_stand.casino import bets, build, identity, passwords, payments, pod, schema, wallet
 from croupier_stand.providers import game, psp
@@ -82,12 +83,18 @@ class Casino:
         body = {"game": "book-of-owls", "stake": stake}
         return await self.call(player, "POST", "/bets/rounds", body, key or uuid.uuid4().hex)
 
+    async def until(self, condition: Any, seconds: float = 15.0) -> None:
+        """Poll a plain or async condition until it holds."""
+        async with asyncio.timeout(seconds):
+            while True:
+                value = condition()
+                if await value if asyncio.iscoroutine(value) else value:
+                    return
+                await asyncio.sleep(0.02)
+
     def rows(self, query: str, *values: Any) -> list[Any]:
         with psycopg.connect(self.database) as connection:
             return connection.execute(query, values).fetchall()
-
-
-Extra = dict[str, Any]
 
 
 @asynccontextmanager
@@ -156,7 +163,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def signer_of(casino: Casino, name: str) -> webhooks.Signer:
-    return webhooks.Signer.from_file(casino.around.secrets / f"webhook-{name}.key")
