@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from tests.support.edge import CANARY, PLATFORM, STABLE, Edge, RealClock, running_edge
+from tests.support.edge import CANARY, PLATFORM, STABLE, Edge, running_edge
 
+from croupier.adapters.clock import SystemClock
 from croupier.adapters.traffic.memory import MemoryTraffic
 from croupier.core.share import share_band
 from croupier.errors import UnknownName, Unreachable
@@ -49,7 +50,7 @@ class Plane(Protocol):
 
 class MemoryPlane:
     def __init__(self) -> None:
-        self.traffic = MemoryTraffic(PLATFORM, RealClock())
+        self.traffic = MemoryTraffic(PLATFORM, SystemClock())
 
     def split(
         self,

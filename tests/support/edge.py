@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import envoy
 from aiohttp import ClientSession, TCPConnector, web
 
+from croupier.adapters.clock import SystemClock
 from croupier.adapters.traffic import envoy_config
 from croupier.adapters.traffic.envoy import EnvoyTraffic
 from croupier.model.service import Platform, Service
@@ -28,14 +28,6 @@ PLATFORM = Platform(
         Service(name="wallet", replicas=2, routes=("/wallet/",), internal=True),
     )
 )
-
-
-class RealClock:
-    def now(self) -> float:
-        return time.time()  # noqa: TID251
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class Answer(NamedTuple):
@@ -104,7 +96,7 @@ class Edge:
 
     def new_traffic(self) -> EnvoyTraffic:
         """An adapter that remembers nothing, like that of a desk that was started again."""
-        return EnvoyTraffic(self.directory, f"http://127.0.0.1:{self.admin}", PLATFORM, RealClock(), log=self.log)
+        return EnvoyTraffic(self.directory, f"http://127.0.0.1:{self.admin}", PLATFORM, SystemClock(), log=self.log)
 
     def split(
         self,
