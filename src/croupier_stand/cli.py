@@ -127,6 +127,28 @@ def logs(name: str, process: str | None, follow: bool, lines: int) -> None:
 @stand.command()
 @_name_option
 @output_option
+def audit(name: str, output: Output) -> None:
+    """Check everybody's money: players' memory, partners' books and ledger against each other.
+
+    Shows what is open, lets the reconciler go over it once, and checks again. Exits 1 when anything is left then. What
+    is younger than ten seconds is not judged, because it may still be under way.
+    """
+    from croupier_stand import money
+    from croupier_stand.home import Home
+
+    reckoning = money.reckon(Home.of(name))
+    if output == "json":
+        print_json(money.document(reckoning))
+    else:
+        for line in money.lines(reckoning):
+            click.echo(line)
+    if not reckoning.is_right:
+        raise click.exceptions.Exit(EXIT_NO)
+
+
+@stand.command()
+@_name_option
+@output_option
 def versions(name: str, output: Output) -> None:
     """Versions that can be released, with the digest that names each. Works without a running stand."""
     from croupier_stand.builds import listed

@@ -46,13 +46,13 @@ def is_running(process: ProcessId) -> bool:
     return identify(process.pid) == process
 
 
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float, *, pause_seconds: float = _POLL_SECONDS) -> bool:
     """Poll until ``condition`` holds; False when it did not within ``seconds``."""
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             return False
-        time.sleep(_POLL_SECONDS)  # noqa: TID251 - polling a condition with a deadline
+        time.sleep(pause_seconds)  # noqa: TID251 - polling a condition with a deadline
     return True
 
 
