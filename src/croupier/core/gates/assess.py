@@ -21,6 +21,8 @@ NATS_PER_BAN = log(10.0)
 Unit = Literal["players", "requests", "events"]
 STALE_SCRAPES = 4
 SILENT_SCRAPES = 3
+VANISHED_PART = 0.2
+"""Of a gate's stake: the bet that its attempts vanish. It needs little, because such evidence grows fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class _Judged:
     lead: SeriesEvidence
     against: float
     against_bar: float
+    parts: tuple[float, ...]
+    """What the gate adds to the merged evidence: by failures, and by attempts that vanished."""
     favour: float
     favour_bar: float
     needs_seconds: float | None
@@ -40,12 +44,11 @@ class _Judged:
 
 def assess(evidence: Evidence, *, weight: int, now: float) -> Verdict:
     """The verdict at ``now`` with ``weight`` percent of traffic on the canary. Changes nothing."""
-    policy = evidence.policy
-    importance = sum(gate.spec.importance for gate in evidence.gates)
-    alarm = log(1.0 / policy.alpha)
-    judged = [_judge(evidence, gate, importance, weight, now) for gate in evidence.gates]
-    merged = log_sum_exp([item.against + log(item.gate.spec.importance / importance) for item in judged])
-    worst = max(judged, key=lambda item: item.against + log(item.gate.spec.importance))
+    alarm = log(1.0 / evidence.policy.alpha)
+    everything = sum(_stake(gate) for gate in evidence.gates)
+    judged = [_judge(evidence, gate, everything, weight, now) for gate in evidence.gates]
+    merged = log_sum_exp([part for item in judged for part in item.parts])
+    worst = max(judged, key=lambda item: max(item.parts))
     broken = next((item for item in judged if item.lead.broken_while_warm), None)
     failed = broken or (worst if merged >= alarm else None)
     readings = tuple(_reading(item, failed=item is failed) for item in judged)
@@ -81,11 +84,19 @@ def _promotion(judged: list[_Judged], readings: tuple[GateReading, ...]) -> tupl
     return Outcome.PASS, "not-worse", f"{', '.join(required)}: no worse than the margin allows", None
 
 
-def _judge(evidence: Evidence, gate: GateEvidence, importance: float, weight: int, now: float) -> _Judged:
+def _stake(gate: GateEvidence) -> float:
+    """A gate's part of the error budget, before it is divided by the sum."""
+    return gate.spec.importance * (1.0 if gate.spec.signal == "latency" else 1.0 + VANISHED_PART)
+
+
+def _judge(evidence: Evidence, gate: GateEvidence, everything: float, weight: int, now: float) -> _Judged:
     policy = evidence.policy
     favour_bar = log(1.0 / policy.beta)
-    against_bar = log(1.0 / policy.alpha) + log(importance / gate.spec.importance)
+    share = log(gate.spec.importance / everything)
     against, lead = _against(gate)
+    parts = [against + share]
+    if gate.spec.signal != "latency":
+        parts.append(lead.vanished.log_evidence + share + log(VANISHED_PART))
     telling = [series for series in gate.series if series.tells_favour]
     slowest = min(telling, key=lambda series: series.favour.log_evidence, default=None)
     favour = slowest.favour.log_evidence if slowest is not None else 0.0
@@ -100,7 +111,8 @@ def _judge(evidence: Evidence, gate: GateEvidence, importance: float, weight: in
         gate=gate,
         lead=lead,
         against=against,
-        against_bar=against_bar,
+        against_bar=log(1.0 / policy.alpha) - share,
+        parts=tuple(parts),
         favour=favour,
         favour_bar=favour_bar,
         needs_seconds=None if needs is None or needs == inf else needs,
@@ -147,7 +159,7 @@ def _needs(series: SeriesEvidence, favour_bar: float) -> float:
 def _reading(item: _Judged, *, failed: bool) -> GateReading:
     spec, lead = item.gate.spec, item.lead
     if failed:
-        outcome, code = Outcome.FAIL, "broken-while-warming" if lead.broken_while_warm else "worse"
+        outcome, code = Outcome.FAIL, _failure(item)
     elif item.blocker:
         outcome, code = Outcome.INCONCLUSIVE, item.blocker
     else:
@@ -172,6 +184,12 @@ def _reading(item: _Judged, *, failed: bool) -> GateReading:
     )
 
 
+def _failure(item: _Judged) -> str:
+    if item.lead.broken_while_warm:
+        return "broken-while-warming"
+    return "worse" if item.parts[0] == max(item.parts) else "vanished"
+
+
 def _unit(item: _Judged) -> Unit:
     if item.lead.players:
         return "players"
@@ -181,6 +199,7 @@ def _unit(item: _Judged) -> Unit:
 _TAILS = {
     "worse": "worse than stable beyond chance",
     "broken-while-warming": "broken already while warming up",
+    "vanished": "the canary attempts far less than its share of the players would",
     "not-worse": "no worse than the margin allows",
     "no-data": "no fresh complete scrape of both arms, so nothing can be said",
     "slo-breach": "the canary breaches its objective while stable keeps it",

@@ -23,6 +23,7 @@ from croupier.core.gates.likelihood import (
     PointsNotWorse,
     RatioNotWorse,
     RatioRise,
+    Vanished,
 )
 from croupier.core.gates.setaside import SickPod
 from croupier.errors import UsageError
@@ -49,6 +50,8 @@ stable, and beyond 10,000 times the usual bar: cold caches do not look like that
 
 INCIDENT_SECONDS = 300.0
 RECENT_SECONDS = 300.0
+SETTLE_SECONDS = 15.0
+"""Attempts decided right after a change of weight began before it."""
 
 
 @dataclass(slots=True)
@@ -183,6 +186,7 @@ class SeriesEvidence:
         "set_aside",
         "silent_seconds",
         "totals",
+        "vanished",
         "warm",
         "warm_totals",
     )
@@ -200,6 +204,7 @@ class SeriesEvidence:
         self.set_aside = SickPod()
         self.incident = SharedIncident()
         self.pace = Pace()
+        self.vanished = Vanished()
         self._recent = RecentRatio()
         self._counters = PairedCounters()
         self._spec = spec
@@ -229,6 +234,7 @@ class SeriesEvidence:
         weight: int,
         skipped: bool,
         warm_until: float,
+        settled_at: float,
     ) -> bool:
         """Fold one scrape; returns whether it completed a block."""
         alone = weight >= 100
@@ -245,8 +251,9 @@ class SeriesEvidence:
         self.last_at = at
         self.totals.add(block)
         self.pace.update(block)
-        self._listen(block, weight)
-        self._judge(block, at, warming=at - block.seconds < warm_until)
+        began = at - block.seconds
+        self._listen(block, weight, settled=began >= max(settled_at, warm_until))
+        self._judge(block, at, warming=began < warm_until)
         return True
 
     def _choose_unit(self, canary: SeriesCounts, stable: SeriesCounts | None) -> None:
@@ -261,12 +268,14 @@ class SeriesEvidence:
             return NOBODY
         return arm.players if self.players else arm.events
 
-    def _listen(self, block: Block, weight: int) -> None:
+    def _listen(self, block: Block, weight: int, *, settled: bool) -> None:
         """A canary that gets traffic but decides nothing is noticed, not taken for a quiet one."""
         if block.canary_total > 0.0:
             self.silent_seconds = 0.0
         elif block.stable_total * weight >= 5.0 * (100 - weight):
             self.silent_seconds += block.seconds
+        if settled and self._spec.signal != "latency" and 0 < weight < 100:
+            self.vanished.update(block.canary_total, block.stable_total, weight)
 
     def _judge(self, block: Block, at: float, *, warming: bool) -> None:
         if block.stable_total > 0.0:
@@ -333,7 +342,17 @@ class GateEvidence:
 class Evidence:
     """Everything folded so far. Made by ``new_evidence``, changed by ``fold``, read by ``assess``."""
 
-    __slots__ = ("began_at", "gates", "last_at", "policy", "scrape_seconds", "skipped", "warm_until", "weight")
+    __slots__ = (
+        "began_at",
+        "gates",
+        "last_at",
+        "policy",
+        "scrape_seconds",
+        "settled_at",
+        "skipped",
+        "warm_until",
+        "weight",
+    )
 
     def __init__(self, policy: GatePolicy, scrape_seconds: float, gates: tuple[GateEvidence, ...]) -> None:
         self.policy = policy
@@ -343,6 +362,7 @@ class Evidence:
         self.began_at: float | None = None
         self.warm_until = float("-inf")
         self.weight = 0
+        self.settled_at = float("-inf")
         self.skipped = False
 
 
@@ -401,6 +421,7 @@ def fold(evidence: Evidence, sample: Sample) -> Evidence:
             for series in gate.series:
                 series.pace.reset()
         evidence.weight = sample.weight
+        evidence.settled_at = sample.at + SETTLE_SECONDS
     if evidence.began_at is None and sample.weight > 0 and sample.canary is not None and sample.canary.series:
         evidence.began_at = sample.at
         evidence.warm_until = sample.at + evidence.policy.warmup_seconds
@@ -414,6 +435,7 @@ def fold(evidence: Evidence, sample: Sample) -> Evidence:
                 weight=sample.weight,
                 skipped=evidence.skipped,
                 warm_until=evidence.warm_until,
+                settled_at=evidence.settled_at,
             )
     evidence.skipped = not complete
     return evidence

@@ -222,6 +222,32 @@ class PointsNotWorse:
 NotWorse = RatioNotWorse | PointsNotWorse
 
 
+class Vanished:
+    """Against "the canary's attempts are at least half of its share". Every ratio needs this partner: a version that
+    drops deposits before they are attempted has nothing that fails.
+
+    The null leaves room for arms that differ by chance (a sticky split is a draw of players), and attempts of one
+    player come in rows, hence the temper.
+    """
+
+    LEAST_SHARE, BET, TEMPER = 0.5, 0.05, 2.0
+
+    __slots__ = ("log_evidence",)
+
+    def __init__(self) -> None:
+        self.log_evidence = 0.0
+
+    def update(self, canary_total: float, stable_total: float, weight: int) -> None:
+        """``weight``: percent of players that were sent to the canary, 1-99."""
+        if stable_total <= 0.0:
+            return
+        share = weight / (100.0 - weight)
+        null, bet = self.LEAST_SHARE * share, self.BET * share
+        everything = canary_total + stable_total
+        gain = canary_total * log(self.BET / self.LEAST_SHARE) - everything * (log1p(bet) - log1p(null))
+        self.log_evidence = min(self.log_evidence + gain / self.TEMPER, 700.0)
+
+
 class ObjectiveBreach:
     """Against "the canary keeps its objective" (failure ratio at most ``allowed``).
 
