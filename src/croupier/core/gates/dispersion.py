@@ -13,8 +13,8 @@ from typing import NamedTuple
 from croupier.core.gates.counters import PodCounters, PodDelta
 from croupier.model.evidence import ArmSample, Count
 
-WINDOWS_SECONDS = (15.0, 60.0, 300.0)
-"""Bursts may last; a window must be longer than a burst to see all of it."""
+WINDOWS_SECONDS = (15.0, 60.0, 300.0, 900.0)
+"""Bursts may last, and a pod may be slower than another all day; a window must be longer than that to see it."""
 
 MEMORY_SECONDS = 21_600.0
 PRIOR_EVENTS = 2.0
@@ -127,13 +127,16 @@ class SeriesDispersion:
         A window of length L cuts bursts at its ends, so it shows only a part ``1 - c / L`` of them; two windows
         together give c, and with it what an endless one would show.
         """
-        shorter, estimate = self._windows[0], max(1.0, self._windows[0].estimate)
-        for window in self._windows[1:]:
-            if window.degrees > 0.0:
-                noise = sqrt(2.0 / window.degrees)
-                if window.estimate > estimate * (1.0 + 2.0 * noise):
-                    missing = (window.estimate - shorter.estimate) / (window.seconds / shorter.seconds - 1.0)
-                    estimate = window.estimate + missing
+        shorter: _Window | None = None
+        estimate = 1.0
+        for window in self._windows:
+            if window.degrees <= 0.0:
+                continue
+            noise = 2.0 * sqrt(2.0 / window.degrees) if shorter is not None else 0.0
+            if window.estimate > estimate * (1.0 + noise):
+                estimate = window.estimate
+                if shorter is not None:
+                    estimate += (window.estimate - shorter.estimate) / (window.seconds / shorter.seconds - 1.0)
             shorter = window
         return estimate
 
