@@ -36,6 +36,11 @@ CHECKPOINT_AFTER = frozenset({"run.ended"})
 PAGE = 500
 """Rows fetched at a time."""
 BUSY_SECONDS = 2.0
+_SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""The latter: a message of SQLite that quotes a damaged name."""
+_ENVIRONMENT = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+)
 
 _SCHEMA = """
 CREATE TABLE entries (
@@ -66,6 +71,22 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
+def _query(connection: sqlite3.Connection, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    """All rows. Raises ``Unreachable`` when the file cannot be read now, ``IntegrityError`` when it is damaged."""
+    try:
+        return connection.execute(statement, values).fetchall()
+    except _SQLITE_ERRORS as error:
+        raise _fault("the journal cannot be read", error) from error
+
+
+def _fault(what: str, error: Exception) -> Unreachable | IntegrityError:
+    """The disk (temporary) or the content (not) is to blame."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _ENVIRONMENT:
+        return Unreachable(f"{what}: {error}")
+    return IntegrityError(f"{what}: {error}", hint="the database file is damaged; compare with an export or a backup")
+
+
 def _quoted(path: Path) -> str:
     return str(path.absolute()).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
@@ -91,12 +112,11 @@ def _pages(connection: sqlite3.Connection, after: int, subject: str | None) -> I
     """Rows in order, a page at a time: no statement stays open while the caller thinks."""
     where, values = ("AND subject = ?", (subject,)) if subject is not None else ("", ())
     while True:
-        try:
-            page = connection.execute(
-                f"SELECT {_COLUMNS} FROM entries WHERE seq > ? {where} ORDER BY seq LIMIT ?", (after, *values, PAGE)
-            ).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise broken(after + 1, f"it, or one of the {PAGE} after it, cannot be read ({error})") from error
+        page = _query(
+            connection,
+            f"SELECT {_COLUMNS} FROM entries WHERE seq > ? {where} ORDER BY seq LIMIT ?",
+            (after, *values, PAGE),
+        )
         for columns in page:
             row = _row(columns)
             after = row.seq
@@ -114,11 +134,8 @@ class _Notes(NamedTuple):
 
 def _notes(connection: sqlite3.Connection) -> _Notes:
     """Bytes that are no text come out marked, and fail their signature."""
-    try:
-        kept = connection.execute("SELECT note FROM checkpoints ORDER BY size").fetchall()
-        head = connection.execute("SELECT note FROM head").fetchall()
-    except sqlite3.DatabaseError as error:
-        raise IntegrityError(f"the journal's checkpoints cannot be read ({error})") from error
+    kept = _query(connection, "SELECT note FROM checkpoints ORDER BY size")
+    head = _query(connection, "SELECT note FROM head")
     return _Notes(tuple(_text(note) for (note,) in kept), tuple(_text(note) for (note,) in head))
 
 
@@ -136,11 +153,8 @@ class JournalReader:
         self.path = path
         try:
             self._connection = _connect(path, read_only=True)
-            self._connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError as error:
-            raise Unreachable(f"cannot open {path}: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"{path} is not a journal: {error}") from error
+        except _SQLITE_ERRORS as error:
+            raise _fault(f"{path} cannot be opened", error) from error
 
     def read(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
         """See ``Journal.read``."""
@@ -161,7 +175,7 @@ class JournalReader:
         """
         waiting = read_batches(_beside(self.path, ".emergency"))
         filed = self._filed()
-        self._connection.execute("BEGIN")
+        _query(self._connection, "BEGIN")
         try:
             notes = _notes(self._connection)
             if gone := set(filed) - set(notes.kept):
@@ -172,7 +186,8 @@ class JournalReader:
                 )
             yield self._rows(waiting), (*notes.kept, *notes.head, *(batch.note for batch in waiting))
         finally:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _rows(self, waiting: Sequence[Batch]) -> Iterator[Row]:
         """Rows of the database, then those of the emergency segment that are not in it yet."""
@@ -202,12 +217,10 @@ class JournalReader:
         key = key or self.public_key()
         with self.snapshot() as (rows, notes):
             head = verify_rows(rows, notes, key, evidence)
-        try:
-            answer = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(f"the database file is damaged: {error}") from error
-        if answer != (b"ok",):
-            raise IntegrityError(f"the database file is damaged: {_text(answer[0])}")
+        # What the chain does not cover: an index that leads past an entry, for one.
+        ((answer,),) = _query(self._connection, "PRAGMA integrity_check(1)")
+        if answer != b"ok":
+            raise IntegrityError(f"the database file is damaged: {_text(answer)}")
         return head.size
 
     def close(self) -> None:
@@ -248,16 +261,16 @@ class SqliteJournal:
                     self._connection.executescript(f"PRAGMA journal_mode = WAL; BEGIN; {_SCHEMA} COMMIT;")
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._emergency = EmergencySegment.open(_beside(path, ".emergency"))
-            except (OSError, sqlite3.OperationalError) as error:
-                raise Unreachable(f"cannot open the journal {path}: {error}") from error
-            except sqlite3.DatabaseError as error:
-                raise IntegrityError(f"{path} is not a journal: {error}") from error
+            except OSError as error:
+                raise Unreachable(f"the journal {path} cannot be opened: {error}") from error
+            except _SQLITE_ERRORS as error:
+                raise _fault(f"the journal {path} cannot be opened", error) from error
             undo.callback(self._emergency.close)
             self._reader = JournalReader(path)
             undo.callback(self._reader.close)
             self._kept = self._head = self._last_row()
             self._pending: tuple[Row, ...] = ()
-            (newest,) = self._connection.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchone()
+            ((newest,),) = self._connection.execute("SELECT coalesce(max(size), 0) FROM checkpoints").fetchall()
             self._checkpointed = int(newest)
             self._signer = load_signer(path.parent, create=self._kept == EMPTY and self._emergency.is_empty)
             self._notes_path = path.parent / "checkpoints"
@@ -276,7 +289,7 @@ class SqliteJournal:
             rows = seal(drafts, self._head)
             try:
                 self._commit((*self._pending, *rows))
-            except sqlite3.Error as error:
+            except _SQLITE_ERRORS as error:
                 if not way_back:
                     raise Unreachable(f"the journal cannot be written: {error}", hint="free disk space") from error
                 head = Head(rows[-1].seq, rows[-1].hash)
@@ -299,7 +312,7 @@ class SqliteJournal:
         """Keep a last checkpoint and let go of the lock. May be called twice."""
         with self._mutex:
             # On a full disk the signed head stands in for the checkpoint.
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*_SQLITE_ERRORS):
                 if self._pending or self._checkpointed < self._kept.size:
                     self._commit(self._pending, checkpoint=True)
             self._close.close()
@@ -317,10 +330,10 @@ class SqliteJournal:
         return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'head'").fetchone())
 
     def _last_row(self) -> Head:
-        found = self._connection.execute(f"SELECT {_COLUMNS} FROM entries ORDER BY seq DESC LIMIT 1").fetchone()
-        if found is None:
+        found = _query(self._connection, f"SELECT {_COLUMNS} FROM entries ORDER BY seq DESC LIMIT 1")
+        if not found:
             return EMPTY
-        row = _row(found)
+        row = _row(found[0])
         if digest(row) != row.hash:
             raise broken(row.seq, "its content does not give its hash: it was changed after it was written")
         return Head(row.seq, row.hash)
@@ -344,7 +357,7 @@ class SqliteJournal:
         for row in walk(self._pending, self._kept):
             self._head = Head(row.seq, row.hash)
         # Still full: they stay where they are, and go over with the next commit that succeeds.
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*_SQLITE_ERRORS):
             self._commit(self._pending)
 
     def _commit(self, rows: Sequence[Row], *, checkpoint: bool = False) -> None:
