@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from croupier_kit.tail import Tail
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def tail(path: Path) -> Iterator[Tail]:
+    tail = Tail(path)
+    yield tail
+    tail.close()
+
+
+def append(path: Path, text: str) -> None:
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_gives_whole_lines_once(path: Path, tail: Tail) -> None:
+    assert tail.read() == ((), True)
+    append(path, "one\ntw")
+    assert tail.read() == ([b"one"], True)
+    append(path, "o\nthree\n")
+    assert tail.read() == ([b"two", b"three"], True)
+    assert tail.read() == ([], True)
+
+
+def test_reads_a_file_moved_away_to_its_end_then_the_new_one(path: Path, tail: Tail) -> None:
+    append(path, "one\n")
+    assert tail.read() == ([b"one"], True)
+    append(path, "two\n")
+    path.rename(path.with_suffix(".1"))
+    append(path, "three\n")
+    assert tail.read() == ([b"two"], True)
+    assert tail.read() == ([b"three"], True)
+
+
+def test_begins_a_file_that_became_shorter_anew(path: Path, tail: Tail) -> None:
+    append(path, "one\ntwo\n")
+    assert tail.read() == ([b"one", b"two"], True)
+    path.write_text("x\n")
+    assert tail.read() == ([b"x"], True)
+
+
+def test_says_when_there_is_more(path: Path, tail: Tail) -> None:
+    path.write_bytes((b"x" * 1023 + b"\n") * (5 * 1024))
+    first, is_all = tail.read()
+    assert not is_all
+    second, is_all = tail.read()
+    assert is_all
+    assert len(first) + len(second) == 5 * 1024
