@@ -6,16 +6,14 @@ again when a stream has to be taken up anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
-from croupier.cli.options import home_of
+from croupier.cli.address import address_of, unreachable
 from croupier.errors import (
     Conflict,
     CroupierError,
@@ -54,11 +52,10 @@ class DeskClient:
     @classmethod
     def of(cls, stand: str) -> Self:
         """The desk of a stand, as its folder names it."""
-        folder = home_of(stand) / "desk"
-        url, token = _address(folder, stand)
+        address = address_of(stand)
         http = httpx.Client(
-            base_url=url,
-            headers={"Authorization": f"Bearer {token}"},
+            base_url=address.url,
+            headers={"Authorization": f"Bearer {address.token}"},
             timeout=TIMEOUT_SECONDS,
             trust_env=False,  # a proxy of the environment has no business between two processes of one machine
         )
@@ -166,30 +163,6 @@ class DeskClient:
             return _as_raised(told)
         except (ValueError, KeyError, TypeError):
             return EnvironmentFault(f"the desk answered {response.status_code} and nothing that can be read")
-
-
-def unreachable(stand: str) -> Unreachable:
-    """What to say, and what to do, when no desk answers."""
-    name = "" if stand == "default" else f" --name {stand}"
-    return Unreachable(
-        f"no desk answers for stand {stand!r}", hint=f"start the stand with its desk: croupier stand up{name}"
-    )
-
-
-def _address(folder: Path, stand: str) -> tuple[str, str]:
-    """URL and token from the desk's folder. Raises ``Unreachable`` when there is none."""
-    try:
-        url = json.loads((folder / "desk.json").read_text(encoding="utf-8"))["url"]
-        token = (folder / "token").read_text(encoding="ascii").strip()
-    except FileNotFoundError as error:
-        raise unreachable(stand) from error
-    except PermissionError as error:
-        raise Unauthorized(
-            f"the token of stand {stand!r} belongs to another user", hint=str(folder / "token")
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise EnvironmentFault(f"{folder / 'desk.json'} cannot be read as the address of a desk") from error
-    return str(url), token
 
 
 def _as_raised(told: dict[str, Any]) -> CroupierError:

@@ -6,8 +6,6 @@ found by the entry point group ``croupier.commands``; this package never imports
 
 from __future__ import annotations
 
-import json
-import traceback
 from importlib import import_module
 from typing import IO, Any, NamedTuple
 
@@ -53,6 +51,8 @@ class Failure(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         error = self.error
         if self.as_json:
+            import json
+
             click.echo(json.dumps(error_body(error), ensure_ascii=False), file=file, err=True)
             return
         if isinstance(error, SpecError):
@@ -82,7 +82,7 @@ class Bug(click.ClickException):
 
     def __init__(self, error: Exception, *, debug: bool) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
-        self.trace = "".join(traceback.format_exception(error)) if debug else ""
+        self.trace = _trace(error) if debug else ""
 
     def show(self, file: IO[Any] | None = None) -> None:
         if self.trace:
@@ -95,6 +95,12 @@ class Bug(click.ClickException):
                 file=file,
                 err=True,
             )
+
+
+def _trace(error: Exception) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error))
 
 
 class Root(click.Group):

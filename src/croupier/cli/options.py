@@ -1,22 +1,22 @@
 """Options that commands share, and how their answers reach the terminal.
 
-Imported by every command module, the stand's too, so it imports nothing but click. Results go to stdout, talk to
-stderr; colours only where a person reads and ``NO_COLOR`` is not set.
+Imported by every command module, the stand's too, so it imports nothing but click when it is loaded. Results go to
+stdout, talk to stderr; colours only where a person reads and ``NO_COLOR`` is not set.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydantic import BaseModel
 
 Output = Literal["text", "json"]
@@ -33,6 +33,8 @@ _JSON_WANTED = "croupier.output-json"
 
 def state_root() -> Path:
     """Where state is kept: ``$CROUPIER_HOME``, else ``croupier`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
+    from pathlib import Path
+
     if home := os.environ.get("CROUPIER_HOME"):
         return Path(home).expanduser().absolute()
     if state := os.environ.get("XDG_STATE_HOME"):
@@ -106,11 +108,15 @@ def colour_allowed() -> bool:
 
 def print_json(value: object) -> None:
     """One JSON document on stdout, keys as documented in docs/reference/json.md."""
+    import json
+
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def print_json_line(value: object) -> None:
     """One JSON document on one line of stdout, flushed: for streams."""
+    import json
+
     click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     sys.stdout.flush()
 

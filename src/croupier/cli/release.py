@@ -42,6 +42,16 @@ def release() -> None:
 # --- what to release --------------------------------------------------------------------------------------------------
 
 
+def desk_of(stand: str) -> DeskClient:
+    """The desk of a stand. Says at once when there is none, before anything heavy is imported."""
+    from croupier.cli.address import address_of
+
+    address_of(stand)
+    from croupier.cli.client import DeskClient
+
+    return DeskClient.of(stand)
+
+
 class Asked(TypedDict):
     """The options of ``release_options``, as typed; None where not given."""
 
@@ -120,11 +130,11 @@ def plan(*, stand: str, output: Output, **asked: Unpack[Asked]) -> None:
 
     Exit code 1 when the plan would be refused.
     """
+    desk = desk_of(stand)
     from croupier.cli.choice import next_command
-    from croupier.cli.client import DeskClient
     from croupier.report.plan import plan_text
 
-    with DeskClient.of(stand) as client:
+    with desk as client:
         preview = client.plan(_asked_for(client, asked))
     if output == "json":
         print_value(preview)
@@ -163,12 +173,12 @@ def start(*, yes: bool, wait: bool, no_input: bool, stand: str, output: Output, 
 
     Shows the plan and asks first; scripts give --yes.
     """
+    desk = desk_of(stand)
     from croupier.cli.choice import next_command
-    from croupier.cli.client import DeskClient
     from croupier.report.format import version
     from croupier.report.plan import plan_text
 
-    with DeskClient.of(stand) as client:
+    with desk as client:
         wished = _asked_for(client, asked)
         if not yes:
             if not may_ask(no_input):
@@ -196,10 +206,10 @@ def start(*, yes: bool, wait: bool, no_input: bool, stand: str, output: Output, 
 @output_option
 def list_(*, live: bool, stand: str, output: Output) -> None:
     """List releases, newest first."""
-    from croupier.cli.client import DeskClient
+    desk = desk_of(stand)
     from croupier.report.run import list_text
 
-    with DeskClient.of(stand) as client:
+    with desk as client:
         runs: Sequence[RunView] = [run for run in client.runs() if not live or run.ended_at is None]
     if output == "json":
         print_json({"runs": [run.model_dump(mode="json", by_alias=True) for run in runs]})
@@ -216,11 +226,11 @@ def status(*, run: str | None, stand: str, output: Output) -> None:
 
     RUN is a run (r-0001) or a service; without it, the live release, else the newest.
     """
+    desk = desk_of(stand)
     from croupier.cli.choice import chosen_run, next_command
-    from croupier.cli.client import DeskClient
     from croupier.report.run import status_text
 
-    with DeskClient.of(stand) as client:
+    with desk as client:
         view = chosen_run(client, run, live_only=False)
     if output == "json":
         print_value(view)
@@ -240,10 +250,10 @@ def watch(*, run: str | None, stand: str, output: Output) -> None:
     A screen on a terminal, one line a change elsewhere, one JSON object a line with --output json. Ctrl-C stops the
     watching, not the release. Exit code 0 promoted, 1 rolled back, 3 stopped before the end.
     """
+    desk = desk_of(stand)
     from croupier.cli.choice import chosen_run
-    from croupier.cli.client import DeskClient
 
-    with DeskClient.of(stand) as client:
+    with desk as client:
         view = chosen_run(client, run, live_only=False)
     _follow(stand, view.run, output, until_held=False, stream_json=True)
 
@@ -275,13 +285,13 @@ def _follow(stand: str, run: str, output: Output, *, until_held: bool, stream_js
 @output_option
 def report(*, run: str | None, markdown: bool, stand: str, output: Output) -> None:
     """Report on a release: outcome, why, numbers, forecast against fact, who did what."""
+    desk = desk_of(stand)
     from croupier.cli.choice import chosen_run
-    from croupier.cli.client import DeskClient
     from croupier.report.final import report_markdown, report_of, report_text
 
     if markdown and output == "json":
         raise UsageError("give either --markdown or --output json")
-    with DeskClient.of(stand) as client:
+    with desk as client:
         view = chosen_run(client, run, live_only=False)
         told = report_of(view, client.journal(view.run))
     if output == "json":
@@ -294,10 +304,10 @@ def report(*, run: str | None, markdown: bool, stand: str, output: Output) -> No
 
 
 def _steer(command: CommandName, run: str, *, reason: str, stand: str, output: Output, done: str) -> None:
+    desk = desk_of(stand)
     from croupier.cli.choice import chosen_run, next_command
-    from croupier.cli.client import DeskClient
 
-    with DeskClient.of(stand) as client:
+    with desk as client:
         target = chosen_run(client, run, live_only=True)
         view = client.command(target.run, command, reason)
     if output == "json":

@@ -60,6 +60,7 @@ def run(desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch) -> Run:
         http = httpx.Client(transport=Here(desk), base_url="http://127.0.0.1", headers=headers)
         return DeskClient(http, stand=stand)
 
+    monkeypatch.setattr("croupier.cli.release.desk_of", client)
     monkeypatch.setattr(DeskClient, "of", staticmethod(client))
 
     def call(*words: str, **more: str) -> Result:

@@ -1,0 +1,44 @@
+"""Where the desk of a stand answers, and with which token. Apart from the client, so that "no desk" is said at once."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from croupier.cli.options import home_of
+from croupier.errors import EnvironmentFault, Unauthorized, Unreachable
+
+
+class DeskAddress(NamedTuple):
+    url: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"DeskAddress(url={self.url!r})"  # never the token: representations end up in logs
+
+
+def address_of(stand: str) -> DeskAddress:
+    """As the desk wrote it to its folder when it started.
+
+    Raises ``Unreachable`` when there is none, ``Unauthorized`` when it belongs to another user, ``EnvironmentFault``
+    when it cannot be understood.
+    """
+    folder = home_of(stand) / "desk"
+    try:
+        url = json.loads((folder / "desk.json").read_text(encoding="utf-8"))["url"]
+        token = (folder / "token").read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise unreachable(stand) from error
+    except PermissionError as error:
+        raise Unauthorized(f"the desk of stand {stand!r} belongs to another user", hint=str(folder)) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise EnvironmentFault(f"{folder / 'desk.json'} cannot be read as the address of a desk") from error
+    return DeskAddress(str(url), token)
+
+
+def unreachable(stand: str) -> Unreachable:
+    """What to say, and what to do, when no desk answers."""
+    name = "" if stand == "default" else f" --name {stand}"
+    return Unreachable(
+        f"no desk answers for stand {stand!r}", hint=f"start the stand with its desk: croupier stand up{name}"
+    )
