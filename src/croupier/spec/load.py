@@ -42,6 +42,7 @@ _NAME: str = Name.__metadata__[0].pattern  # type: ignore[attr-defined]
 _DIGEST_HINT = "name a version by digest, sha256: and 64 hex digits; a tag can move and is never used"
 _NAME_HINT = "lower-case letters, digits and hyphens, a letter first, at most 63"
 _RANGE = re.compile(r"(greater|less)_than|too_(long|short)|finite")
+_SHAPES = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list"}
 _LONGEST_SHOWN = 60
 
 
@@ -126,6 +127,10 @@ def _explain(kind: str, message: str, context: dict[str, Any], given: JsonValue)
         known = re.findall(r"'([^']*)'", str(expected))
         wrong = str(given.get("kind")) if isinstance(given, dict) else str(given)
         return "VALUE", f"{_shown(wrong)} is not one of the known values", _did_you_mean(wrong, known)
+    if kind in _SHAPES:
+        return "TYPE", f"should be {_SHAPES[kind]}, got {shown}", ""
+    if kind == "too_short":
+        return "RANGE", f"should have at least {context['min_length']} item, got {context['actual_length']}", ""
     text = message.removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
     if text.startswith("input should"):
