@@ -7,6 +7,7 @@ import json
 import math
 import string
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import rfc8785
@@ -118,8 +119,18 @@ arms = st.none() | st.builds(
     ArmSample,
     series=st.dictionaries(texts, st.builds(SeriesCounts, events=pods, players=st.none() | pods), max_size=3),
     players_seen=st.none() | st.integers(0, 10**9),
+    players_revision=st.none() | st.integers(0, 10**6),
 )
 samples = st.builds(Sample, at=st.floats(0, 4e9), weight=st.integers(0, 100), canary=arms, stable=arms)
+
+
+def test_the_encoding_knows_every_field_of_a_sample() -> None:
+    names = {cls: [field.name for field in fields(cls)] for cls in (Sample, ArmSample, SeriesCounts)}
+    assert names == {
+        Sample: ["at", "weight", "canary", "stable"],
+        ArmSample: ["series", "players_seen", "players_revision"],
+        SeriesCounts: ["events", "players"],
+    }
 
 
 @given(samples)

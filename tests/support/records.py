@@ -25,6 +25,7 @@ def sample(at: float, *, bad: float = 0.0) -> Sample:
             )
         },
         players_seen=12,
+        players_revision=3,
     )
     stable = ArmSample({"latency:0.25": SeriesCounts(events={"pod-9": Count(1e6 + 0.1, 3.0)})})
     return Sample(at=at, weight=5, canary=canary, stable=stable)

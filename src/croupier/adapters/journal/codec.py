@@ -1,7 +1,7 @@
 """A sample as one line of JSON and back. Floats come back bit for bit; NaN (absent from a scrape) is written as null.
 
-Line: ``{"at", "weight", "canary": arm | null, "stable": arm | null}``; arm: ``{"seen": int | null, "series": {name:
-{"e": {pod: [total, bad]}, "p": {pod: [total, bad]} | absent}}}``.
+Line: ``{"at", "weight", "canary": arm | null, "stable": arm | null}``; arm: ``{"seen": int | null, "revision": int |
+null, "series": {name: {"e": {pod: [total, bad]}, "p": {pod: [total, bad]} | absent}}}``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _arm(arm: ArmSample | None) -> object:
         if counts.players is not None:
             entry["p"] = _counts(counts.players)
         series[name] = entry
-    return {"seen": arm.players_seen, "series": series}
+    return {"seen": arm.players_seen, "revision": arm.players_revision, "series": series}
 
 
 def _counts(counts: Mapping[str, Count]) -> dict[str, list[float | None]]:
@@ -78,8 +78,11 @@ def _arm_of(value: Any) -> ArmSample | None:
         name: SeriesCounts(events=_counts_of(counts["e"]), players=_counts_of(counts["p"]) if "p" in counts else None)
         for name, counts in value["series"].items()
     }
-    seen = value["seen"]
-    return ArmSample(series=series, players_seen=None if seen is None else int(seen))
+    return ArmSample(series=series, players_seen=_whole(value["seen"]), players_revision=_whole(value["revision"]))
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _counts_of(value: Any) -> dict[str, Count]:
