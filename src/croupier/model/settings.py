@@ -13,11 +13,15 @@ HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")
 
 
 class EnvoySettings(Value):
-    """Traffic by Envoy. ``directory``: where its files are; ``admin``: its admin interface."""
+    """Traffic by Envoy. ``directory``: where its files are; ``admin``: its admin interface.
+
+    ``log``: Envoy's log, the only place where it says why it refused something; None: messages name what it refused.
+    """
 
     kind: Literal["envoy"]
     directory: Path
     admin: HttpUrl
+    log: Path | None = None
 
 
 class ProcessesSettings(Value):
@@ -51,7 +55,12 @@ class DeskSettings(Value):
             update={
                 "platform": directory / self.platform,
                 "state": directory / self.state,
-                "traffic": self.traffic.model_copy(update={"directory": directory / self.traffic.directory}),
+                "traffic": self.traffic.model_copy(
+                    update={
+                        "directory": directory / self.traffic.directory,
+                        "log": self.traffic.log and directory / self.traffic.log,
+                    }
+                ),
                 "workloads": self.workloads.model_copy(
                     update={
                         "directory": directory / self.workloads.directory,
