@@ -1,0 +1,383 @@
+"""Write docs/reference/{cli,json,exit-codes}.md from the code.
+
+    python tools/reference.py            writes the pages
+    python tools/reference.py --check    exits 1 if a page is not what the code says now
+
+Commands come from click, fields and their meaning from the models and the strings below their attributes. Only the few
+answers that have no model (the stand's) are described here.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+from croupier import errors
+from croupier.cli.main import COMMANDS, cli
+from croupier.model.view import HealthView, JournalEntryView, PlanPreview, RunView, ServiceView, VersionView
+from croupier.report.final import RunReport
+from croupier.web import app
+from croupier_stand.demo import Demo
+
+PAGES = Path(__file__).parent.parent / "docs" / "reference"
+MADE = "<!-- Made by tools/reference.py from the code; do not edit. -->"
+HELP_WIDTH = 100
+
+ANSWERS: Mapping[str, str] = {
+    "release plan": "[PlanPreview](#planpreview)",
+    "release start": "[RunView](#runview); with `--wait`, the last one",
+    "release list": '`{"runs": [` [RunView](#runview) `…]}`, newest first',
+    "release status": "[RunView](#runview)",
+    "release watch": "[RunView](#runview), one a line: the present one, then one at every change",
+    "release pause": "[RunView](#runview)",
+    "release resume": "[RunView](#runview)",
+    "release promote": "[RunView](#runview)",
+    "release abort": "[RunView](#runview)",
+    "release report": "[RunReport](#runreport)",
+    "journal log": '`{"entries": [` [JournalEntryView](#journalentryview) `…]}`, oldest first',
+    "journal show": "[JournalEntryView](#journalentryview)",
+    "journal verify": "[journal verify](#journal-verify)",
+    "journal export": "[journal export](#journal-export)",
+    "stand up": "[stand status](#stand-status)",
+    "stand status": "[stand status](#stand-status)",
+    "stand down": "[stand down](#stand-down)",
+    "stand audit": "[stand audit](#stand-audit)",
+    "stand versions": "[stand versions](#stand-versions)",
+    "demo": "[Demo](#demo)",
+}
+"""Command -> what ``--output json`` prints."""
+
+MODELS: tuple[type[BaseModel], ...] = (
+    RunView,
+    PlanPreview,
+    RunReport,
+    ServiceView,
+    VersionView,
+    JournalEntryView,
+    HealthView,
+    Demo,
+)
+"""Models that get a section; those they are made of follow them."""
+
+Rows = tuple[tuple[str, str, str], ...]
+BY_HAND: Mapping[str, tuple[str, Rows]] = {
+    "journal verify": (
+        "Exit code 1 with `ok` false.",
+        (
+            ("ok", "boolean", "Whether chain, checkpoints and, if asked for, evidence are what was written."),
+            ("entries", "integer or null", "How many entries were checked; null when not ok."),
+            ("evidence", "boolean or null", "Whether the evidence was checked too."),
+            ("key", "string or null", "The public key the checkpoints were checked with."),
+            ("entry", "integer or null", "Number of the first bad entry, where it is one entry that is wrong."),
+            ("problem", "string or null", "What is wrong."),
+        ),
+    ),
+    "journal export": (
+        "",
+        (
+            ("file", "string", "Where it was written."),
+            ("entries", "integer", "How many entries it holds."),
+            ("key", "string", "The public key that verifies it."),
+        ),
+    ),
+    "stand status": (
+        "A stand that does not run is `name` and `phase` `down`, and exit code 1.",
+        (
+            ("name", "string", "Name of the stand."),
+            ("phase", "string", "`starting`, `running`, `stopping`, `failed` or `down`."),
+            ("home", "string", "Folder with all its files."),
+            ("startedAt", "number", "When it was started."),
+            ("supervisorPid", "integer", "Process that owns all others."),
+            ("ports", "object of integer", "Name -> loopback port."),
+            ("resting", "array of string", "Parts that were told to rest."),
+            ("processes", "array of object", "`name`, `pid`, `ready`, `restarts` of each process."),
+            (
+                "pods",
+                "array of object",
+                "`name`, `service`, `digest`, `host`, `port`, `ready`, `restarts`, `phase`, `reason`.",
+            ),
+            (
+                "players",
+                "object or null",
+                "What players did: `distinct`, `seconds`, `requestsPerSecond`, `operations` (name -> `done`, "
+                "`declined`, `failed`, `perSecond`), `failedRequests` (cause -> count), `cpuSeconds`. Null until there "
+                "are figures.",
+            ),
+        ),
+    ),
+    "stand down": (
+        "",
+        (("name", "string", "Name of the stand."), ("ended", "boolean", "Whether there was one to end.")),
+    ),
+    "stand audit": (
+        "Exit code 1 with `right` false. A violation is `kind`, `subject` and `detail`.",
+        (
+            ("right", "boolean", "Whether no violation is left after reconciliation."),
+            ("before", "object", "`violations` before the reconciliation."),
+            ("mended", "object of integer", "Kind of correction -> how many were made now."),
+            ("after", "object", "`violations` after it."),
+            ("checked", "object of integer", "What was looked at -> how many."),
+            ("correctedEarlier", "object of integer", "Kind of correction -> how many were made while the stand ran."),
+        ),
+    ),
+    "stand versions": (
+        "An array of objects.",
+        (
+            ("label", "string", "What people call the version."),
+            ("digest", "string", "What names it: `release start SERVICE --version DIGEST`."),
+            ("service", "string", "Which service it is a version of."),
+            ("description", "string", "What is different about it."),
+        ),
+    ),
+}
+"""Answers without a model: title -> (remark, fields)."""
+
+EXITS = (
+    (0, "yes", "It is done, or the answer is yes: promoted, verified, nothing wrong."),
+    (1, "no", "The answer is no: rolled back, refused, violations found, a journal that was changed."),
+    (2, "usage", "A wrong word, number or file; the message says which, and what there is instead."),
+    (3, "waiting", "No answer yet: watching was ended before the release was, or a person must decide."),
+    (
+        4,
+        "environment",
+        "The world around does not answer or refuses: no desk, no data plane, no room on disk.",
+    ),
+    (70, "bug", "A fault in croupier. Run it again with `croupier --debug` and report the traceback."),
+)
+
+
+# --- cli.md -----------------------------------------------------------------------------------------------------------
+
+
+def cli_page() -> str:
+    lines = [
+        MADE,
+        "# Commands",
+        "",
+        "Results go to stdout, talk to stderr. `NO_COLOR` is respected. [Exit codes](exit-codes.md), [JSON](json.md).",
+    ]
+    for words, command in commands():
+        lines += ["", f"{'#' * min(2 + len(words), 4)} croupier {' '.join(words)}".rstrip(), "", "```text"]
+        lines += [_help(words, command), "```"]
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """All commands, as the words behind ``croupier`` and the command; groups before what is in them."""
+    root = click.Context(cli, info_name="croupier")
+    yield (), cli
+    for name in COMMANDS:
+        command = cli.get_command(root, name)
+        assert command is not None, name
+        yield (name,), command
+        if isinstance(command, click.Group):
+            for sub, inner in sorted(command.commands.items()):
+                yield (name, sub), inner
+
+
+def _help(words: tuple[str, ...], command: click.Command) -> str:
+    context = click.Context(command, info_name=" ".join(("croupier", *words)), terminal_width=HELP_WIDTH)
+    context.help_option_names = ["-h", "--help"]
+    return command.get_help(context)
+
+
+# --- json.md ----------------------------------------------------------------------------------------------------------
+
+
+def json_page() -> str:
+    lines = [
+        MADE,
+        "# JSON",
+        "",
+        "What `--output json` prints and the [API](api.md) answers. Times are seconds since 1970-01-01 UTC, ratios 0",
+        "to 1, weights percent, what ends in `Seconds` seconds. Fields are only ever added; readers ignore what they",
+        "do not know. A field that is not mentioned as null is never null.",
+        "",
+        "With `--output json` an error is JSON too, on stderr, in the form the API uses:",
+        '`{"error": {"code", "message", "hint", "problems": [{"place", "code", "message", "hint"}]}}`. `place` is',
+        "`file:line:column`, a JSON pointer into a body, or an option.",
+        "",
+        "## Which command prints what",
+        "",
+        "| command | answer |",
+        "| --- | --- |",
+        *(f"| `croupier {words}` | {answer} |" for words, answer in ANSWERS.items()),
+    ]
+    for title, (remark, rows) in BY_HAND.items():
+        lines += ["", f"## {title}", "", *([remark, ""] if remark else []), *_grid(rows)]
+    for model in every_model():
+        lines += ["", f"## {model.__name__}", ""]
+        lines += [_prose(inspect.cleandoc(model.__doc__)), ""] if model.__doc__ else []
+        lines += _grid(fields_of(model))
+    return "\n".join(lines) + "\n"
+
+
+def every_model() -> list[type[BaseModel]]:
+    """``MODELS`` and all that they are made of, each after the first one that uses it."""
+    found: dict[str, type[BaseModel]] = {}
+
+    def add(model: type[BaseModel]) -> None:
+        if model.__name__ in found:
+            assert found[model.__name__] is model, f"two models are called {model.__name__}"
+            return
+        found[model.__name__] = model
+        for field in model.model_fields.values():
+            for inner in _models_in(field.annotation):
+                add(inner)
+
+    for model in MODELS:
+        add(model)
+    return list(found.values())
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in getattr(annotation, "__args__", ()):
+        yield from _models_in(inner)
+    value = getattr(annotation, "__value__", None)
+    if value is not None:
+        yield from _models_in(value)
+
+
+def fields_of(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """(name in JSON, type, meaning) of each field."""
+    schema = model.model_json_schema(mode="serialization", by_alias=True)
+    said = _meanings(model)
+    for name, field in model.model_fields.items():
+        alias = field.serialization_alias or field.alias or name
+        yield alias, _type(schema["properties"][alias], schema.get("$defs", {})), said.get(name, "")
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Field -> the string below it in the source, also of the classes it inherits from."""
+    said: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if not issubclass(cls, BaseModel) or cls is BaseModel:
+            continue
+        (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+        assert isinstance(node, ast.ClassDef)
+        for before, after in zip(node.body, node.body[1:], strict=False):
+            if (
+                isinstance(before, ast.AnnAssign)
+                and isinstance(before.target, ast.Name)
+                and isinstance(after, ast.Expr)
+                and isinstance(after.value, ast.Constant)
+            ):
+                said[before.target.id] = inspect.cleandoc(str(after.value.value))
+    return said
+
+
+def _type(schema: Mapping[str, Any], named: Mapping[str, Any]) -> str:
+    """A JSON schema in words; ``named``: the schemas that references point to."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        is_model = named[name].get("type") == "object"
+        return f"[{name}](#{name.lower()})" if is_model else _type(named[name], named)
+    for key in ("anyOf", "oneOf"):
+        if key in schema:
+            return " or ".join(dict.fromkeys(_type(each, named) for each in schema[key]))
+    if "enum" in schema:
+        return " or ".join(f"`{each}`" for each in schema["enum"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
+    if schema.get("type") == "array":
+        return f"array of {_type(schema['items'], named)}"
+    if schema.get("type") == "object":
+        return f"object of {_type(schema['additionalProperties'], named)}"
+    return str(schema.get("type", "any JSON"))
+
+
+def _grid(rows: Iterable[tuple[str, str, str]]) -> list[str]:
+    table = ["| field | type | meaning |", "| --- | --- | --- |"]
+    for name, kind, meaning in rows:
+        table.append(f"| `{name}` | {kind} | {_line(meaning)} |")
+    return table
+
+
+def _line(text: str) -> str:
+    return " ".join(_prose(text).split()).replace("|", "\\|")
+
+
+def _prose(text: str) -> str:
+    """A docstring as a page in Markdown says it: fields by their names in JSON, null for None."""
+    text = re.sub(r"``(\w+)``", lambda found: f"``{to_camel(found[1]) if '_' in found[1] else found[1]}``", text)
+    return re.sub(r"\bNone\b", "null", text.replace("``", "`"))
+
+
+# --- exit-codes.md ----------------------------------------------------------------------------------------------------
+
+
+def exits_page() -> str:
+    lines = [MADE, "# Exit codes and errors", "", "| exit | | meaning |", "| --- | --- | --- |"]
+    lines += [f"| {code} | {name} | {meaning} |" for code, name, meaning in EXITS]
+    lines += ["", "Each error has a stable code; `--output json` and the API give it as `error.code`.", ""]
+    lines += ["| code | exit | meaning |", "| --- | --- | --- |"]
+    for error in every_error(errors.CroupierError):
+        meaning = (inspect.getdoc(error) or "").split("\n\n")[0] if error.__doc__ else ""
+        lines.append(f"| `{error.code}` | {error.exit_code} | {_line(_MEANINGS.get(error.code, meaning))} |")
+    return "\n".join(lines) + "\n"
+
+
+_MEANINGS = {
+    "ERROR": "A fault in croupier.",
+    "USER": "Something the caller can mend.",
+    "USAGE": "A wrong word, number or flag.",
+    "SPEC": "Problems in a file or body; `problems` lists all, each with its place.",
+    "UNKNOWN_NAME": "There is nothing of that name; the hint lists what there is.",
+    "REFUSED": "Sound, but not allowed now; message and hint say why and what would be.",
+    "ENVIRONMENT": "The world around croupier does not answer as it must.",
+    "UNREACHABLE": "It does not answer; trying again may help.",
+    "UNAUTHORIZED": "The desk did not take the token.",
+    "CONFLICT": "Somebody else holds what is needed.",
+    "INTEGRITY": "Journal or evidence is not what was written.",
+    "BODY_TOO_LARGE": "API: the body is over the limit (413).",
+    "WRONG_HOST": "API: asked under a host name that is not loopback's (421).",
+    "UNSUPPORTED_MEDIA": "API: the body is not declared as JSON (415).",
+    "NOT_FOUND": "API: nothing at this path (404).",
+    "METHOD_NOT_ALLOWED": "API: not offered at this path (405).",
+}
+
+
+def every_error(root: type[errors.CroupierError]) -> Iterator[type[errors.CroupierError]]:
+    """The tree of errors, parents first: the desk's and, since ``app`` is loaded, the API's; not the stand's."""
+    assert app
+    yield root
+    for error in root.__subclasses__():
+        if error.__module__.startswith("croupier."):
+            yield from every_error(error)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+def pages() -> dict[str, str]:
+    return {"cli.md": cli_page(), "json.md": json_page(), "exit-codes.md": exits_page()}
+
+
+def main() -> int:
+    old = []
+    for name, text in pages().items():
+        page = PAGES / name
+        if "--check" in sys.argv[1:]:
+            old += [] if page.exists() and page.read_text(encoding="utf-8") == text else [name]
+            continue
+        PAGES.mkdir(parents=True, exist_ok=True)
+        page.write_text(text, encoding="utf-8")
+    if old:
+        sys.stdout.write(f"old: {', '.join(old)}; run python tools/reference.py\n")
+    return 1 if old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
