@@ -1,0 +1,110 @@
+"""Between-pod dispersion (release-gates §1.3)."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from croupier.core.gates import DispersionHistory
+from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS, SeriesDispersion
+from croupier.model.evidence import ArmSample, Count, SeriesCounts
+
+PODS = 10
+
+
+def played(mean_burst: float, *, seed: int = 1, blocks: int = 480, bursts_a_block: float = 1.0, shock: bool = False):
+    """Dispersion of two hours with bursts of geometric size on random pods; ``shock``: all pods fail at times."""
+    random, dispersion = Random(seed), SeriesDispersion(players=False)
+    for number in range(blocks):
+        bad = [0.0] * PODS
+        for _ in range(int(bursts_a_block) + (random.random() < bursts_a_block % 1.0)):
+            size = 1
+            while random.random() > 1.0 / mean_burst:
+                size += 1
+            bad[random.randrange(PODS)] += size
+        if shock and number % 40 < 4:
+            bad = [count + sum(random.random() < 0.3 for _ in range(100)) for count in bad]
+        dispersion.add({str(pod): (750.0, failed) for pod, failed in enumerate(bad)}, 15.0)
+    return dispersion
+
+
+@pytest.mark.parametrize(("mean_burst", "truth"), [(1.0, 1.0), (3.0, 5.0), (10.0, 19.0)])
+def test_recovers_the_burst_size(mean_burst, truth):
+    assert played(mean_burst, bursts_a_block=1.5).phi == pytest.approx(truth, rel=0.35)
+
+
+def test_is_never_below_one():
+    dispersion = SeriesDispersion(players=False)
+    for _ in range(480):
+        dispersion.add({str(pod): (750.0, 5.0) for pod in range(PODS)}, 15.0)
+    assert dispersion.phi == 1.0
+
+
+def test_shared_shocks_cancel():
+    assert played(1.0, shock=True).phi < 1.6
+
+
+def test_bursts_longer_than_a_window_are_seen_whole():
+    random, dispersion = Random(3), SeriesDispersion(players=False)
+    sick = 0
+    for number in range(480):
+        if number % 8 == 0:
+            sick = random.randrange(PODS)
+        dispersion.add({str(pod): (750.0, 5.0 * (pod == sick)) for pod in range(PODS)}, 15.0)
+    short = 5.0
+    assert dispersion.phi > 4.0 * short
+
+
+def test_a_short_history_answers_with_the_stated_prior():
+    assert played(1.0, blocks=10).phi == PRIOR_EVENTS
+    assert SeriesDispersion(players=True).phi == PRIOR_PLAYERS
+
+
+def test_few_bursts_are_not_trusted_fully():
+    few, many = played(3.0, blocks=60), played(3.0, blocks=480, bursts_a_block=2.0)
+    assert few.phi > many.phi
+
+
+# --- the history of a service --------------------------------------------------------------------------------------
+
+
+def arm(total: float, bad: float, *, players: bool = False, pods: int = 2) -> ArmSample:
+    counts = {f"pod-{pod}": Count(total, bad) for pod in range(pods)}
+    return ArmSample({"deposits": SeriesCounts(counts, counts if players else None)})
+
+
+def test_history_turns_counters_into_rates():
+    history = DispersionHistory()
+    for number in range(20):
+        history.add(arm(100.0 * number, 2.0 * number, players=True), 5.0 * number)
+    rate = history.rates()["deposits"]
+    assert rate.attempts_per_second == pytest.approx(40.0, rel=0.01)
+    assert rate.failure_ratio == pytest.approx(0.02)
+    assert rate.players
+
+
+def test_history_ignores_what_is_not_newer():
+    once, twice = DispersionHistory(), DispersionHistory()
+    for number in range(10):
+        once.add(arm(100.0 * number, number), 5.0 * number)
+        twice.add(arm(100.0 * number, number), 5.0 * number)
+        twice.add(arm(9999.0, 500.0), 5.0 * number)
+    assert once.rates() == twice.rates()
+
+
+def test_counters_of_another_run_are_another_source():
+    """A pod shows run counters during a release and its old ones after it; the jump between them is not traffic."""
+    history = DispersionHistory()
+    for number in range(10):
+        history.add(arm(1e6 + 100.0 * number, 0.0), 5.0 * number, source="-")
+    history.add(arm(10.0, 0.0), 50.0, source="r-0001")
+    history.add(arm(1e6 + 5000.0, 0.0), 55.0, source="-")
+    assert history.rates()["deposits"].attempts_per_second == pytest.approx(40.0, rel=0.01)
+
+
+def test_an_unknown_series_has_the_prior():
+    history = DispersionHistory()
+    assert history.phi("deposits") == PRIOR_EVENTS
+    assert history.rates() == {}
+    assert history.dispersions() == {}

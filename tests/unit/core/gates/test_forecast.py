@@ -1,0 +1,122 @@
+"""What is said before a release starts (S4.6; issue: refused with the numbers and the options)."""
+
+from __future__ import annotations
+
+from random import Random
+from statistics import median
+
+import pytest
+
+from croupier.core.gates import Rate, forecast
+from croupier.model.release import GatePolicy, GateSpec, Margin
+from croupier.model.verdict import Outcome
+
+DEPOSITS = GateSpec(signal="deposits", role="required", margin=Margin(points=2.0))
+ERRORS = GateSpec(signal="errors", role="veto", margin=Margin(ratio=2.0))
+STEPS = (5, 10, 25, 50, 100)
+
+
+def plan(*gates, traffic, deadline=900.0, **fields):
+    return forecast(
+        GatePolicy(gates=gates, **fields),
+        STEPS,
+        dwell=15.0,
+        deadline=deadline,
+        scrape_seconds=5.0,
+        traffic=traffic,
+        dispersion={},
+    )
+
+
+def test_a_plan_that_can_be_decided_says_when():
+    said = plan(DEPOSITS, traffic={"deposits": Rate(30.0, 0.0002, players=True)})
+    assert said.decidable
+    assert said.steps[0].waits_for == "deposits"
+    assert 120 <= said.steps[0].seconds <= 240
+    assert [step.waits_for for step in said.steps[1:]] == ["dwell"] * 4
+    assert said.seconds == sum(step.seconds for step in said.steps)
+
+
+def test_a_tiny_signal_is_refused_with_the_numbers_and_the_options():
+    said = plan(DEPOSITS, traffic={"deposits": Rate(0.5, 0.0, players=True)})
+    assert not said.decidable
+    assert said.seconds is None
+    assert "0.025 attempts/s" in said.problems[0]
+    assert "deadline is 15 min" in said.problems[0]
+    assert any(option.startswith("raise the deadline") for option in said.options)
+    assert any("veto" in option for option in said.options)
+
+
+def test_every_option_but_the_veto_would_help():
+    traffic = {"deposits": Rate(4.0, 0.0, players=True)}
+    said = plan(DEPOSITS, traffic=traffic, deadline=300.0)
+    assert not said.decidable
+    assert any(option == "start at 25 %" for option in said.options)
+    wider = next(option for option in said.options if option.startswith("widen"))
+    points = float(wider.rsplit(" to ", 1)[1].split()[0])
+    assert plan(
+        DEPOSITS.model_copy(update={"margin": Margin(points=points)}), traffic=traffic, deadline=300.0
+    ).decidable
+
+
+def test_a_signal_never_seen_is_refused():
+    said = plan(DEPOSITS, traffic={})
+    assert not said.decidable
+    assert "nothing of it was seen" in said.problems[0]
+
+
+def test_a_ratio_over_a_baseline_of_zero_is_refused_and_points_are_offered():
+    said = plan(ERRORS.model_copy(update={"role": "required"}), traffic={"errors": Rate(120.0, 0.0)})
+    assert not said.decidable
+    assert any("margin in points" in option for option in said.options)
+
+
+def test_a_latency_gate_whose_edges_nobody_exceeds_is_refused():
+    gate = GateSpec(signal="latency", role="required", margin=Margin(ratio=1.5))
+    said = plan(gate, traffic={"latency:1": Rate(100.0, 0.0)}, latency_edges=(1.0,))
+    assert not said.decidable
+
+
+def test_nothing_required_is_not_decidable():
+    assert not plan(ERRORS, traffic={"errors": Rate(120.0, 0.001)}).decidable
+
+
+def test_a_veto_is_not_waited_for():
+    traffic = {"deposits": Rate(30.0, 0.0, players=True), "errors": Rate(0.01, 0.0)}
+    assert plan(DEPOSITS, ERRORS, traffic=traffic).decidable
+
+
+def test_warm_up_takes_its_time():
+    traffic = {"deposits": Rate(30.0, 0.0, players=True)}
+    cold = plan(DEPOSITS, traffic=traffic, warmup_seconds=60.0)
+    assert cold.steps[0].seconds == plan(DEPOSITS, traffic=traffic).steps[0].seconds + 60.0
+
+
+def test_reference_faults_are_named_with_their_cost():
+    traffic = {"deposits": Rate(30.0, 0.0002, players=True), "errors": Rate(120.0, 0.0005, players=True)}
+    said = plan(DEPOSITS, ERRORS, traffic=traffic)
+    assert [fault.fault for fault in said.faults] == [
+        "3 % more of deposits are lost",
+        "2 % of requests fail",
+        "10 % of requests fail",
+    ]
+    lost, _, broken = said.faults
+    assert broken.seconds <= lost.seconds <= 150.0
+    assert lost.bad >= 3.0
+
+
+@pytest.mark.parametrize("ratio", [0.0002, 0.02])
+def test_the_forecast_is_within_a_factor_of_two_of_what_happens(make_release, ratio):
+    said = plan(DEPOSITS, traffic={"deposits": Rate(30.0, ratio, players=True)})
+    actual = []
+    for seed in range(15):
+        random, release = Random(seed), make_release(DEPOSITS)
+        release.start()
+        seconds, outcome = 0.0, Outcome.INCONCLUSIVE
+        while outcome is Outcome.INCONCLUSIVE and seconds < 900.0:
+            n = sum(random.random() < 0.05 for _ in range(150))
+            k, b = (sum(random.random() < ratio for _ in range(count)) for count in (n, 150 - n))
+            outcome = release.block((n, k), (150 - n, b)).outcome
+            seconds += 5.0
+        actual.append(seconds)
+    assert 0.5 <= said.steps[0].seconds / median(actual) <= 2.0
