@@ -25,6 +25,9 @@ from croupier_stand.process import ChildProcess
 
 HOST = "127.0.0.1"
 _REPORT_SECONDS = 1.0
+_STAGGER_SECONDS = 0.7
+"""Between the starts of a version's pods. A start costs most of a second of CPU; four at once on two cores would stop
+the pods that serve, and players would pay for the release before it has begun."""
 _DRAIN_MARGIN_SECONDS = 2.0
 """A pod is killed this long after it should have drained."""
 
@@ -117,7 +120,8 @@ class Agent:
         wanted = self._wanted()
         missing = sorted(wanted - self._pods.keys())
         for key, port in free_ports(missing).items():
-            self._pods[key] = self._make(key, port)
+            pod = self._pods[key] = self._make(key, port)
+            pod.keeper.put_off(now + key.ordinal * _STAGGER_SECONDS)
         for pod in list(self._pods.values()):
             pod.keeper.step(pod.key in wanted, now)
             if pod.key not in wanted and pod.keeper.phase == "resting":

@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from types import FrameType
 
 from croupier.errors import Conflict, EnvironmentFault
 from croupier_stand import postgres
@@ -99,6 +100,22 @@ def down(home: Home) -> bool:
         postgres.remove(postgres.place(home.root))
     home.record_file.unlink(missing_ok=True)
     return record is not None
+
+
+@contextmanager
+def ended_with(home: Home, *, keep: bool) -> Iterator[None]:
+    """Whatever happens in the block, the stand is down afterwards; also on Ctrl-C and SIGTERM, unless ``keep``."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if not keep:
+            down(home)
 
 
 def erase(home: Home) -> None:

@@ -112,7 +112,7 @@ class Door:
 
 def client() -> aiohttp.ClientSession:
     """For thousands of players on few connections: what they do is what matters, not how many sockets they hold."""
-    connector = aiohttp.TCPConnector(limit=256, keepalive_timeout=60.0)
+    connector = aiohttp.TCPConnector(limit=512, keepalive_timeout=60.0)
     return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=_TRY_SECONDS))
 
 

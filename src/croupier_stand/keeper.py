@@ -85,9 +85,13 @@ class Keeper:
         if not wanted:
             if self.phase not in ("resting", "draining"):
                 self._let_go(now)
-        elif self.phase == "resting" or (self.phase == "backing-off" and now >= self._start_after):
+        elif self.phase in ("resting", "backing-off") and now >= self._start_after:
             self.restarts += self.phase == "backing-off"
             self._start(now)
+
+    def put_off(self, until: float) -> None:
+        """Do not start it before."""
+        self._start_after = until
 
     def probed(self, answer: Answer, now: float) -> None:
         """Take in the answer of one readiness probe."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -58,6 +59,11 @@ async def _reckon(told: Mapping[str, str], grace: float, everything: bool) -> Re
     open_before = {(violation.kind, violation.subject) for violation in before.violations}
     remaining = [each for each in after.violations if everything or (each.kind, each.subject) in open_before]
     return Reckoning(before, dict(mended), remaining)
+
+
+def by_kind(violations: Sequence[Violation]) -> dict[str, int]:
+    """How many violations there are of each kind."""
+    return dict(sorted(Counter(violation.kind for violation in violations).items()))
 
 
 def document(reckoning: Reckoning) -> dict[str, Any]:

@@ -37,7 +37,8 @@ _LOG = logging.getLogger(__name__)
 _WINDOW_SECONDS = 10
 _CREDIT_POLLS_SECONDS = (1.5, 1.5, 3.0, 6.0)
 """Pauses before each look at a payment that is under way; after the last, the player gives up waiting."""
-_MOST_SITTINGS = 3000
+_MOST_SITTINGS = 500
+"""More than twice what sits at the usual pace. A casino that has stopped answering is not buried in retries."""
 _LEAVE_SECONDS = 3.0
 
 

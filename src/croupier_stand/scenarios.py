@@ -202,8 +202,8 @@ def _times(scenario: Scenario, preview: PlanPreview, watched: _Watched) -> tuple
         return preview.forecast.seconds, took
     if watched.traffic_at is None or last.verdict_at is None:
         return None, None
-    faults = [fault.seconds for fault in preview.forecast.faults if fault.signal == scenario.signal]
-    return next(iter(faults), None), last.verdict_at - watched.traffic_at
+    faults = (fault.seconds for fault in preview.forecast.faults if fault.signal == scenario.signal)
+    return next((seconds for seconds in faults if seconds is not None), None), last.verdict_at - watched.traffic_at
 
 
 def _served(home: Home, view: RunView) -> Served:
