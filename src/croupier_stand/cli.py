@@ -166,6 +166,35 @@ def versions(name: str, output: Output) -> None:
         click.echo(f"{'':<{width}}  {version.description}")
 
 
+@stand.command()
+@click.option("--repeat", type=click.IntRange(0, 100), default=3, show_default=True, help="Runs of each scenario.")
+@click.option("--healthy", type=click.IntRange(0, 1000), default=10, show_default=True, help="A/A runs at the end.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Decides who plays what, and when.")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("soak.json"),
+    show_default=True,
+    help="JSON file with the results, written anew after every run.",
+)
+@output_option
+def soak(repeat: int, healthy: int, seed: int, results: Path, output: Output) -> None:
+    """Release every version again and again on a stand of its own, then healthy ones in a row.
+
+    Takes about two hours. Failed runs are listed and never repeated. Exits 1 when anything did not come out right.
+    """
+    from croupier_stand import soak as soaking
+
+    found = soaking.run(repeat=repeat, healthy=healthy, seed=seed, results=results.absolute(), say=say)
+    if output == "json":
+        print_json(found.model_dump(mode="json", by_alias=True))
+    else:
+        for line in soaking.lines(found):
+            click.echo(line)
+    if not found.right:
+        raise click.exceptions.Exit(EXIT_NO)
+
+
 def _document(home: Home, record: StandRecord) -> dict[str, Any]:
     from croupier_stand.status import document
 

@@ -136,6 +136,13 @@ def play(home: Home, scenario: Scenario, say: Say) -> Told:
     return told.model_copy(update={"problems": tuple(problems(told, preview.plan.release.scrape_seconds))})
 
 
+def wait_until_ended(home: Home, run: str) -> None:
+    """Follow a run that is on its way to an end. Raises ``Unreachable`` when the desk is gone for good."""
+    for view in follow(home.name, run):
+        if view is not None and view.ended_at is not None:
+            return
+
+
 def problems(told: Told, scrape_seconds: float) -> list[str]:
     """What is not as it must be (the bars of the first acceptance lines). Pure."""
     found = []
