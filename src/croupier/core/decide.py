@@ -24,6 +24,7 @@ from typing import Any
 from croupier.core.phases import Event, Phase
 from croupier.core.run import ACTIONS, RunState, apply
 from croupier.core.share import share_band
+from croupier.model.base import short
 from croupier.model.journal import Draft
 from croupier.model.plan import Action, EnsureVersion, ReplicasReady, Retire, SetSplit, Settle, SplitConfirmed
 from croupier.model.traffic import ObservedSplit
@@ -109,8 +110,6 @@ def decide(state: RunState, snapshot: Snapshot) -> Decision:
     for draft in _facts(state, snapshot):
         write(draft)  # a move may have opened the eyes for more
     actions = due(state, snapshot)
-    if state.intended and not actions and state.is_live:
-        write(_draft(state, snapshot, "outcome", ok=True, actions=_dump(state.intended)))
     if actions and actions != state.intended:
         write(_draft(state, snapshot, "intent", actions=_dump(actions)))
     return Decision(tuple(drafts), actions, state)
@@ -126,6 +125,9 @@ def _facts(state: RunState, s: Snapshot) -> list[Draft]:
         if port not in state.faults
     ]
     drafts += [_draft(state, s, "fault", port=port, message="") for port in state.faults if port not in s.faults]
+    done = [action for action in state.intended if _in_force(state, s, action)]
+    if done:
+        drafts.append(_draft(state, s, "outcome", actions=_dump(done)))
     watching = state.phase in (Phase.SETTLING, Phase.HOLDING, Phase.HELD, Phase.PAUSED)
     if watching and s.verdict is not None and _gist(s.verdict) != _gist(state.verdict):
         verdict = s.verdict.model_dump(mode="json", by_alias=True)
@@ -222,15 +224,13 @@ def _resume(state: RunState, s: Snapshot) -> Draft | None:
 def _prepared(state: RunState, s: Snapshot) -> Draft | None:
     if not _pods_ready(state, s):
         return None
-    return _draft(state, s, Event.SETTLED, step=state.step, share=None, players=0)
+    return _draft(state, s, Event.SETTLED, step=state.step)
 
 
 def _settled(state: RunState, s: Snapshot) -> Draft | None:
     if not (_pods_ready(state, s) and _split_confirmed(state, s)) or _share_blocker(state, s) is not None:
         return None
-    seen = sum(s.players) if s.players is not None else 0
-    share = s.players[0] / seen if s.players is not None and seen else None
-    return _draft(state, s, Event.SETTLED, step=state.step, share=share, players=seen)
+    return _draft(state, s, Event.SETTLED, step=state.step)
 
 
 def _never_settled(state: RunState, s: Snapshot) -> Draft | None:
@@ -250,18 +250,15 @@ def _promote(state: RunState, s: Snapshot) -> Draft | None:
     command = state.command
     if command is None or command.name != "promote" or any(blocker.hard for blocker in blockers(state, s)):
         return None
-    why = command.reason or "promoted by a person"
-    return _draft(
-        state, s, Event.PASSED, step=state.step, code="person", reason=why, who=command.who, evidence=_evidence(s)
-    )
+    return _pass(state, s, "person", command.reason or "promoted by a person", who=command.who)
 
 
 def _passed(state: RunState, s: Snapshot) -> Draft | None:
     if blockers(state, s):
         return None
-    reason = s.verdict.reason if s.verdict is not None and state.current.hold.gates else "the bake is over"
-    code = "gates" if state.current.hold.gates else "baked"
-    return _draft(state, s, Event.PASSED, step=state.step, code=code, reason=reason, evidence=_evidence(s))
+    if state.current.hold.gates and s.verdict is not None:
+        return _pass(state, s, "gates", s.verdict.reason)
+    return _pass(state, s, "baked", "the bake is over")
 
 
 def _deadline(state: RunState, s: Snapshot) -> Draft | None:
@@ -284,7 +281,7 @@ def _enter_next(state: RunState, s: Snapshot) -> Draft | None:
 def _promoted(state: RunState, s: Snapshot) -> Draft | None:
     if not all(_in_force(state, s, action) for action in state.current.actions):
         return None
-    why = f"{state.plan.canary} serves everybody"
+    why = f"{short(state.plan.canary)} serves everybody"
     return _draft(state, s, Event.ENDED, outcome="promoted", code="promoted", reason=why)
 
 
@@ -311,6 +308,13 @@ _RULES: Mapping[Phase, Sequence[Rule]] = {
     Phase.PROMOTED: (),
     Phase.ROLLED_BACK: (),
 }
+
+
+def _pass(state: RunState, s: Snapshot, code: str, reason: str, **extra: Any) -> Draft:
+    seen = 0 if s.players is None else sum(s.players)
+    share = s.players[0] / seen if s.players is not None and seen else None
+    facts = {"share": share, "players": seen, "evidence": _evidence(s)}
+    return _draft(state, s, Event.PASSED, step=state.step, code=code, reason=reason, **facts, **extra)
 
 
 def _back(state: RunState, s: Snapshot, code: str, reason: str, **extra: Any) -> Draft:

@@ -7,8 +7,8 @@ only the engine writes entries. Kinds and bodies (all keys camelCase):
     run.planned       plan, forecast | null, stable {label}, canary {label}
     run.started       restarts {digest: count}, who
     step.entered      step, name, weight
-    step.settled      step, share | null, players
-    step.passed       step, code, reason, who | absent, evidence {sha256, samples} | null
+    step.settled      step
+    step.passed       step, code, reason, who | absent, share | null, players, evidence {sha256, samples} | null
     step.held         step, code, reason
     run.paused        who, reason          run.resumed   who, reason
     run.promoting     code, reason
@@ -16,7 +16,7 @@ only the engine writes entries. Kinds and bodies (all keys camelCase):
     run.ended         outcome, code, reason
     command           command, who, reason
     verdict           verdict, weight, evidence {sha256, samples}
-    intent            actions              outcome       ok, actions
+    intent            actions              outcome       actions (those now observed in force)
     traffic.returned  –                    (the data plane confirmed that the canary gets no more players)
     fault             port, message        ("" when the port answers again)
 """
@@ -154,7 +154,8 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             peak = max([state.peak_weight, *(each.weight for each in splits)])
             return replace(state, intended=actions, split=split, peak_weight=peak)
         case "outcome":
-            return replace(state, intended=())
+            done = ACTIONS.validate_python(body["actions"])
+            return replace(state, intended=tuple(action for action in state.intended if action not in done))
         case "traffic.returned":
             return replace(state, zero_at=record.at)
         case "fault":
@@ -219,10 +220,11 @@ def story_line(record: Entry | Draft) -> str:
         case "step.entered":
             return f"step {body['name']}"
         case "step.settled":
-            share = body.get("share")
-            return "settled" if share is None else f"settled, {share:.1%} of {body['players']} players on the canary"
+            return "settled"
         case "step.passed":
-            return f"passed{by}{why}"
+            share = body.get("share")
+            seen = "" if share is None else f" with {100 * share:.1f} % of {body['players']:,} players on the canary"
+            return f"passed{seen}{by}{why}"
         case "step.held":
             return f"held{why}"
         case "run.paused" | "run.resumed":

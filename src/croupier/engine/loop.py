@@ -37,6 +37,9 @@ SCRAPE_SECONDS = 5.0
 QUICK_SECONDS = 0.5
 """Pause between rounds while something is under way: pods that start, a split that settles, a way back."""
 
+LOOK_SECONDS = 0.05
+"""Pause after a round that began something: what became of it is looked at, and written down, at once."""
+
 LITTLE_WEIGHT = 10
 """Up to this weight the stable arm of a run still shows the service as it usually is."""
 
@@ -71,6 +74,7 @@ class Loop:
         self._handlers = Handlers(traffic, workloads)
         self._watches: dict[str, Watch] = {}
         self._idle_at = float("-inf")
+        self._has_acted = False
         self._is_behind = True
         """True: the journal may hold entries that were not folded here."""
         self.histories = {service.name: gates.DispersionHistory() for service in platform.services}
@@ -101,6 +105,7 @@ class Loop:
                 log.exception("round of %s", run)
                 problems[run] = f"{type(error).__name__}: {error}"
         stopped = await self._write(decisions, problems)
+        self._has_acted = any(draft.kind == "intent" for each in decisions.values() for draft in each.drafts)
         for run, decision in decisions.items():
             if run not in stopped or decision.state.phase is Phase.ROLLING_BACK:
                 await self._apply(run, decision)
@@ -110,6 +115,8 @@ class Loop:
     def pause_seconds(self) -> float:
         """How long the next round may wait: until the next scrape, less while something is under way."""
         live = self._register.live()
+        if self._has_acted:
+            return LOOK_SECONDS
         if any(state.phase in _HURRY or state.intended or state.command for state in live.values()):
             return QUICK_SECONDS
         now = self._clock.now()
