@@ -28,7 +28,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 soak: $(STAMP) ## every defect three times and ten healthy releases; about two hours
-	$(BIN)/croupier demo --soak $(ARGS)
+	$(BIN)/croupier stand soak $(ARGS)
 
 lock: $(STAMP) ## refresh requirements.lock (needs uv on the PATH)
 	uv pip compile -q pyproject.toml --all-extras --group dev --generate-hashes --no-annotate --no-header \

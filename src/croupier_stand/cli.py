@@ -173,7 +173,7 @@ def versions(name: str, output: Output) -> None:
 @click.option(
     "--results",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("soak.json"),
+    default=Path("out/soak.json"),
     show_default=True,
     help="JSON file with the results, written anew after every run.",
 )

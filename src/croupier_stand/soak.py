@@ -45,11 +45,13 @@ def run(*, repeat: int, healthy: int, seed: int, results: Path, say: Say) -> Soa
     home = Home.of(NAME)
     if home.running() is not None:
         raise Conflict("a soak is running already", hint=f"end it: croupier stand down --name {NAME}")
+    results.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     control.down(home)
     control.erase(home)
     runs: list[Told] = []
-    violations, journal = 0, None
+    violations = 0
+    journal: Journal | None = None
 
     def found() -> Soak:
         aa = runs[-healthy:] if healthy and len(runs) > repeat * (len(DEFECTS) + 1) else []
@@ -79,7 +81,7 @@ def run(*, repeat: int, healthy: int, seed: int, results: Path, say: Say) -> Soa
 
 def lines(soak: Soak) -> list[str]:
     """The tables at the end, for people."""
-    rows = [("scenario", "runs", "right", "rolled back", "promoted")]
+    rows: list[tuple[str, ...]] = [("scenario", "runs", "right", "rolled back", "promoted")]
     for label in dict.fromkeys(each.label for each in soak.runs):
         of_label = [each for each in soak.runs if each.label == label]
         outcomes = [each.outcome for each in of_label]
