@@ -129,9 +129,10 @@ def reserved_money_is_on_its_way(snapshot: Snapshot) -> Iterator[Violation]:
     payouts = snapshot.entries("payout")
     outcomes = snapshot.entries("payout-paid").keys() | snapshot.entries("payout-failed").keys()
     for transfer in snapshot.transfers:
-        if transfer.kind == "withdrawal-reserve" and transfer.at < snapshot.settled_before:
-            if transfer.reference not in payouts:
-                yield Violation("withdrawal-stuck", transfer.reference, "reserved, and the PSP knows nothing of it")
+        if transfer.at >= snapshot.settled_before:
+            continue
+        if transfer.kind == "withdrawal-reserve" and transfer.reference not in payouts:
+            yield Violation("withdrawal-stuck", transfer.reference, "reserved, and the PSP knows nothing of it")
         elif transfer.kind in {"withdrawal-settle", "withdrawal-release"} and transfer.reference not in outcomes:
             yield Violation("payout-booked-not-made", transfer.reference, f"{transfer.kind} without the PSP's word")
 

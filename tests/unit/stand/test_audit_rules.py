@@ -142,7 +142,8 @@ def test_a_corrected_double_credit_is_no_violation() -> None:
 def test_what_is_still_under_way_is_not_held_against_anybody() -> None:
     young = T + 5
     psp = (*PSP, entry(7, "intent", "d9", at=young), entry(8, "captured", "d9", at=young))
-    ledger = (*LEDGER, transfer("bet", "b9", 100, at=young), transfer("withdrawal-reserve", "w9", at=young))
+    kinds = ("deposit", "bet", "withdrawal-reserve", "withdrawal-settle")
+    ledger = (*LEDGER, *(transfer(kind, f"young {kind}", at=young) for kind in kinds))
     games = (*GAMES, entry(4, "round", "b8", 100, at=young, win=0))
     assert check(replace(SOUND, books=books(psp, games), transfers=ledger)) == []
 
