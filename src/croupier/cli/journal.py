@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from croupier.adapters.journal.checkpoint import PublicKey
-    from croupier.adapters.journal.sqlite import JournalReader
+    from croupier.adapters.journal.reading import JournalReader
     from croupier.model.journal import Entry
     from croupier.ports.journal import EvidenceStore
 
@@ -60,7 +60,7 @@ def _folder(where: Where) -> Path:
 
 
 def _reader(where: Where) -> JournalReader:
-    from croupier.adapters.journal.sqlite import open_for_reading
+    from croupier.adapters.journal.reading import open_for_reading
 
     return open_for_reading(_folder(where) / "journal.sqlite")
 

@@ -125,3 +125,4 @@ class EmergencySegment:
 
     def close(self) -> None:
         os.close(self._descriptor)
+        self._descriptor = -1  # a late append must not reach a file that got the same number

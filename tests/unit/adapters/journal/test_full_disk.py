@@ -17,7 +17,8 @@ from croupier.adapters.journal import evidence
 from croupier.adapters.journal.chain import EMPTY, Head, seal
 from croupier.adapters.journal.emergency import SEGMENT_BYTES, Batch, EmergencySegment, read_batches
 from croupier.adapters.journal.evidence import FileEvidence
-from croupier.adapters.journal.sqlite import SqliteJournal, open_for_reading
+from croupier.adapters.journal.reading import open_for_reading
+from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.errors import IntegrityError, Unreachable
 from croupier.model.journal import Draft
 
@@ -108,6 +109,19 @@ def test_a_desk_that_died_between_taking_over_and_clearing_has_nothing_twice(
         assert [entry.seq for entry in again.read()] == list(range(1, kept + 3))
         assert again.append([draft(4)])[0].seq == kept + 3
         assert again.verify() == kept + 3
+
+
+def test_a_segment_that_contradicts_the_journal_is_not_dropped_in_silence(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    journal = SqliteJournal(path)
+    journal.append([draft(1)])
+    rows = seal([BIG], EMPTY)
+    journal._emergency.append(Batch(rows, journal._signer.sign(Head(1, rows[0].hash))))
+    _kill(journal)
+    with pytest.raises(IntegrityError, match="entry 1: the emergency segment has another entry"):
+        SqliteJournal(path)
+    with open_for_reading(path) as reader, pytest.raises(IntegrityError, match="two checkpoints for 1 entries differ"):
+        reader.verify()
 
 
 def test_the_segment_has_its_blocks_from_the_start(journal: SqliteJournal) -> None:
@@ -251,6 +265,5 @@ def _failing(number: int) -> Callable[..., None]:
 def _kill(journal: SqliteJournal) -> None:
     """What a kill leaves behind: no last checkpoint, no clean close; only the kernel lets go of files and lock."""
     journal._connection.close()
-    journal._reader.close()
     journal._emergency.close()
     os.close(journal._lock)

@@ -11,7 +11,8 @@ import pytest
 from tests.support.records import draft, write_journal
 
 from croupier.adapters.journal.checkpoint import PublicKey, split_notes
-from croupier.adapters.journal.sqlite import CHECKPOINT_EVERY, SqliteJournal, open_for_reading
+from croupier.adapters.journal.reading import open_for_reading
+from croupier.adapters.journal.sqlite import CHECKPOINT_EVERY, SqliteJournal
 from croupier.errors import Conflict, IntegrityError, Unreachable, UsageError
 from croupier.model.journal import Draft
 
@@ -60,7 +61,7 @@ def test_another_process_reads_and_verifies_while_the_desk_writes(tmp_path: Path
     path = tmp_path / "journal.sqlite"
     code = (
         "import sys; from pathlib import Path\n"
-        "from croupier.adapters.journal.sqlite import open_for_reading\n"
+        "from croupier.adapters.journal.reading import open_for_reading\n"
         "with open_for_reading(Path(sys.argv[1])) as reader: print(reader.verify(), len(list(reader.read())))\n"
     )
     with SqliteJournal(path) as journal:
@@ -152,7 +153,7 @@ def test_a_journal_without_its_key_is_not_continued(tmp_path: Path) -> None:
 def test_a_database_that_somebody_else_locks_is_unreachable_and_then_works_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("croupier.adapters.journal.sqlite.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("croupier.adapters.journal.reading.BUSY_SECONDS", 0.0)
     path = tmp_path / "journal.sqlite"
     with SqliteJournal(path) as journal:
         other = sqlite3.connect(path, isolation_level=None)
@@ -188,6 +189,14 @@ def test_an_odd_path_is_no_trouble(tmp_path: Path) -> None:
     write_journal(path, 1)
     with open_for_reading(path) as reader:
         assert reader.verify() == 1
+
+
+def test_a_closed_journal_writes_nothing_more(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.sqlite")
+    journal.close()
+    for way_back in (False, True):
+        with pytest.raises(Unreachable):
+            journal.append([draft(1)], way_back=way_back)
 
 
 def test_closing_twice_is_fine(tmp_path: Path) -> None:

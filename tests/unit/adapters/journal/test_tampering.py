@@ -17,7 +17,8 @@ from croupier.adapters.journal.checkpoint import Signer, load_signer, new_signer
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.export import export_lines, verify_export
 from croupier.adapters.journal.memory import MemoryEvidence, MemoryJournal
-from croupier.adapters.journal.sqlite import SqliteJournal, open_for_reading
+from croupier.adapters.journal.reading import open_for_reading
+from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.errors import CroupierError, IntegrityError, UsageError
 from croupier.model.journal import Draft
 
@@ -247,6 +248,12 @@ def test_a_key_that_was_replaced_is_found_by_whoever_kept_the_right_one(path: Pa
     assert _verify(path) == COUNT  # whoever may write here can forge: docs/adr/0001
     with open_for_reading(path) as reader, pytest.raises(IntegrityError, match="signed by another key"):
         reader.verify(key=kept)
+
+
+def test_a_desk_does_not_begin_anew_where_a_journal_was(path: Path) -> None:
+    path.unlink()
+    with pytest.raises(IntegrityError, match="the checkpoint for 64 entries stands in the file"):
+        SqliteJournal(path)
 
 
 def test_a_desk_does_not_go_on_with_a_journal_whose_end_is_not_its_own(path: Path) -> None:
