@@ -17,7 +17,7 @@ from croupier.errors import Conflict, EnvironmentFault
 from croupier_stand import postgres
 from croupier_stand.home import Home, StandRecord
 from croupier_stand.load import Load
-from croupier_stand.process import ProcessId, is_running, stop_recorded, wait_for
+from croupier_stand.process import ProcessId, identify, is_running, stop_recorded, wait_for
 
 UP_SECONDS = 90.0
 _DOWN_SECONDS = 60.0
@@ -36,31 +36,33 @@ def up(home: Home, load: Load, progress: Callable[[str], None], *, with_desk: bo
     if home.running() is not None:
         raise Conflict(f"stand {home.name!r} is already up", hint="`croupier stand status` shows it")
     down(home)
-    home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     options = (*load.options(), *(() if with_desk else ("--without-desk",)))
-    with home.supervisor_log.open("wb") as log:
-        supervisor = subprocess.Popen(
-            [sys.executable, "-m", "croupier_stand.supervisor", "--name", home.name, *options],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            start_new_session=True,
-        )
+    done = subprocess.run(
+        [sys.executable, "-m", "croupier_stand.supervisor", "--detach", "--name", home.name, *options],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    supervisor = identify(int(done.stdout)) if done.returncode == 0 else None
+    if supervisor is None:
+        raise EnvironmentFault(f"the supervisor did not start: {done.stderr.strip()[-500:] or _end_of_log(home)}")
     try:
         return _wait_until_up(home, supervisor, progress)
     except BaseException:
-        supervisor.poll()
+        if is_running(supervisor):
+            _end_supervisor(supervisor)
         down(home)
         raise
 
 
-def _wait_until_up(home: Home, supervisor: subprocess.Popen[bytes], progress: Callable[[str], None]) -> StandRecord:
+def _wait_until_up(home: Home, supervisor: ProcessId, progress: Callable[[str], None]) -> StandRecord:
     told = 0
     record: StandRecord | None = None
     until = time.monotonic() + UP_SECONDS
     while time.monotonic() < until:
-        ended = supervisor.poll() is not None
+        ended = not is_running(supervisor)
         found = home.read()
         record = found if found is not None and found.supervisor_pid == supervisor.pid else None
         if record is not None:
@@ -77,8 +79,8 @@ def _wait_until_up(home: Home, supervisor: subprocess.Popen[bytes], progress: Ca
     raise EnvironmentFault(f"stand {home.name!r} did not come up: {why}", hint=f"see the logs in {home.root}")
 
 
-def _is_news(home: Home, before: StandRecord | None, supervisor: subprocess.Popen[bytes]) -> bool:
-    return home.read() != before or supervisor.poll() is not None
+def _is_news(home: Home, before: StandRecord | None, supervisor: ProcessId) -> bool:
+    return home.read() != before or not is_running(supervisor)
 
 
 def down(home: Home) -> bool:

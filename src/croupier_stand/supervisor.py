@@ -289,11 +289,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m croupier_stand.supervisor")
     parser.add_argument("--name", required=True)
     parser.add_argument("--without-desk", action="store_true")
+    parser.add_argument("--detach", action="store_true", help="run in the background; print the process id and return")
     Load.declare(parser)
     options = parser.parse_args()
+    home = Home.of(options.name)
+    if options.detach:
+        _detach(home)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    home = Home.of(options.name)
     try:
         with home.lock():
             home.clear()
@@ -302,6 +305,22 @@ def main() -> None:
     except CroupierError as error:
         _LOG.error("%s", error)
         sys.exit(1)
+
+
+def _detach(home: Home) -> None:
+    """Go on as a child of nobody, with the log as output. The starter learns our id and does not wait for us."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        os.write(sys.stdout.fileno(), f"{pid}\n".encode())
+        os._exit(0)
+    os.setsid()
+    os.chdir("/")
+    home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = os.open(home.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
 
 
 async def _until_sigterm(supervisor: Supervisor) -> None:
