@@ -28,6 +28,7 @@ from croupier.model.view import HealthView, JournalEntryView, PlanPreview, RunVi
 from croupier.report.final import RunReport
 from croupier.web import app
 from croupier_stand.demo import Demo
+from croupier_stand.soak import Soak
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
 MADE = "<!-- Made by tools/reference.py from the code; do not edit. -->"
@@ -53,6 +54,7 @@ ANSWERS: Mapping[str, str] = {
     "stand down": "[stand down](#stand-down)",
     "stand audit": "[stand audit](#stand-audit)",
     "stand versions": "[stand versions](#stand-versions)",
+    "stand soak": "[Soak](#soak)",
     "demo": "[Demo](#demo)",
 }
 """Command -> what ``--output json`` prints."""
@@ -66,6 +68,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     JournalEntryView,
     HealthView,
     Demo,
+    Soak,
 )
 """Models that get a section; those they are made of follow them."""
 

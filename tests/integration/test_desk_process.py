@@ -90,7 +90,7 @@ def test_address_and_token_are_for_the_user_only(running: subprocess.Popen[bytes
 def test_the_command_line_reaches_the_desk_and_others_do_not(running: subprocess.Popen[bytes], folder: Path) -> None:
     with DeskClient.of("default") as client:
         assert client.run("r-0007") == example.WATCHED
-        assert client.health()["ok"] is True
+        assert client.health().ok
     url = json.loads((folder / "desk.json").read_text())["url"]
     answer = httpx.get(f"{url}/v1/runs", trust_env=False)
     assert answer.status_code == 401

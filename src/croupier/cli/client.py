@@ -28,7 +28,7 @@ from croupier.errors import (
     UserError,
 )
 from croupier.model.release import Release
-from croupier.model.view import JournalEntryView, PlanPreview, RunView, ServiceView, VersionView
+from croupier.model.view import HealthView, JournalEntryView, PlanPreview, RunView, ServiceView, VersionView
 
 TIMEOUT_SECONDS = 20.0
 _ERRORS: dict[str, type[CroupierError]] = {
@@ -106,8 +106,12 @@ class DeskClient:
                 return tuple(entries)
             entries += page
 
-    def health(self) -> dict[str, Any]:
-        return self._call("GET", "/v1/health")
+    def health(self) -> HealthView:
+        """Whether the desk can do its work. Does not raise when it cannot: the view says why."""
+        response = self._send("GET", "/v1/health")
+        if response.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
+            raise self._error(response)
+        return HealthView.model_validate_json(response.content)
 
     def events(self, run: str) -> Iterator[RunView]:
         """Views of a run, the present one first, then one at every change; ends when the run has ended.
@@ -140,14 +144,17 @@ class DeskClient:
         params: dict[str, str] | None = None,
     ) -> dict[str, Any]:
         content = body.model_dump(mode="json", by_alias=True) if isinstance(body, BaseModel) else body
-        try:
-            response = self._http.request(method, path, json=content, params=params)
-        except httpx.TransportError as error:
-            raise self._unreachable() from error
+        response = self._send(method, path, json=content, params=params)
         if response.is_error:
             raise self._error(response)
         answer: dict[str, Any] = response.json()
         return answer
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **more)
+        except httpx.TransportError as error:
+            raise self._unreachable() from error
 
     def _unreachable(self) -> Unreachable:
         return unreachable(self._stand)

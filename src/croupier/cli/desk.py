@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from croupier.cli.options import home_of, stand_option
-from croupier.errors import EnvironmentFault, UsageError
+from croupier.errors import CroupierError, EnvironmentFault, UsageError
 
 
 @click.command()
@@ -49,4 +49,10 @@ def _run(home: Path) -> None:
     async def wired() -> None:
         await serve(wire(home), home / "desk")
 
-    asyncio.run(wired())
+    try:
+        asyncio.run(wired())
+    except CroupierError:
+        raise
+    except Exception:
+        logging.getLogger(__name__).exception("the desk died")
+        raise

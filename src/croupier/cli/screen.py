@@ -88,7 +88,7 @@ class Screen:
         )
         lines = console.render_lines(top, options, pad=False)
         yield Group(*(_Line(tuple(line)) for line in lines))
-        room = (options.height or console.height) - len(lines) - 3
+        room = (options.height or console.height) - len(lines) - 2
         story = self.view.timeline[-room:] if room > 0 else ()
         yield Padding(Group(Text(), *(_moment(at.at, at.text) for at in story)), (0, 1))
         yield Padding(self._foot(), (0, 1))

@@ -68,9 +68,8 @@ def status_text(view: RunView) -> str:
         lines.append(f"  why     {readable(view.reason)}")
     if view.verdict is not None and view.verdict.gates:
         lines += ["", *gate_lines(view.verdict.gates)]
-        lines.append(
-            f"  All gates together against the canary: {view.verdict.against:.1f} of {view.verdict.against_bar:.1f}"
-        )
+        together = evidence(view.verdict.against, view.verdict.against_bar)
+        lines.append(f"  All gates together against the canary: {together}")
     if view.waiting_for:
         lines += ["", f"Waits for {view.waiting_for}"]
     lines += [f"Next      {view.next}"] if view.next else []
@@ -156,7 +155,8 @@ def ending_text(view: RunView) -> str:
         head = f"{view.run} promoted after {took}: {version(view.canary)} serves everybody."
     else:
         head = f"{view.run} rolled back after {took}: {version(view.stable)} serves everybody."
-        if view.zero_at is not None and view.verdict_at is not None and view.code == "worse":
-            head += f" The canary had no more players {view.zero_at - view.verdict_at:.1f} s after the verdict."
     why = f"Why: {readable(view.reason)}" if view.reason and view.outcome != "promoted" else ""
-    return "\n".join(line for line in (head, why, view.next and f"Next: {view.next}") if line)
+    speed = ""
+    if view.zero_at is not None and view.verdict_at is not None and view.verdict and view.verdict.outcome == "fail":
+        speed = f"No player was left on the canary {view.zero_at - view.verdict_at:.1f} s after the verdict."
+    return "\n".join(line for line in (head, speed, why, view.next and f"Next: {view.next}") if line)

@@ -23,7 +23,6 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from croupier.adapters.files import replace_file
-from croupier.errors import CroupierError
 from croupier.web.app import ReleaseDesk, create_app
 
 STOP_SECONDS = 3
@@ -63,7 +62,7 @@ async def serve(desk: RunningDesk, folder: Path) -> None:
                 server.should_exit = True
                 await api
                 engine.cancel()
-    except* CroupierError as group:
+    except* Exception as group:  # noqa: BLE001 it is raised again, out of its group
         raise _leaf(group) from None
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,10 +124,9 @@ async def _endless(desk: RunningDesk) -> None:
     raise RuntimeError("the engine loop ended by itself")
 
 
-def _leaf(group: BaseExceptionGroup[CroupierError]) -> CroupierError:
+def _leaf(group: BaseExceptionGroup[Exception]) -> BaseException:
     """The first single error of a group of groups."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    assert isinstance(error, CroupierError)
     return error

@@ -113,7 +113,7 @@ def test_evidence_below_nothing_is_shown_as_nothing() -> None:
 
 def test_the_last_word_on_a_rollback_names_reason_and_speed() -> None:
     text = ending_text(example.ROLLED_BACK)
-    assert "no more players 0.4 s after the verdict" in text
+    assert "No player was left on the canary 0.4 s after the verdict" in text
     assert "worse than stable beyond chance" in text
 
 
