@@ -329,7 +329,10 @@ async def crash_at(
 
 
 async def test_no_request_fails_because_of_a_change(edge: Edge) -> None:
+    """S8.7. Pods think for a while, so that requests are under way whenever routes and clusters change."""
     await edge.traffic.set_split(edge.split(None))
+    for number, pod in enumerate(pod for pods in edge.pods.values() for pod in pods):
+        pod.think_seconds = 0.01 * (number + 1)
     statuses: dict[int, int] = {}
     is_done = asyncio.Event()
 
@@ -342,9 +345,10 @@ async def test_no_request_fails_because_of_a_change(edge: Edge) -> None:
         for number in range(16):
             group.create_task(player(number))
         for round_ in range(5):
-            for revision, weight in enumerate((5, 10, 25, 50, 100, 0), start=1):
+            for revision, weight in enumerate((5, 10, 25, 50, 100, 0, 50), start=1):
                 await edge.traffic.set_split(edge.split(weight, revision, run=f"r-{round_}", offset=round_ * 1_111))
             await edge.traffic.set_split(edge.split(None))
+            await asyncio.sleep(0.05)
         is_done.set()
     assert set(statuses) == {200}
 

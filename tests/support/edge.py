@@ -48,13 +48,17 @@ class Answer(NamedTuple):
 
 
 class Pod:
-    """A pod that says which version it is. ``status``: what it answers to anything but readiness."""
+    """A pod that says which version it is.
+
+    ``status``, ``think_seconds``: what it answers to anything but readiness, and after how long.
+    """
 
     def __init__(self, version: str) -> None:
         self.version = version
         self.status = 200
         self.is_ready = True
         self.requests = 0
+        self.think_seconds = 0.0
         self.endpoint = Endpoint(host="127.0.0.1", port=free_port())
         self._runner: web.AppRunner | None = None
 
@@ -76,6 +80,7 @@ class Pod:
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests += 1
+        await asyncio.sleep(self.think_seconds)
         headers = {name.lower(): value for name, value in request.headers.items()}
         body = {"version": self.version, "headers": headers, "path": request.path_qs}
         return web.json_response(body, status=self.status)

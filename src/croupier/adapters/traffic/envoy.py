@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
 from croupier.adapters.traffic import envoy_config as config
+from croupier.adapters.traffic.checks import check_split, service_of
 from croupier.adapters.traffic.envoy_admin import EnvoyAdmin
 from croupier.adapters.traffic.envoy_change import Change, plan_change
 from croupier.adapters.traffic.envoy_files import EnvoyFiles, Record
@@ -30,7 +31,7 @@ from croupier.ports.clock import Clock
 
 CONFIRM_SECONDS = 6.0
 RESTORE_SECONDS = 1.5
-"""Together with the last look at Envoy (2 s at most each) the two stay below the ten seconds of the port."""
+"""With the first look at Envoy (2 s at most) the two stay below the ten seconds of the port."""
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
 
@@ -83,7 +84,8 @@ class EnvoyTraffic:
         self._check(split)
         async with self._lock:
             records = await asyncio.to_thread(self._files.records)
-            change = plan_change(split, records, await self._admin.routes())
+            is_interrupted = any(record.wanted is not None for record in records.values())
+            change = plan_change(split, records, await self._admin.routes() if is_interrupted else {})
             refused = await self._admin.refusals()
             deadline = self._deadline(CONFIRM_SECONDS)
             await asyncio.to_thread(self._begin, change)
@@ -193,40 +195,34 @@ class EnvoyTraffic:
             Unreachable: at ``deadline`` (loop time), or as soon as Envoy has refused an update since ``refused``
                 was read (None: do not ask).
         """
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                missing = await lacking()
-                refusal = await self._admin.refusal_since(refused) if missing and refused is not None else ""
-            except Unreachable as error:
-                missing, refusal = error.message, ""
-            if not missing:
-                return
-            if refusal:
-                raise Unreachable(f"Envoy refused the change: {refusal}", hint="the split before is still in force")
-            if asyncio.get_running_loop().time() >= deadline:
-                raise Unreachable(f"Envoy did not confirm in time: {missing}")
-            await self._clock.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+        missing, pause = "it does not answer", _FIRST_PAUSE_SECONDS
+        try:
+            async with asyncio.timeout_at(deadline):
+                while True:
+                    try:
+                        missing = await lacking()
+                        refusal = await self._admin.refusal_since(refused) if missing and refused is not None else ""
+                    except Unreachable as error:
+                        missing, refusal = error.message, ""
+                    if not missing:
+                        return
+                    if refusal:
+                        raise Unreachable(
+                            f"Envoy refused the change: {refusal}", hint="the split before is still in force"
+                        )
+                    await self._clock.sleep(pause)
+                    pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
+        except TimeoutError:
+            raise Unreachable(f"Envoy did not confirm in time: {missing}") from None
 
     def _deadline(self, seconds: float) -> float:
         return asyncio.get_running_loop().time() + seconds
 
-    # --- what is asked ----------------------------------------------------------------------------------------------
-
     def _service(self, name: str) -> Service:
-        service = self._platform.service(name)
-        if service is None:
-            raise UnknownName("service", name, [each.name for each in self._platform.services])
-        return service
+        return service_of(self._platform, name)
 
     def _check(self, split: Split) -> None:
-        self._service(split.service)
-        canary = split.canary.weight if split.canary else 0
-        if not 0 <= canary <= 100 or split.stable.weight + canary != 100:
-            raise ValueError(f"weights must be 0-100 and add up to 100, got {split.stable.weight} and {canary}")
-        if split.canary and split.canary.digest == split.stable.digest:
-            raise ValueError(f"stable and canary are the same version, {split.stable.digest}")
+        check_split(self._platform, split)
         for backend, _ in config.windows(split):
             if not backend.endpoints:
                 raise Unreachable(f"{config.cluster_name(split.service, backend.digest)} has no endpoints to send to")

@@ -23,10 +23,10 @@ _LOG_TAIL_BYTES = 262_144
 class EnvoyAdmin:
     """Reads of one Envoy. All methods raise ``Unreachable``."""
 
-    def __init__(self, url: str, log: Path | None = None) -> None:
+    def __init__(self, url: str, log: Path | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._url = url.rstrip("/")
         self._log = log
-        self._client = httpx.AsyncClient(base_url=self._url, timeout=2.0, trust_env=False)
+        self._client = httpx.AsyncClient(base_url=self._url, timeout=2.0, trust_env=False, transport=transport)
 
     async def aclose(self) -> None:
         await self._client.aclose()

@@ -58,7 +58,7 @@ def plan_change(
         split: what is wanted.
         records: service -> what we remember.
         loaded: listener -> service -> split that Envoy runs (digests short). Decides whether a change that a crash cut
-            off had taken effect.
+            off had taken effect; only needed if some record still wants one.
     """
     before: dict[str, Split] = {}
     for service, record in records.items():

@@ -311,7 +311,7 @@ def bootstrap(
     """The file Envoy is started with.
 
     Args:
-        directory: the edge directory. Envoy starts only on files that exist: ``EnvoyTraffic.write_files`` lays them down.
+        directory: the edge directory, laid out by ``EnvoyTraffic.write_files``: without files Envoy does not start.
         public_port: where players and webhooks come in, on ``host``.
         mesh_port: where services call each other, on ``host``.
         admin_port: always on loopback.

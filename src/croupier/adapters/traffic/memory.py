@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
+from croupier.adapters.traffic.checks import check_split, service_of
 from croupier.errors import UnknownName, Unreachable
 from croupier.model.base import short
 from croupier.model.service import Platform
@@ -47,12 +48,7 @@ class MemoryTraffic:
         return Capabilities(sticky=True, mirroring=False, verifies=True)
 
     async def set_split(self, split: Split) -> None:
-        self._known(split.service)
-        canary = split.canary.weight if split.canary else 0
-        if not 0 <= canary <= 100 or split.stable.weight + canary != 100:
-            raise ValueError(f"weights must be 0-100 and add up to 100, got {split.stable.weight} and {canary}")
-        if split.canary and split.canary.digest == split.stable.digest:
-            raise ValueError(f"stable and canary are the same version, {split.stable.digest}")
+        check_split(self._platform, split)
         self._answer()
         if any(not backend.endpoints for backend in (split.stable, split.canary) if backend and backend.weight):
             raise Unreachable("a version without endpoints cannot be sent to")
@@ -77,12 +73,8 @@ class MemoryTraffic:
             backend = split.canary
         return Served(backend.digest, f"{service}/{split.run}/{short(backend.digest)}/{split.revision}")
 
-    def _known(self, service: str) -> None:
-        if self._platform.service(service) is None:
-            raise UnknownName("service", service, [each.name for each in self._platform.services])
-
     def _split(self, service: str) -> Split:
-        self._known(service)
+        service_of(self._platform, service)
         if service not in self._splits:
             raise UnknownName("service at the edge", service, sorted(self._splits))
         return self._splits[service]
