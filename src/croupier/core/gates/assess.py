@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import inf, log
 from typing import Literal
 
-from croupier.core.gates.evidence import Evidence, GateEvidence, SeriesEvidence
+from croupier.core.gates.evidence import VANISHED_PART, Evidence, GateEvidence, SeriesEvidence, stake
 from croupier.core.gates.likelihood import log_sum_exp
 from croupier.model.verdict import ArmNumbers, GateReading, Outcome, Verdict
 
@@ -21,8 +21,6 @@ NATS_PER_BAN = log(10.0)
 Unit = Literal["players", "requests", "events"]
 STALE_SCRAPES = 4
 SILENT_SCRAPES = 3
-VANISHED_PART = 0.2
-"""Of a gate's stake: the bet that its attempts vanish. It needs little, because such evidence grows fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class _Judged:
 def assess(evidence: Evidence, *, weight: int, now: float) -> Verdict:
     """The verdict at ``now`` with ``weight`` percent of traffic on the canary. Changes nothing."""
     alarm = log(1.0 / evidence.policy.alpha)
-    everything = sum(_stake(gate) for gate in evidence.gates)
+    everything = sum(stake(gate.spec) for gate in evidence.gates)
     judged = [_judge(evidence, gate, everything, weight, now) for gate in evidence.gates]
     merged = log_sum_exp([part for item in judged for part in item.parts])
     worst = max(judged, key=lambda item: max(item.parts))
@@ -82,11 +80,6 @@ def _promotion(judged: list[_Judged], readings: tuple[GateReading, ...]) -> tupl
     if not required:
         return Outcome.INCONCLUSIVE, "nothing-required", "no gate is required, so nothing can show a pass", None
     return Outcome.PASS, "not-worse", f"{', '.join(required)}: no worse than the margin allows", None
-
-
-def _stake(gate: GateEvidence) -> float:
-    """A gate's part of the error budget, before it is divided by the sum."""
-    return gate.spec.importance * (1.0 if gate.spec.signal == "latency" else 1.0 + VANISHED_PART)
 
 
 def _judge(evidence: Evidence, gate: GateEvidence, everything: float, weight: int, now: float) -> _Judged:

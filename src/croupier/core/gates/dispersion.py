@@ -30,6 +30,9 @@ QUASI_ALLOWANCE = 1.1
 rollbacks 0.9 % without, 0.7 % with it)."""
 
 FEW_FAILURES = 30.0
+ONE_BURST = 8.0
+"""A burst this large is believed even while the rest of the history is too short."""
+
 FEW_BURSTS = 100.0
 FEW_BURSTS_FACTOR = 1.5
 
@@ -112,12 +115,14 @@ class SeriesDispersion:
 
     @property
     def phi(self) -> float:
-        """At least 1. The prior while fewer than 30 failures were seen; up to half as much again while the history
-        holds fewer than 100 bursts, because the largest burst has then probably not been seen yet."""
+        """At least 1. The prior while fewer than 30 failures were seen, unless they came as a burst; up to half as
+        much again while the history holds fewer than 100 bursts, because the largest one is then probably still to
+        come."""
         seen = max(window.failures for window in self._windows)
-        if seen < FEW_FAILURES:
-            return PRIOR_PLAYERS if self.players else PRIOR_EVENTS
         estimate = 1.0 + QUASI_ALLOWANCE * (self._estimate() - 1.0)
+        if seen < FEW_FAILURES:
+            prior = PRIOR_PLAYERS if self.players else PRIOR_EVENTS
+            return max(prior, estimate) if seen >= ONE_BURST and estimate > PRIOR_EVENTS else prior
         short_of = max(0.0, min(1.0, 2.0 - 2.0 * (seen / estimate) / FEW_BURSTS))
         return estimate * (1.0 + (FEW_BURSTS_FACTOR - 1.0) * short_of)
 

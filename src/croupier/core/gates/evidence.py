@@ -50,6 +50,9 @@ stable, and beyond 10,000 times the usual bar: cold caches do not look like that
 
 INCIDENT_SECONDS = 300.0
 RECENT_SECONDS = 300.0
+VANISHED_PART = 0.2
+"""What the bet that attempts vanish adds to a gate's stake. It needs little: such evidence grows fast."""
+
 SETTLE_SECONDS = 15.0
 """Attempts decided right after a change of weight began before it."""
 
@@ -364,6 +367,11 @@ class Evidence:
         self.weight = 0
         self.settled_at = float("-inf")
         self.skipped = False
+
+
+def stake(spec: GateSpec) -> float:
+    """A gate's part of the error budget, before it is divided by the sum of all."""
+    return spec.importance * (1.0 if spec.signal == "latency" else 1.0 + VANISHED_PART)
 
 
 def series_names(spec: GateSpec, policy: GatePolicy) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from croupier.core.gates.evidence import (
     TELLING,
     not_worse,
     series_names,
+    stake,
 )
 from croupier.core.gates.likelihood import NotWorse, RatioRise
 from croupier.model.forecast import FaultForecast, Forecast, StepForecast
@@ -209,9 +210,9 @@ class _Walk:
     # --- what harm would cost ---
 
     def faults(self, weight: int) -> Iterator[FaultForecast]:
-        importance = sum(gate.importance for gate in self._policy.gates)
+        everything = sum(stake(gate) for gate in self._policy.gates)
         for gate in self._policy.gates:
-            bar = log(1.0 / self._policy.alpha) + log(importance / gate.importance)
+            bar = log(1.0 / self._policy.alpha) + log(everything / gate.importance)
             for words, name, ratio in self._reference(gate):
                 seconds, bad = self._notice(gate, name, ratio, weight, bar)
                 yield FaultForecast(gate=gate.signal, fault=words, seconds=seconds, bad=bad)
