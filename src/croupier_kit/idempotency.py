@@ -103,7 +103,7 @@ def fingerprint(method: str, path: str, body: bytes) -> str:
 
 
 async def begin(
-    connection: AsyncConnection[Any], schema: str, key: Key, subject: str, lease_seconds: float = 10.0
+    connection: AsyncConnection[Any], schema: str, key: Key, subject: str, lease_seconds: float = 4.0
 ) -> Decision:
     """Claim the key for ``subject``, or tell what became of it. Call it first in its transaction."""
     claimed = await _one(connection, _CLAIM, schema, (key.caller, key.key, key.fingerprint, subject, lease_seconds))

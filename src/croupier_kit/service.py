@@ -39,6 +39,9 @@ class PodSettings:
     port: int
     host: str = "127.0.0.1"
     drain_seconds: float = 5.0
+    """The longest time from SIGTERM to the end."""
+    linger_seconds: float = 0.0
+    """How long it goes on serving, not ready, so that whoever asks for readiness sends nothing more."""
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> PodSettings:
@@ -49,6 +52,7 @@ class PodSettings:
             digest=environment.get("CROUPIER_DIGEST", ""),
             port=int(environment["PORT"]),
             drain_seconds=float(environment.get("DRAIN_SECONDS", "5")),
+            linger_seconds=1.5,
         )
 
 
@@ -100,7 +104,9 @@ async def serving(pod: Pod) -> AsyncIterator[str]:
             try:
                 yield f"http://{host}:{port}"
                 pod.is_draining = True
-                await requests.none_left(settings.drain_seconds)
+                linger = min(settings.linger_seconds, settings.drain_seconds / 2)
+                await asyncio.sleep(linger)
+                await requests.none_left(settings.drain_seconds - linger)
             finally:
                 pod.is_draining = True
                 for task in tasks:

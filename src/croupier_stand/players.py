@@ -208,7 +208,8 @@ class Player:
 
     def _new_key(self) -> str:
         self._keys += 1
-        return f"{self.name}-{self._keys}"
+        # The start of the process is part of it: players that begin anew must not use a key for a second thing.
+        return f"{self.name}-{self._counts.began:.0f}-{self._keys}"
 
 
 class Crowd:

@@ -36,6 +36,7 @@ from croupier_stand.providers.books import Books, Entry, dice
 log = logging.getLogger(__name__)
 
 _LADDER_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 120.0, 300.0)
+_TELLERS = 16
 _LIMIT_CENTS = 1_000_000
 _LIMITS_SECONDS = (0.05, 0.08)
 _OUTCOMES = {"captured", "declined", "payout-paid", "payout-failed"}
@@ -99,7 +100,7 @@ class Psp:
 
     @property
     def loops(self) -> list[tuple[str, service.Loop]]:
-        tellers: list[tuple[str, service.Loop]] = [(f"teller {number}", self._tell) for number in range(8)]
+        tellers: list[tuple[str, service.Loop]] = [(f"teller {number}", self._tell) for number in range(_TELLERS)]
         return [("timers", self._keep_time), *tellers]
 
     def routes(self) -> list[web.RouteDef]:

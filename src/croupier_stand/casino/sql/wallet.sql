@@ -116,6 +116,6 @@ begin
         amount = case when moved > 0 then moved else t.amount end
     where t.id = new_id;
     perform wallet.emit('transfer.' || result, 'transfer', of_reference, of_player, of_arm, of_pod,
-        of_facts || jsonb_build_object('kind', of_kind, 'amount', moved, 'transfer', new_id));
+        of_facts || jsonb_build_object('kind', of_kind, 'amount', coalesce(moved, 0), 'transfer', new_id));
     return query select result, new_id, coalesce(left_over, 0::bigint), false;
 end $$;
