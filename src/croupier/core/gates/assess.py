@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from math import inf, log
 from typing import Literal
 
-from croupier.core.gates.evidence import VANISHED_PART, Evidence, GateEvidence, SeriesEvidence, stake
+from croupier.core.gates.evidence import VANISHED_PART, Evidence, GateEvidence, stake
 from croupier.core.gates.likelihood import log_sum_exp
+from croupier.core.gates.series import SeriesEvidence
 from croupier.model.verdict import ArmNumbers, GateReading, Outcome, Verdict
 
 NATS_PER_BAN = log(10.0)

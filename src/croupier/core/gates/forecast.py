@@ -11,16 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf, log
 
 from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS, Rate
-from croupier.core.gates.evidence import (
-    LATENCY_NULL,
-    LEAST_FAILURES,
-    SATURATED,
-    TELLING,
-    not_worse,
-    series_names,
-    stake,
-)
+from croupier.core.gates.evidence import series_names, stake
 from croupier.core.gates.likelihood import NotWorse, RatioRise
+from croupier.core.gates.series import LATENCY_NULL, LEAST_FAILURES, SATURATED, TELLING, not_worse
 from croupier.model.forecast import FaultForecast, Forecast, StepForecast
 from croupier.model.release import GatePolicy, GateSpec, Margin
 

@@ -1,0 +1,112 @@
+"""Running figures of one series: totals for people, pace for forecasts, and what stable is going through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import sqrt
+
+from croupier.core.gates.counters import Block
+
+INCIDENT_SECONDS = 300.0
+RECENT_SECONDS = 300.0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Exposure and failures of both arms since the run began, for people to read."""
+
+    canary_total: float = 0.0
+    canary_bad: float = 0.0
+    stable_total: float = 0.0
+    stable_bad: float = 0.0
+
+    def add(self, block: Block) -> None:
+        self.canary_total += block.canary_total
+        self.canary_bad += block.canary_bad
+        self.stable_total += block.stable_total
+        self.stable_bad += block.stable_bad
+
+    @property
+    def stable_ratio(self) -> float:
+        return self.stable_bad / self.stable_total if self.stable_total > 0.0 else 0.0
+
+    @property
+    def canary_ratio(self) -> float:
+        return self.canary_bad / self.canary_total if self.canary_total > 0.0 else 0.0
+
+
+class SharedIncident:
+    """Notices that stable itself fails far more than it did: such a block shows nothing in the canary's favour.
+
+    A level that lasts five minutes is the new normal.
+    """
+
+    __slots__ = ("_bad", "_blocks", "_lasting", "_total", "active")
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._bad = 0.0
+        self._blocks = 0
+        self._lasting = 0.0
+        self.active = False
+
+    def update(self, block: Block, phi: float) -> None:
+        total, bad = block.stable_total, block.stable_bad
+        if total <= 0.0:
+            return
+        usual = total * (self._bad + 0.5) / (self._total + 1.0)
+        self.active = self._blocks >= 3 and bad >= 10.0 and bad > 3.0 * usual + 5.0 * sqrt(phi * (usual + 1.0))
+        if self.active:
+            self._lasting += block.seconds
+            if self._lasting < INCIDENT_SECONDS:
+                return
+            self._total = self._bad = 0.0
+        self._lasting = 0.0
+        self._blocks += 1
+        self._total += total
+        self._bad += bad
+
+
+class Pace:
+    """Exposure per second of both arms over about the last minute, at the present weight."""
+
+    __slots__ = ("_canary", "_seconds", "_stable")
+
+    def __init__(self) -> None:
+        self._canary = 0.0
+        self._stable = 0.0
+        self._seconds = 0.0
+
+    def update(self, block: Block) -> None:
+        keep = 60.0 / (60.0 + block.seconds)
+        self._canary = self._canary * keep + block.canary_total
+        self._stable = self._stable * keep + block.stable_total
+        self._seconds = self._seconds * keep + block.seconds
+
+    def reset(self) -> None:
+        self._canary = self._stable = self._seconds = 0.0
+
+    @property
+    def per_second(self) -> tuple[float, float]:
+        if self._seconds <= 0.0:
+            return 0.0, 0.0
+        return self._canary / self._seconds, self._stable / self._seconds
+
+
+class RecentRatio:
+    """Stable's failure ratio over about the last five minutes."""
+
+    __slots__ = ("_bad", "_total")
+
+    def __init__(self) -> None:
+        self._total = 0.0
+        self._bad = 0.0
+
+    def update(self, block: Block) -> None:
+        keep = RECENT_SECONDS / (RECENT_SECONDS + block.seconds)
+        self._total = self._total * keep + block.stable_total
+        self._bad = self._bad * keep + block.stable_bad
+
+    @property
+    def value(self) -> float:
+        return self._bad / self._total if self._total > 0.0 else 0.0
