@@ -91,8 +91,8 @@ class EnvoyTraffic:
             await asyncio.to_thread(self._begin, change)
             try:
                 await self._until(lambda: self._lacking_clusters(change), refused, deadline)
-                await asyncio.to_thread(self._write_routes, change.after)
-                await self._until(lambda: self._lacking_routes(change.after), refused, deadline)
+                versions = await asyncio.to_thread(self._write_routes, change.after)
+                await self._until(lambda: self._lacking_routes(versions), refused, deadline)
             except Unreachable:
                 await self._take_back(change)
                 raise
@@ -116,7 +116,8 @@ class EnvoyTraffic:
     async def confirm(self) -> None:
         """Wait until Envoy serves every split in force. Raises ``Unreachable`` after ``CONFIRM_SECONDS``."""
         in_force = _in_force(await asyncio.to_thread(self._files.records))
-        await self._until(lambda: self._lacking_routes(in_force), None, self._deadline(CONFIRM_SECONDS))
+        versions = {listener: str(routes["version_info"]) for listener, routes in self._routes(in_force).items()}
+        await self._until(lambda: self._lacking_routes(versions), None, self._deadline(CONFIRM_SECONDS))
 
     # --- the steps of a change --------------------------------------------------------------------------------------
 
@@ -133,9 +134,9 @@ class EnvoyTraffic:
 
     async def _take_back(self, change: Change) -> None:
         """Routes first, then clusters. If Envoy does not confirm, the record keeps ``wanted``, and so its clusters."""
-        await asyncio.to_thread(self._write_routes, change.before)
+        versions = await asyncio.to_thread(self._write_routes, change.before)
         try:
-            await self._until(lambda: self._lacking_routes(change.before), None, self._deadline(RESTORE_SECONDS))
+            await self._until(lambda: self._lacking_routes(versions), None, self._deadline(RESTORE_SECONDS))
         except Unreachable:
             await asyncio.to_thread(self._write_clusters, (*change.reachable, *change.before.values()))
             return
@@ -156,12 +157,16 @@ class EnvoyTraffic:
         versions = [(service, backend.digest) for service, backend in found.values()]
         self._files.put(config.FILES.clusters, config.clusters(self._files.watched, versions))
 
-    def _write_routes(self, splits: Mapping[str, Split]) -> None:
+    def _write_routes(self, splits: Mapping[str, Split]) -> dict[str, str]:
+        """Publish; gives the version by which Envoy will confirm, by listener."""
+        routes = self._routes(splits)
         for listener in config.LISTENERS:
-            self._files.put(config.FILES.routes.format(listener=listener), self._routes(listener, splits))
+            self._files.put(config.FILES.routes.format(listener=listener), routes[listener])
+        return {listener: str(routes[listener]["version_info"]) for listener in routes}
 
-    def _routes(self, listener: str, splits: Mapping[str, Split]) -> config.JsonObject:
-        return config.routes(listener, {name: (self._service(name), split) for name, split in splits.items()})
+    def _routes(self, splits: Mapping[str, Split]) -> dict[str, config.JsonObject]:
+        table = {name: (self._service(name), split) for name, split in splits.items()}
+        return {listener: config.routes(listener, table) for listener in config.LISTENERS}
 
     # --- looking at Envoy -------------------------------------------------------------------------------------------
 
@@ -180,10 +185,9 @@ class EnvoyTraffic:
                 return f"no endpoint of {cluster} passes its health check"
         return ""
 
-    async def _lacking_routes(self, splits: Mapping[str, Split]) -> str:
-        versions = await self._admin.route_versions()
-        wanted = {listener: self._routes(listener, splits)["version_info"] for listener in config.LISTENERS}
-        behind = [listener for listener in config.LISTENERS if versions.get(listener) != wanted[listener]]
+    async def _lacking_routes(self, versions: Mapping[str, str]) -> str:
+        loaded = await self._admin.route_versions()
+        behind = [listener for listener, version in versions.items() if loaded.get(listener) != version]
         return f"the routes of {' and '.join(behind)} are not loaded" if behind else ""
 
     async def _until(

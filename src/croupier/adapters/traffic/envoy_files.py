@@ -53,7 +53,7 @@ class EnvoyFiles:
 
     def put(self, name: str, content: JsonObject) -> bool:
         """Give Envoy a new version of a file; False if it has just this content already."""
-        data = json.dumps(content, indent=1).encode()
+        data = json.dumps(content).encode()
         path = self.watched / name
         if path.exists() and path.read_bytes() == data:
             return False
