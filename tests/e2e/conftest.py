@@ -1,0 +1,133 @@
+"""One stand for the whole session: real Envoy, PostgreSQL, casino and players, driven through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from croupier.cli.client import DeskClient
+from croupier.cli.main import cli
+from croupier.errors import Unauthorized, Unreachable
+from croupier.model.view import RunView
+from croupier_stand import control
+from croupier_stand.home import Home
+from croupier_stand.load import Load
+from croupier_stand.process import wait_for
+
+LOAD = Load(seed=11, players=3000, deposits_per_second=20.0, bets_per_second=8.0)
+
+RELEASE = """\
+service: payments-api
+digest: {digest}
+steps: [25, 100]
+dwellSeconds: 5
+deadlineSeconds: 240
+bakeSeconds: 5
+policy:
+  gates:
+    - {{signal: deposits, role: required, importance: 3, margin: {{points: 5}}}}
+    - {{signal: errors, role: required, margin: {{points: 4}}}}
+    - {{signal: latency, margin: {{ratio: 3}}}}
+  latencyEdges: [0.4, 1.0]
+"""
+"""Short: wide margins need few players. What is promised stays the same."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The stand, and the front door to its desk."""
+
+    home: Home
+
+    def croupier(self, *words: str, **environment: str) -> Result:
+        """Run ``croupier`` with these words."""
+        return CliRunner().invoke(cli, words, env={"CROUPIER_STAND": self.home.name} | environment)
+
+    def json(self, *words: str) -> Any:
+        done = self.croupier(*words, "--output", "json")
+        assert done.exit_code == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def digest(self, label: str) -> str:
+        """Digest of the version of payments-api that people call so."""
+        listed = self.json("stand", "versions", "--name", self.home.name)
+        return str(next(v["digest"] for v in listed if (v["service"], v["label"]) == ("payments-api", label)))
+
+    def sound(self) -> str:
+        """Digest of a sound version of payments-api that does not serve now."""
+        with DeskClient.of(self.home.name) as desk:
+            stable = next(each.stable for each in desk.services() if each.name == "payments-api")
+        assert stable is not None
+        return self.digest("stable" if stable.label == "healthy" else "healthy")
+
+    def start(self, digest: str, directory: Path) -> str:
+        """Start a short release through the command line; gives the run."""
+        file = directory / "release.yaml"
+        file.write_text(RELEASE.format(digest=digest))
+        done = self.croupier("release", "start", "-f", str(file), "--yes", "--output", "json")
+        assert done.exit_code == 0, done.stderr
+        return str(json.loads(done.stdout)["run"])
+
+    def runs(self) -> list[str]:
+        with DeskClient.of(self.home.name) as desk:
+            return [view.run for view in desk.runs()]
+
+    def look(self, run: str) -> RunView | None:
+        """The run; None while no desk answers."""
+        try:
+            with DeskClient.of(self.home.name) as desk:
+                return desk.run(run)
+        except (Unreachable, Unauthorized):
+            return None
+
+    def wait(self, run: str, condition: Any, *, seconds: float = 200.0) -> RunView:
+        """Wait until the run is so."""
+        last: list[RunView] = []
+
+        def holds() -> bool:
+            view = self.look(run)
+            if view is not None:
+                last[:] = [view]
+            return view is not None and bool(condition(view))
+
+        assert wait_for(holds, seconds, pause_seconds=0.3), f"after {seconds} s: {last}"
+        return last[0]
+
+    def wait_for_end(self, run: str, *, seconds: float = 240.0) -> RunView:
+        return self.wait(run, lambda view: view.ended_at is not None, seconds=seconds)
+
+    def kill(self, process: str) -> None:
+        """kill -9 one process of the stand; wait until the supervisor has started it again."""
+        before = self.home.require().process(process)
+        assert before is not None, process
+        os.kill(before.pid, signal.SIGKILL)
+
+        def is_back() -> bool:
+            now = self.home.require().process(process)
+            return now is not None and now.pid != before.pid and now.ready
+
+        assert wait_for(is_back, 30), f"{process} did not come back"
+
+    def labels_serving(self) -> set[str]:
+        with DeskClient.of(self.home.name) as desk:
+            return {each.label for each in desk.versions("payments-api") if each.serving}
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CROUPIER_HOME", str(tmp_path_factory.mktemp("croupier")))
+        home = Home.of("e2e")
+        control.up(home, LOAD, print)
+        try:
+            yield Bench(home)
+        finally:
+            control.down(home)
