@@ -17,6 +17,8 @@ from croupier.errors import Unreachable
 from croupier.model.base import short
 from croupier.model.evidence import ArmSample, Count, SeriesCounts
 from croupier.ports.metrics import Metrics, Target
+from croupier_kit.tally_fold import Arm, Fold, Request
+from croupier_kit.tally_page import render
 
 CANARY = Target("payments-api", "r-0001", "sha256:" + "b" * 64)
 STABLE = Target("payments-api", "r-0001", "sha256:" + "a" * 64)
@@ -291,3 +293,21 @@ async def test_two_sources_for_one_arm_are_refused(page: PageSource) -> None:
             await metrics.read([CANARY])
     finally:
         await metrics.aclose()
+
+
+async def test_the_page_of_the_tally_says_what_the_tally_counted(page: PageSource) -> None:
+    """The two sides of the page are written apart; this is where they meet."""
+    canary, stable = (Arm("payments-api", "r-0001", short(target.digest), 3) for target in (CANARY, STABLE))
+    fold = Fold({})
+    for number in range(10):
+        for arm, pod in ((canary, "pod-c"), (stable, "pod-s")):
+            is_failure = arm is canary and number == 4
+            fold.request(Request(NOW - 5, arm, f"p{number}", pod, is_failure, 0.3))
+    fold.advance(NOW)
+    page.say(render(fold, NOW - 1))
+    arms = await page.metrics.read([CANARY, STABLE])
+    assert arms[CANARY].series["errors"].events == {"pod-c": Count(10.0, 1.0)}
+    assert arms[CANARY].series["errors"].players == {"pod-c": Count(10.0, 1.0)}
+    assert arms[CANARY].series["latency:0.25"].events == {"pod-c": Count(10.0, 10.0)}
+    assert arms[STABLE].series["errors"].events == {"pod-s": Count(10.0, 0.0)}
+    assert (arms[STABLE].players_seen, arms[STABLE].players_revision) == (10, 3)
