@@ -1,4 +1,4 @@
-"""Following a run to its end over a desk that may be restarted in between."""
+"""Following a run: to its end, over a desk that may be restarted in between, or to the effect of a command."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from croupier.model.view import RunView
 PATIENCE_TRIES = 60
 """How many times in a row a lost desk is looked for, a second apart, before following gives up."""
 RETRY_SECONDS = 1.0
+COMMAND_LOOKS = 20
+COMMAND_LOOK_SECONDS = 0.25
 
 
 def follow(stand: str, run: str, *, tries: int = PATIENCE_TRIES) -> Iterator[RunView | None]:
@@ -37,3 +39,17 @@ def follow(stand: str, run: str, *, tries: int = PATIENCE_TRIES) -> Iterator[Run
                 raise
             yield None
             pause.wait(RETRY_SECONDS)
+
+
+def carried_out(client: DeskClient, before: RunView) -> RunView | None:
+    """The run once it stands elsewhere than in ``before``; None when that takes longer than a person likes to wait.
+
+    A command is written down first and carried out in the round that follows, a moment later.
+    """
+    pause = threading.Event()
+    for _ in range(COMMAND_LOOKS):
+        view = client.run(before.run)
+        if (view.phase, view.step) != (before.phase, before.step):
+            return view
+        pause.wait(COMMAND_LOOK_SECONDS)
+    return None

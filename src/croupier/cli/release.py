@@ -303,19 +303,27 @@ def report(*, run: str | None, markdown: bool, stand: str, output: Output) -> No
 # --- steering ---------------------------------------------------------------------------------------------------------
 
 
-def _steer(command: CommandName, run: str, *, reason: str, stand: str, output: Output, done: str) -> None:
+def _steer(command: CommandName, run: str, *, reason: str, stand: str, output: Output) -> None:
+    """Give a command, wait for the round that carries it out, and say what has changed."""
     desk = desk_of(stand)
     from croupier.cli.choice import chosen_run, next_command
+    from croupier.cli.follow import carried_out
+    from croupier.report.run import PHASE_WORDS, players_text
 
     with desk as client:
         target = chosen_run(client, run, live_only=True)
         view = client.command(target.run, command, reason)
+        changed = carried_out(client, target)
     if output == "json":
-        print_value(view)
+        print_value(changed or view)
         return
-    click.echo(f"{view.run} {view.service}: {done}")
-    if view.next:
-        click.echo(f"Next: {view.next}")
+    if changed is None:
+        click.echo(
+            f"{view.run} {view.service}: {command} is written down, and will be carried out; {PHASE_WORDS[view.phase]}"
+        )
+    else:
+        click.echo(f"{changed.run} {changed.service}: {PHASE_WORDS[changed.phase]}, {players_text(changed)}")
+        click.echo(f"Next: {changed.next}")
     then = "resume" if command == "pause" else "watch"
     say(f"{'Go on' if command == 'pause' else 'Watch it'}: {next_command(stand, 'release', then, view.run)}")
 
@@ -330,14 +338,7 @@ _reason = click.option("--reason", default="", metavar="TEXT", help="Why; goes i
 @output_option
 def pause(*, run: str, reason: str, stand: str, output: Output) -> None:
     """Stop going up. Gates go on watching and still take the release back."""
-    _steer(
-        "pause",
-        run,
-        reason=reason,
-        stand=stand,
-        output=output,
-        done="paused; players stay where they are, gates go on watching",
-    )
+    _steer("pause", run, reason=reason, stand=stand, output=output)
 
 
 @release.command()
@@ -347,7 +348,7 @@ def pause(*, run: str, reason: str, stand: str, output: Output) -> None:
 @output_option
 def resume(*, run: str, reason: str, stand: str, output: Output) -> None:
     """Go on after a pause."""
-    _steer("resume", run, reason=reason, stand=stand, output=output, done="goes on")
+    _steer("resume", run, reason=reason, stand=stand, output=output)
 
 
 @release.command()
@@ -363,7 +364,7 @@ def promote(*, run: str, reason: str, yes: bool, no_input: bool, stand: str, out
         if not may_ask(no_input):
             raise UsageError("nobody is there to confirm the promotion", hint="add --yes")
         click.confirm(f"Promote {run} before its dwell is over?", abort=True, err=True)
-    _steer("promote", run, reason=reason, stand=stand, output=output, done="promote accepted")
+    _steer("promote", run, reason=reason, stand=stand, output=output)
 
 
 @release.command()
@@ -373,4 +374,4 @@ def promote(*, run: str, reason: str, yes: bool, no_input: bool, stand: str, out
 @output_option
 def abort(*, run: str, reason: str, stand: str, output: Output) -> None:
     """Take the release back now. Always safe; asks nothing."""
-    _steer("abort", run, reason=reason, stand=stand, output=output, done="going back; all players return to stable")
+    _steer("abort", run, reason=reason, stand=stand, output=output)

@@ -27,7 +27,7 @@ from croupier.report.format import (
     short_count,
     short_duration,
 )
-from croupier.report.run import PHASE_WORDS, evidence
+from croupier.report.run import PHASE_WORDS, evidence, story
 
 WIDE = 104
 """From this width on, meters are longer and carry their numbers."""
@@ -89,8 +89,8 @@ class Screen:
         lines = console.render_lines(top, options, pad=False)
         yield Group(*(_Line(tuple(line)) for line in lines))
         room = (options.height or console.height) - len(lines) - 2
-        story = self.view.timeline[-room:] if room > 0 else ()
-        yield Padding(Group(Text(), *(_moment(at.at, at.text) for at in story)), (0, 1))
+        moments = story(self.view.timeline)[-room:] if room > 0 else []
+        yield Padding(Group(Text(), *(_moment(moment.at, moment.text) for moment in moments)), (0, 1))
         yield Padding(self._foot(), (0, 1))
 
     def _head(self) -> Table:
@@ -260,7 +260,7 @@ def _words(view: RunView) -> Table:
 
 
 def _moment(at: float, what: str) -> Text:
-    return Text.assemble((f"{clock(at)}  ", "dim"), readable(what), no_wrap=True, overflow="ellipsis")
+    return Text.assemble((f"{clock(at)}  ", "dim"), what, no_wrap=True, overflow="ellipsis")
 
 
 def meter(value: float, whole: float, width: int, style: str) -> Text:

@@ -20,7 +20,7 @@ from croupier.report.format import (
     timestamp,
     version,
 )
-from croupier.report.run import gate_lines
+from croupier.report.run import gate_lines, story
 
 
 class Deed(Value):
@@ -158,7 +158,7 @@ def report_text(report: RunReport) -> str:
     lines += [
         "",
         "Timeline (UTC)",
-        *table([(clock(moment.at), readable(moment.text)) for moment in report.timeline] or [("", "")]),
+        *table([(clock(moment.at), moment.text) for moment in story(report.timeline)] or [("", "")]),
     ]
     return "\n".join(lines)
 
@@ -177,7 +177,7 @@ def report_markdown(report: RunReport) -> str:
         rows += [(clock(deed.at), deed.who, deed.command, readable(deed.reason)) for deed in report.deeds]
         lines += ["", "## Who did what", "", *_grid(rows)]
     lines += ["", "## Timeline (UTC)", ""]
-    lines += [f"- {clock(moment.at)} {_escape(readable(moment.text))}" for moment in report.timeline]
+    lines += [f"- {clock(moment.at)} {_escape(moment.text)}" for moment in story(report.timeline)]
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from croupier.model.verdict import GateReading
-from croupier.model.view import RunView
+from croupier.model.view import Moment, RunView
 from croupier.report.format import (
     UNKNOWN,
     bad_of_total,
@@ -31,6 +31,9 @@ PHASE_WORDS = {
     "rolled-back": "rolled back",
 }
 """Phase -> the words people see for it."""
+
+REPEATED_FROM = 40
+"""Reasons longer than this are told once; shorter ones do not tire."""
 
 
 def list_text(views: Sequence[RunView]) -> str:
@@ -132,14 +135,32 @@ def change_lines(before: RunView | None, after: RunView) -> list[str]:
     known = {gate.gate: gate for gate in before.verdict.gates} if before.verdict else {}
     for gate in after.verdict.gates if after.verdict else ():
         earlier = known.get(gate.gate)
-        if earlier is None or earlier.outcome != gate.outcome or (earlier.code != gate.code == "no-data"):
+        if earlier is not None and _turned(earlier, gate):
             lines.append(f"{stamp} {after.run} gate {gate.gate}: {outcome_text(gate)}; {gate.message}")
-    lines += [
-        f"{clock(moment.at)} {after.run} {readable(moment.text)}" for moment in after.timeline[_told(before, after) :]
-    ]
+    told = story(after.timeline)
+    lines += [f"{clock(moment.at)} {after.run} {moment.text}" for moment in told[_told(before, after) :]]
     if after.phase != before.phase and after.phase in ("paused", "held") and after.waiting_for:
         lines.append(f"{stamp} {after.run} {PHASE_WORDS[after.phase]}, waiting for {after.waiting_for}")
     return lines
+
+
+def _turned(before: GateReading, after: GateReading) -> bool:
+    """Whether a gate's answer is another one. A failing gate is part of the story and needs no line of its own."""
+    if after.outcome == "fail":
+        return False
+    return before.outcome != after.outcome or before.code != after.code == "no-data"
+
+
+def story(timeline: Sequence[Moment]) -> list[Moment]:
+    """The same moments, made for reading: short digests, and a reason that was given before is not given again."""
+    told: list[Moment] = []
+    for moment in timeline:
+        text = readable(moment.text)
+        head, _, reason = text.partition(": ")
+        if len(reason) > REPEATED_FROM and any(reason in earlier.text for earlier in told):
+            text = head
+        told.append(Moment(at=moment.at, text=text))
+    return told
 
 
 def _told(before: RunView, after: RunView) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from croupier.errors import Refused, UnknownName
 from croupier.model.journal import Entry
@@ -17,6 +17,14 @@ from croupier.model.view import (
     VersionView,
 )
 from croupier.report import example
+
+_AFTER: Mapping[CommandName, Mapping[str, object]] = {
+    "pause": {"phase": "paused", "commands": ("resume", "abort")},
+    "resume": {"phase": "holding", "commands": ("pause", "promote", "abort")},
+    "promote": {"phase": "settling", "step": 4, "step_name": "50 %"},
+    "abort": {"phase": "rolling-back", "weight": 0, "commands": ()},
+}
+"""What a command does to a view."""
 
 
 class MemoryDesk:
@@ -54,6 +62,7 @@ class MemoryDesk:
                 f"{run} does not take {command} now", hint=f"it takes: {', '.join(view.commands) or 'nothing'}"
             )
         self.commands.append((run, command, who, reason))
+        self.show(view.model_copy(update=_AFTER[command]))
 
     def runs(self) -> Sequence[RunView]:
         return sorted(self._views.values(), key=lambda view: view.started_at, reverse=True)

@@ -226,7 +226,7 @@ def test_abort_asks_nothing_and_carries_the_reason(run: Run, desk: MemoryDesk) -
     done = run("abort", "payments-api", "--reason", "PSP B is down")
     assert done.exit_code == 0, done.output
     assert desk.commands == [("r-0007", "abort", "marta", "PSP B is down")]
-    assert "going back" in done.stdout
+    assert "r-0007 payments-api: going back, 0 % of players" in done.stdout
     assert "croupier release watch r-0007" in done.stderr
 
 
@@ -234,8 +234,21 @@ def test_promote_needs_a_yes_and_pause_names_resume(run: Run, desk: MemoryDesk) 
     desk.show(example.WATCHED)
     assert run("promote", "r-0007").exit_code == 2
     assert run("promote", "r-0007", "--yes").exit_code == 0
-    assert "croupier release resume r-0007" in run("pause", "r-0007").stderr
+    paused = run("pause", "r-0007")
+    assert "r-0007 payments-api: paused" in paused.stdout
+    assert "croupier release resume r-0007" in paused.stderr
     assert [command for _, command, _, _ in desk.commands] == ["promote", "pause"]
+
+
+def test_a_command_that_is_not_carried_out_at_once_is_said_to_be_pending(
+    run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_module, "COMMAND_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("croupier.web.memory._AFTER", {"pause": {}})
+    desk.show(example.WATCHED)
+    done = run("pause", "r-0007")
+    assert done.exit_code == 0
+    assert "is written down" in done.stdout
 
 
 def test_a_command_the_run_does_not_take_is_refused(run: Run, desk: MemoryDesk) -> None:
@@ -289,10 +302,9 @@ def test_watch_in_a_pipe_prints_one_line_a_change(run: Run, desk: MemoryDesk, mo
     assert done.exit_code == 1
     lines = done.stdout.splitlines()
     assert lines[0] == "03:05:23 r-0007 payments-api: watching, 25 %"
-    assert lines[1].startswith("03:05:41 r-0007 gate deposits: fail")
-    assert [line[9:] for line in lines[2:5]] == [
-        f"r-0007 {moment.text}" for moment in example.ROLLED_BACK.timeline[-3:]
-    ]
+    assert lines[1].startswith("03:05:33 r-0007 rolling back: failed deposits: canary 16 of 1,310 players")
+    assert lines[2] == "03:05:33 r-0007 no player is sent to the canary any more"
+    assert lines[3] == "03:05:41 r-0007 rolled-back"
     assert done.stderr.count("does not answer") == 1
     assert "answers again" in done.stderr
 

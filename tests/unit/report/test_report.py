@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from croupier.model.verdict import ArmNumbers
+from croupier.model.verdict import ArmNumbers, Outcome
 from croupier.report import example
 from croupier.report.final import report_markdown, report_of, report_text
 from croupier.report.format import bad_ratio, duration, percent, readable, short_count, short_duration, table
 from croupier.report.plan import plan_text
-from croupier.report.run import change_lines, ending_text, list_text, status_text
+from croupier.report.run import change_lines, ending_text, list_text, status_text, story
 
 
 @pytest.mark.parametrize(
@@ -121,9 +121,26 @@ def test_only_changes_make_lines() -> None:
     assert change_lines(example.WATCHED, example.WATCHED) == []
     later = example.WATCHED.model_copy(update={"updated_at": example.WATCHED.updated_at + 5})
     assert change_lines(example.WATCHED, later) == []
-    lines = change_lines(example.WATCHED, example.TAKEN_BACK)
-    assert len(lines) == 3
-    assert "gate deposits: fail" in lines[0]
+    assert len(change_lines(example.WATCHED, example.TAKEN_BACK)) == 2
+
+
+def test_a_gate_that_turns_makes_a_line_and_one_that_loses_its_data_too() -> None:
+    verdict = example.WATCHED.verdict
+    assert verdict is not None
+    for change, said in (
+        ({"outcome": Outcome.PASS, "code": "not-worse"}, "gate deposits: pass"),
+        ({"code": "no-data", "needs_seconds": None}, "gate deposits: no data"),
+    ):
+        gates = (verdict.gates[0].model_copy(update=change), *verdict.gates[1:])
+        after = example.WATCHED.model_copy(update={"verdict": verdict.model_copy(update={"gates": gates})})
+        (line,) = change_lines(example.WATCHED, after)
+        assert said in line
+
+
+def test_a_reason_is_told_once() -> None:
+    texts = [moment.text for moment in story(example.ROLLED_BACK.timeline)]
+    assert texts[-3].startswith("rolling back: failed deposits")
+    assert texts[-1] == "rolled-back"
 
 
 def test_changes_are_found_when_the_story_has_lost_its_beginning() -> None:
