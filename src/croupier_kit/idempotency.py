@@ -31,20 +31,42 @@ create table if not exists {schema}.idempotency (
     body text,
     created_at timestamptz not null default clock_timestamp(),
     primary key (caller, key)
-)
+);
+create or replace function {schema}.claim(
+    of_caller text, of_key text, of_fingerprint text, of_subject text, lease_seconds float8
+) returns table (verdict text, subject text, status int, body text) language plpgsql as $$
+#variable_conflict use_column
+declare
+    known {schema}.idempotency;
+begin
+    insert into {schema}.idempotency as i (caller, key, fingerprint, subject, leased_until)
+    values (of_caller, of_key, of_fingerprint, of_subject, clock_timestamp() + lease_seconds * interval '1 second')
+    on conflict (caller, key) do update set leased_until = excluded.leased_until
+    where i.status is null and i.leased_until <= clock_timestamp() and i.fingerprint = excluded.fingerprint
+    returning * into known;
+    if found then
+        return query select 'begun', known.subject, null::int, null::text;
+        return;
+    end if;
+    return query select
+        case
+            when i.fingerprint <> of_fingerprint then 'mismatch'
+            when i.status is null then 'running'
+            else 'replay'
+        end, i.subject, i.status, i.body
+    from {schema}.idempotency i where i.caller = of_caller and i.key = of_key;
+end $$;
+create or replace function {schema}.decide(of_caller text, of_key text, of_status int, of_body text)
+returns void language sql as $$
+    update {schema}.idempotency set status = of_status, body = of_body where caller = of_caller and key = of_key
+$$;
 """
-_CLAIM = """
-insert into {schema}.idempotency as known (caller, key, fingerprint, subject, leased_until)
-values (%s, %s, %s, %s, clock_timestamp() + %s * interval '1 second')
-on conflict (caller, key) do update set leased_until = excluded.leased_until
-where known.status is null and known.leased_until <= clock_timestamp() and known.fingerprint = excluded.fingerprint
-returning subject
-"""
-_LOOK = "select fingerprint, subject, status, body from {schema}.idempotency where caller = %s and key = %s"
-_DECIDE = "update {schema}.idempotency set status = %s, body = %s where caller = %s and key = %s"
+_CLAIM = "select * from {schema}.claim(%s, %s, %s, %s, %s)"
+_DECIDE = "select {schema}.decide(%s, %s, %s, %s)"
 _RELEASE = """
 update {schema}.idempotency set leased_until = clock_timestamp() where caller = %s and key = %s and status is null
 """
+LEASE_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +107,10 @@ Decision = Begun | Replay | Running | Mismatch
 
 
 def ddl(schema: str) -> sql.Composed:
-    """The statement that makes the table in ``schema``; safe to repeat."""
+    """Statements that make the table and its functions in ``schema``; safe to repeat.
+
+    ``claim`` and ``decide`` may be called from a service's own SQL, to do with one statement what belongs together.
+    """
     return sql.SQL(_DDL).format(schema=sql.Identifier(schema))
 
 
@@ -102,33 +127,37 @@ def fingerprint(method: str, path: str, body: bytes) -> str:
     return hashlib.sha256(b"\0".join((method.encode(), path.encode(), body))).hexdigest()
 
 
-async def begin(
-    connection: AsyncConnection[Any], schema: str, key: Key, subject: str, lease_seconds: float = 4.0
-) -> Decision:
+async def begin(connection: AsyncConnection[Any], schema: str, key: Key, subject: str) -> Decision:
     """Claim the key for ``subject``, or tell what became of it. Call it first in its transaction."""
-    claimed = await _one(connection, _CLAIM, schema, (key.caller, key.key, key.fingerprint, subject, lease_seconds))
-    if claimed is not None:
-        return Begun(claimed[0])
-    known = await _one(connection, _LOOK, schema, (key.caller, key.key))
-    if known is None:
-        raise RuntimeError("a key that could not be claimed must exist")
-    return answer(key, *known)
+    values = (key.caller, key.key, key.fingerprint, subject, LEASE_SECONDS)
+    row = await (await connection.execute(_in(_CLAIM, schema), values)).fetchone()
+    return decision_of(row)
 
 
-def answer(key: Key, fingerprint: str, subject: str, status: int | None, body: str | None) -> Decision:
-    """What a known key tells about a request (pure)."""
-    if fingerprint != key.fingerprint:
-        return Mismatch()
-    if status is None or body is None:
-        return Running()
-    return Replay(status, body)
+def decision_of(row: tuple[Any, ...] | None) -> Decision:
+    """What a row of the SQL function ``claim`` says: (verdict, subject, status, body)."""
+    match row:
+        case ("begun", str(subject), _, _):
+            return Begun(subject)
+        case ("replay", _, int(status), str(body)):
+            return Replay(status, body)
+        case ("running", _, _, _):
+            return Running()
+        case ("mismatch", _, _, _):
+            return Mismatch()
+    raise ValueError(f"not an answer of claim: {row!r}")
 
 
 async def decide(connection: AsyncConnection[Any], schema: str, key: Key, status: int, body: str) -> None:
     """Keep a decided outcome, in the transaction of its effect. Raises ValueError for a 5xx, which decides nothing."""
+    await connection.execute(_in(_DECIDE, schema), decided(key, status, body))
+
+
+def decided(key: Key, status: int, body: str) -> tuple[str, str, int, str]:
+    """Arguments for the SQL function ``decide``. Raises ValueError for a 5xx, which decides nothing."""
     if status >= 500:
         raise ValueError(f"{status} is not a decided outcome")
-    await connection.execute(_in(_DECIDE, schema), (status, body, key.caller, key.key))
+    return (key.caller, key.key, status, body)
 
 
 async def release(connection: AsyncConnection[Any], schema: str, key: Key) -> None:
@@ -151,7 +180,3 @@ def as_response(decision: Replay | Running | Mismatch) -> web.Response:
 
 def _in(statement: str, schema: str) -> sql.Composed:
     return sql.SQL(statement).format(schema=sql.Identifier(schema))
-
-
-async def _one(connection: AsyncConnection[Any], statement: str, schema: str, values: tuple[Any, ...]) -> Any:
-    return await (await connection.execute(_in(statement, schema), values)).fetchone()

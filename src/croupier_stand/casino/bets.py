@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 SCHEMA = "bets"
 PROVIDER = "games"
 MOST_STAKE = 100_000
+_OPEN_ONCE = "select * from bets.open_once(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _FIND = "select id, player, arm, game, stake, state, win from bets.round where id = %s"
 
 
@@ -100,12 +101,13 @@ class Bets:
         key = await idempotency.key_of(request, player)
         body = await pod.body_of(request)
         game, stake = pod.text_in(body, "game"), pod.cents_in(body, "stake", MOST_STAKE)
-        async with self._pool.connection() as connection, connection.transaction():
-            decision = await idempotency.begin(connection, SCHEMA, key, uuid.uuid4().hex)
-            if not isinstance(decision, idempotency.Begun):
-                return idempotency.as_response(decision)
-            opened = (decision.subject, player, origin.arm, self._name, game, stake)
-            await connection.execute("select bets.open(%s, %s, %s, %s, %s, %s)", opened)
+        claim = (key.caller, key.key, key.fingerprint, idempotency.LEASE_SECONDS)
+        opened = (uuid.uuid4().hex, player, origin.arm, self._name, game, stake)
+        async with self._pool.connection() as connection:
+            rows = await connection.execute(_OPEN_ONCE, (*claim, *opened))
+            decision = idempotency.decision_of(await rows.fetchone())
+        if not isinstance(decision, idempotency.Begun):
+            return idempotency.as_response(decision)
         try:
             slip = await self._finish(Round(decision.subject, player, origin.arm, game, stake, "created", None))
         except Undecided as error:

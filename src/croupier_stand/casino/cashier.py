@@ -17,12 +17,12 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 from psycopg import sql
 
-from croupier_kit import arm, idempotency, inbox, logs, service, webhooks
+from croupier_kit import arm, idempotency, logs, service, webhooks
 from croupier_stand.casino import pod
 from croupier_stand.casino.payment import Payment, Wish
 from croupier_stand.casino.psp import Fact, PspEvent, Psps, PspUnavailable
@@ -34,9 +34,27 @@ log = logging.getLogger(__name__)
 
 SCHEMA = "payments"
 _COLUMNS = "id, player, arm, pod, psp, amount, currency, state"
-_OPEN = "select payments.open(%s, %s, %s, %s, %s, %s, %s, %s)"
+_OPEN_ONCE = "select * from payments.open_once(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+_TAKE_EVENT = "select payments.take_event(%s, %s, %s, %s, %s, %s, %s)"
 _MOVE_DEPOSIT = "select payments.move_deposit(%s, %s, %s)"
+_MOVE_DEPOSIT_AND_DECIDE = f"{_MOVE_DEPOSIT}, payments.decide(%s, %s, %s, %s)"
 _MOVE_WITHDRAWAL = "select payments.move_withdrawal(%s, %s, %s)"
+
+
+class Effect(NamedTuple):
+    """What a partner's event does to one of our payments: from one of the states before to the state after."""
+
+    kind: str
+    before: list[str]
+    after: str
+
+
+_EFFECTS = {
+    Fact.CAPTURED: Effect("deposit", ["created", "pending"], "captured"),
+    Fact.DECLINED: Effect("deposit", ["created", "pending"], "declined"),
+    Fact.PAID: Effect("withdrawal", ["created", "reserved", "submitted"], "paid"),
+    Fact.PAYOUT_FAILED: Effect("withdrawal", ["created", "reserved", "submitted"], "failed"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +125,9 @@ class Cashier:
         except PspUnavailable as error:
             return await self._undecided(key, error)
         body = json.dumps(self._parts.receipt(begun._replace(state="pending")))
-        async with self._pool.connection() as connection, connection.transaction():
-            await connection.execute(_MOVE_DEPOSIT, (begun.id, ["created"], "pending"))
-            await idempotency.decide(connection, SCHEMA, key, 201, body)
+        async with self._pool.connection() as connection:
+            moved = (begun.id, ["created"], "pending")
+            await connection.execute(_MOVE_DEPOSIT_AND_DECIDE, (*moved, *idempotency.decided(key, 201, body)))
         return web.Response(status=201, text=body, content_type="application/json")
 
     async def show_deposit(self, request: web.Request) -> web.Response:
@@ -199,27 +217,18 @@ class Cashier:
         return web.json_response({})
 
     async def _take(self, psp: str, webhook_id: str, event: PspEvent) -> bool:
-        """Write the event's effect and its inbox row together. False when the payment is unknown (the partner will
-        come again)."""
-        if event.fact in (Fact.CAPTURED, Fact.DECLINED):
-            kind, move, before, work = "deposit", _MOVE_DEPOSIT, ["created", "pending"], self._credits
-            after = "captured" if event.fact is Fact.CAPTURED else "declined"
-        else:
-            kind, move, before, work = (
-                "withdrawal",
-                _MOVE_WITHDRAWAL,
-                ["created", "reserved", "submitted"],
-                self._payouts,
-            )
-            after = "paid" if event.fact is Fact.PAID else "failed"
-        payment = await self._find(kind, event.id)
-        if payment is None or (payment.psp, payment.amount) != (psp, event.amount):
-            log.error("webhook does not fit", extra=logs.fields(psp=psp, id=event.id, amount=event.amount))
+        """Write the event's effect and its inbox row together. False when the payment is unknown: the partner will
+        come again."""
+        effect = _EFFECTS[event.fact]
+        values = (psp, webhook_id, effect.kind, event.id, event.amount, effect.before, effect.after)
+        async with self._pool.connection() as connection:
+            row = await (await connection.execute(_TAKE_EVENT, values)).fetchone()
+        answer = row and row[0]
+        if answer not in {"taken", "repeat"}:
+            log.error("webhook does not fit", extra=logs.fields(psp=psp, id=event.id, why=answer))
             return False
-        async with self._pool.connection() as connection, connection.transaction():
-            if await inbox.accept(connection, SCHEMA, psp, webhook_id):
-                await connection.execute(move, (event.id, before, after))
-        if after != "declined":
+        if effect.after in {"captured", "paid", "failed"}:
+            work = self._credits if effect.kind == "deposit" else self._payouts
             work.soon(event.id)
         return True
 
@@ -237,14 +246,14 @@ class Cashier:
     async def _begin(
         self, kind: str, key: idempotency.Key, wish: Wish
     ) -> Payment | idempotency.Replay | idempotency.Running | idempotency.Mismatch:
-        origin = arm.current()
-        async with self._pool.connection() as connection, connection.transaction():
-            decision = await idempotency.begin(connection, SCHEMA, key, uuid.uuid4().hex)
-            if not isinstance(decision, idempotency.Begun):
-                return decision
-            stored = (kind, decision.subject, wish.player, origin.arm, self._name, wish.psp, wish.amount, wish.currency)
-            await connection.execute(_OPEN, stored)
-        return Payment(*stored[1:], state="created")
+        begun = (wish.player, arm.current().arm, self._name, wish.psp, wish.amount, wish.currency)
+        claim = (key.caller, key.key, key.fingerprint, idempotency.LEASE_SECONDS)
+        async with self._pool.connection() as connection:
+            rows = await connection.execute(_OPEN_ONCE, (*claim, kind, uuid.uuid4().hex, *begun))
+            decision = idempotency.decision_of(await rows.fetchone())
+        if not isinstance(decision, idempotency.Begun):
+            return decision
+        return Payment(decision.subject, *begun, state="created")
 
     async def _undecided(self, key: idempotency.Key, error: Exception) -> web.Response:
         log.warning("undecided", extra=logs.fields(why=str(error)))

@@ -16,7 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 Pool = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 PSPS = ("psp-a", "psp-b")
 _MOST_CONNECTIONS = 4
-"""Of one pod. All pods of a stand, releases included, stay well below the server's limit."""
+"""Of one pod, if it does not say otherwise. All pods of a stand, releases included, stay below the server's limit."""
 
 
 class Undecided(Exception):
@@ -48,13 +48,13 @@ class Surroundings:
 
 
 @asynccontextmanager
-async def database(dsn: str) -> AsyncIterator[Pool]:
+async def database(dsn: str, most: int = _MOST_CONNECTIONS) -> AsyncIterator[Pool]:
     """A pool of autocommit connections. Statements and abandoned transactions are bounded by the server."""
     limits = "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s"
     pool: Pool = AsyncConnectionPool(
         dsn,
         min_size=1,
-        max_size=_MOST_CONNECTIONS,
+        max_size=most,
         timeout=3.0,
         open=False,
         kwargs={"autocommit": True, "options": limits, "prepare_threshold": 1},

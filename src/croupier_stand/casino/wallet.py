@@ -24,8 +24,11 @@ from croupier_kit import arm, idempotency, service
 from croupier_stand.casino import build, pod
 
 CALLER_HEADER = "x-caller"
-HOUSE_SHARDS = 16
+HOUSE_SHARDS = 64
 """A house account is many rows, so that it is not the one hot row of the platform."""
+
+_MOST_CONNECTIONS = 10
+"""Of one pod: every payment and every bet comes through here, and each waits for row locks."""
 
 _POST = "select * from wallet.post(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 
@@ -130,7 +133,7 @@ def factory(built: build.Build, around: pod.Surroundings) -> service.Factory:
     @asynccontextmanager
     async def make(settings: service.PodSettings) -> AsyncIterator[service.Pod]:
         parts = built.applied(STABLE)
-        async with pod.database(around.database) as pool:
+        async with pod.database(around.database, _MOST_CONNECTIONS) as pool:
             yield service.Pod(settings, Wallet(settings.name, parts, pool).routes(), warm=parts.warm)
 
     return make

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _TEMPORARY = (OperationalError, PoolTimeout, Undecided)
 _SWEEP_SECONDS = 2.0
 _QUEUE_LIMIT = 1000
-_WORKERS = 4
+_WORKERS = 8
 
 _CLAIM = """
 update {table} set touched_at = clock_timestamp() where id in (

@@ -56,16 +56,22 @@ KEY = idempotency.Key("caller", "k", "f1")
 
 
 @pytest.mark.parametrize(
-    ("known", "decision"),
+    ("row", "decision"),
     [
-        (("f2", "s", 201, "{}"), idempotency.Mismatch()),
-        (("f2", "s", None, None), idempotency.Mismatch()),
-        (("f1", "s", None, None), idempotency.Running()),
-        (("f1", "s", 201, "{}"), idempotency.Replay(201, "{}")),
+        (("begun", "s", None, None), idempotency.Begun("s")),
+        (("mismatch", "s", 201, "{}"), idempotency.Mismatch()),
+        (("running", "s", None, None), idempotency.Running()),
+        (("replay", "s", 201, "{}"), idempotency.Replay(201, "{}")),
     ],
 )
-def test_a_known_key_tells_what_became_of_it(known: tuple[str, str, int | None, str | None], decision: object) -> None:
-    assert idempotency.answer(KEY, *known) == decision
+def test_a_claim_tells_what_is_to_be_done(row: tuple[object, ...], decision: object) -> None:
+    assert idempotency.decision_of(row) == decision
+
+
+@pytest.mark.parametrize("row", [None, ("replay", "s", None, None), ("surprise", "s", 1, "")])
+def test_what_claim_never_says_is_an_error(row: tuple[object, ...] | None) -> None:
+    with pytest.raises(ValueError, match="not an answer"):
+        idempotency.decision_of(row)
 
 
 def test_each_decision_has_its_status() -> None:
@@ -73,6 +79,6 @@ def test_each_decision_has_its_status() -> None:
     assert [idempotency.as_response(each).status for each in answers] == [409, 422, 201]
 
 
-async def test_a_server_error_is_not_an_outcome_to_keep() -> None:
+def test_a_server_error_is_not_an_outcome_to_keep() -> None:
     with pytest.raises(ValueError, match="503"):
-        await idempotency.decide(None, "s", KEY, 503, "{}")  # type: ignore[arg-type]
+        idempotency.decided(KEY, 503, "{}")

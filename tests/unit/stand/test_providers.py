@@ -87,4 +87,4 @@ def test_every_transfer_has_two_sides_and_house_accounts_are_sharded() -> None:
     for kind in KINDS:
         debit, credit = sides(kind, "p1", "psp-a", "ref")
         assert debit != credit
-    assert len({sides("deposit", "p1", "psp-a", f"ref-{number}").debit for number in range(500)}) == 16
+    assert len({sides("deposit", "p1", "psp-a", f"ref-{number}").debit for number in range(2000)}) == 64

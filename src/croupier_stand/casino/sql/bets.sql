@@ -28,6 +28,20 @@ begin
     end if;
 end $$;
 
+-- Claim the key, and open its round if that was granted: one statement, one transaction.
+create or replace function bets.open_once(
+    of_caller text, of_key text, of_fingerprint text, of_lease float8, of_id text, of_player text, of_arm text,
+    of_pod text, of_game text, of_stake bigint
+) returns table (verdict text, subject text, status int, body text) language plpgsql as $$
+begin
+    select c.* into verdict, subject, status, body
+    from bets.claim(of_caller, of_key, of_fingerprint, of_id, of_lease) c;
+    if verdict = 'begun' then
+        perform bets.open(subject, of_player, of_arm, of_pod, of_game, of_stake);
+    end if;
+    return next;
+end $$;
+
 -- Move on from the state before; true when it moved. The end of a round is told to the outbox.
 create or replace function bets.move(of_id text, of_before text, of_after text, of_win bigint)
 returns boolean language plpgsql as $$

@@ -49,6 +49,20 @@ begin
     end if;
 end $$;
 
+-- Claim the key, and begin what it is for if that was granted: one statement, one transaction.
+create or replace function payments.open_once(
+    of_caller text, of_key text, of_fingerprint text, of_lease float8, of_kind text, of_id text, of_player text,
+    of_arm text, of_pod text, of_psp text, of_amount bigint, of_currency text
+) returns table (verdict text, subject text, status int, body text) language plpgsql as $$
+begin
+    select c.* into verdict, subject, status, body
+    from payments.claim(of_caller, of_key, of_fingerprint, of_id, of_lease) c;
+    if verdict = 'begun' then
+        perform payments.open(of_kind, subject, of_player, of_arm, of_pod, of_psp, of_amount, of_currency);
+    end if;
+    return next;
+end $$;
+
 -- Move on from one of the states before; true when it moved. Tells the outbox.
 create or replace function payments.move_deposit(of_id text, of_from text[], of_to text)
 returns boolean language plpgsql as $$
@@ -82,4 +96,32 @@ begin
             jsonb_build_object('psp', moved.psp, 'amount', moved.amount));
     end if;
     return true;
+end $$;
+
+-- A partner's event: its effect and its inbox row together. Answers taken, repeat, unknown (come again later) or
+-- differs (another partner or amount).
+create or replace function payments.take_event(
+    of_psp text, of_webhook text, of_kind text, of_id text, of_amount bigint, of_from text[], of_to text
+) returns text language plpgsql as $$
+declare
+    known_psp text;
+    known_amount bigint;
+begin
+    if of_kind = 'deposit' then
+        select psp, amount into known_psp, known_amount from payments.deposit where id = of_id;
+    else
+        select psp, amount into known_psp, known_amount from payments.withdrawal where id = of_id;
+    end if;
+    if known_psp is null then
+        return 'unknown';
+    elsif known_psp <> of_psp or known_amount <> of_amount then
+        return 'differs';
+    elsif not payments.accept(of_psp, of_webhook) then
+        return 'repeat';
+    elsif of_kind = 'deposit' then
+        perform payments.move_deposit(of_id, of_from, of_to);
+    else
+        perform payments.move_withdrawal(of_id, of_from, of_to);
+    end if;
+    return 'taken';
 end $$;
