@@ -370,8 +370,6 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
     if hold.gates and (verdict is None or verdict.outcome is Outcome.INCONCLUSIVE):
         code, text = ("no-data", "no evidence yet") if verdict is None else (verdict.code, verdict.reason)
         found.append(Blocker(code, text, hard=False))
-    if not hold.gates and (breach := _breach(verdict)):
-        found.append(Blocker("slo-breach", breach, hard=False))
     # Two scrapes at least, so that a pass rests on data of this step.
     dwell = max(hold.dwell_seconds, 2 * release.scrape_seconds)
     since = 0.0 if state.settled_at is None else s.now - state.settled_at

@@ -163,7 +163,10 @@ async def test_a_full_disk_stops_steps_and_never_the_way_back() -> None:
     world, desk, run = await begun()
     world.journal.full = True
     await world.rounds(desk, 20)
-    assert world.serves() == {STABLE: 95, HEALTHY: 5}
+    verdict = desk.run_view(run).verdict
+    assert verdict is not None
+    assert verdict.outcome == "pass", "it would go on"
+    assert [split.canary and split.canary.weight for split in world.splits_set] == [5]
     world.failures[HEALTHY, "deposits"] = 0.5
     view = await world.play(desk, run)
     assert (view.outcome, view.code) == ("rolled-back", "worse")
@@ -184,6 +187,28 @@ async def test_without_any_journal_a_failing_canary_still_loses_its_players(monk
         assert "no space left" in desk.health().problems[0]
     view = await world.play(desk, run)
     assert view.outcome == "rolled-back"
+
+
+async def test_a_commit_that_was_reported_as_failed_is_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, desk, run = await begun()
+    append, read = world.journal.append, world.journal.read
+
+    def write_and_complain(*arguments: object, **options: object) -> None:
+        append(*arguments, **options)
+        raise Unreachable("the answer was lost")
+
+    def complain(*_: object, **__: object) -> None:
+        raise Unreachable("cannot be read now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.journal, "append", write_and_complain)
+        while "step.passed" not in [entry.kind for entry in read(subject=run)]:
+            await world.rounds(desk, 1)
+        patch.setattr(world.journal, "append", append)
+        patch.setattr(world.journal, "read", complain)
+        await world.rounds(desk, 5)
+    assert (await world.play(desk, run)).outcome == "promoted"
+    assert [entry.body["step"] for entry in world.entries("step.passed")] == [1, 2, 3, 4, 5]
 
 
 async def test_an_unusual_draw_of_players_holds_the_step_for_a_person() -> None:
