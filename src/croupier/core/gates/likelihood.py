@@ -223,14 +223,15 @@ NotWorse = RatioNotWorse | PointsNotWorse
 
 
 class Vanished:
-    """Against "the canary's attempts are at least half of its share". Every ratio needs this partner: a version that
-    drops deposits before they are attempted has nothing that fails.
+    """Against "the canary's attempts are at least a quarter of its share". Every ratio needs this partner: a version
+    that drops deposits before they are attempted has nothing that fails.
 
-    The null leaves room for arms that differ by chance (a sticky split is a draw of players), and attempts of one
-    player come in rows, hence the temper.
+    The null leaves much room, because a sticky split is a draw of players, and few of them may sit in the canary;
+    attempts of one player come in rows, hence the temper. One block adds at most ``MOST_A_BLOCK``, because a restart
+    may lose one. Evidence never falls below its start: a version may fall silent after a long good time.
     """
 
-    LEAST_SHARE, BET, TEMPER = 0.5, 0.05, 2.0
+    LEAST_SHARE, BET, TEMPER, MOST_A_BLOCK = 0.25, 0.02, 2.0, 2.0
 
     __slots__ = ("log_evidence",)
 
@@ -245,7 +246,7 @@ class Vanished:
         null, bet = self.LEAST_SHARE * share, self.BET * share
         everything = canary_total + stable_total
         gain = canary_total * log(self.BET / self.LEAST_SHARE) - everything * (log1p(bet) - log1p(null))
-        self.log_evidence = min(self.log_evidence + gain / self.TEMPER, 700.0)
+        self.log_evidence = max(0.0, self.log_evidence + min(gain / self.TEMPER, self.MOST_A_BLOCK))
 
 
 class ObjectiveBreach:
