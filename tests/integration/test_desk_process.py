@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from croupier.cli.client import DeskClient
-from croupier.errors import Unauthorized, Unreachable
+from croupier.errors import EnvironmentFault, Unauthorized, Unreachable
 from croupier.report import example
 
 DEADLINE_SECONDS = 30.0
@@ -99,6 +99,15 @@ def test_the_command_line_reaches_the_desk_and_others_do_not(running: subprocess
     (folder / "token").write_text("wrong")
     with DeskClient.of("default") as client, pytest.raises(Unauthorized, match="token"):
         client.runs()
+
+
+def test_a_desk_of_another_version_is_told_apart_from_a_fault(
+    running: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DeskClient.of("default") as client:
+        monkeypatch.setattr(client, "_call", lambda *_, **__: {"run": "r-0007", "colour": "red"})
+        with pytest.raises(EnvironmentFault, match="cannot be understood"):
+            client.run("r-0007")
 
 
 def test_a_signal_stops_the_desk_in_order_also_with_a_stream_open(

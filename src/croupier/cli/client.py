@@ -6,12 +6,13 @@ again when a stream has to be taken up anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from croupier.cli.address import address_of, unreachable
 from croupier.errors import (
@@ -36,6 +37,7 @@ _ERRORS: dict[str, type[CroupierError]] = {
     for cls in (UsageError, Refused, Unreachable, Unauthorized, Conflict, IntegrityError, EnvironmentFault)
 }
 Model = TypeVar("Model", bound=BaseModel)
+Answer = TypeVar("Answer")
 
 
 class DeskClient:
@@ -76,17 +78,17 @@ class DeskClient:
         return tuple(_many(RunView, self._call("GET", "/v1/runs")["runs"]))
 
     def run(self, run: str) -> RunView:
-        return RunView.model_validate(self._call("GET", f"/v1/runs/{_segment(run)}"))
+        return _one(RunView, self._call("GET", f"/v1/runs/{_segment(run)}"))
 
     def plan(self, release: Release) -> PlanPreview:
-        return PlanPreview.model_validate(self._call("POST", "/v1/plans", body=release))
+        return _one(PlanPreview, self._call("POST", "/v1/plans", body=release))
 
     def start(self, release: Release) -> RunView:
-        return RunView.model_validate(self._call("POST", "/v1/runs", body=release))
+        return _one(RunView, self._call("POST", "/v1/runs", body=release))
 
     def command(self, run: str, command: str, reason: str) -> RunView:
         body = {"command": command, "reason": reason}
-        return RunView.model_validate(self._call("POST", f"/v1/runs/{_segment(run)}/commands", body=body))
+        return _one(RunView, self._call("POST", f"/v1/runs/{_segment(run)}/commands", body=body))
 
     def services(self) -> tuple[ServiceView, ...]:
         return tuple(_many(ServiceView, self._call("GET", "/v1/services")["services"]))
@@ -111,7 +113,7 @@ class DeskClient:
         response = self._send("GET", "/v1/health")
         if response.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
             raise self._error(response)
-        return HealthView.model_validate_json(response.content)
+        return _one(HealthView, response.json())
 
     def events(self, run: str) -> Iterator[RunView]:
         """Views of a run, the present one first, then one at every change; ends when the run has ended.
@@ -125,7 +127,7 @@ class DeskClient:
                     raise self._error(response)
                 for line in response.iter_lines():
                     if line.startswith("data: "):
-                        view = RunView.model_validate_json(line.removeprefix("data: "))
+                        view = _one(RunView, json.loads(line.removeprefix("data: ")))
                         yield view
                         if view.ended_at is not None:
                             return
@@ -190,4 +192,18 @@ def _segment(text: str) -> str:
 
 
 def _many(model: type[Model], raw: object) -> list[Model]:
-    return TypeAdapter(list[model]).validate_python(raw)  # type: ignore[valid-type]  # the class is a variable here
+    return _understood(lambda: TypeAdapter(list[model]).validate_python(raw))  # type: ignore[valid-type]  # a variable
+
+
+def _one(model: type[Model], raw: object) -> Model:
+    return _understood(lambda: model.model_validate(raw))
+
+
+def _understood(read: Callable[[], Answer]) -> Answer:
+    try:
+        return read()
+    except ValidationError as error:
+        raise EnvironmentFault(
+            "the desk's answer cannot be understood",
+            hint="it may be of another version: restart the desk",
+        ) from error

@@ -113,14 +113,6 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_json_line(value: object) -> None:
-    """One JSON document on one line of stdout, flushed: for streams."""
-    import json
-
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-    sys.stdout.flush()
-
-
 def print_value(value: BaseModel) -> None:
     """A model value as JSON on stdout."""
     print_json(value.model_dump(mode="json", by_alias=True))

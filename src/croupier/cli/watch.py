@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from croupier.cli.follow import follow
-from croupier.cli.options import Output, print_json_line, say
+from croupier.cli.options import Output, say
 from croupier.model.view import RunView
 from croupier.report.run import change_lines
 
@@ -39,7 +39,8 @@ def _drain(views: Iterator[RunView | None], until_held: bool, *, stream: bool) -
                 continue
             last = view
             if stream:
-                print_json_line(view.model_dump(mode="json", by_alias=True))
+                click.echo(view.model_dump_json(by_alias=True))
+                sys.stdout.flush()
             if _is_over(view, until_held):
                 break
     except KeyboardInterrupt:

@@ -222,7 +222,8 @@ def _entry(entry: Entry) -> JournalEntryView:
 
 
 def _listing(key: str, values: Sequence[BaseModel]) -> Response:
-    return JSONResponse({key: [value.model_dump(mode="json", by_alias=True) for value in values]})
+    items = ",".join(value.model_dump_json(by_alias=True) for value in values)
+    return Response(f'{{"{key}":[{items}]}}', media_type="application/json")
 
 
 async def _on_error(_request: Request, error: Exception) -> Response:
