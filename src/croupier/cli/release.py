@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from croupier.cli.client import DeskClient
-    from croupier.model.release import Release
+    from croupier.model.release import Release, ReleaseFile
     from croupier.model.view import CommandName, RunView
 
 
@@ -95,9 +95,25 @@ def release_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _asked_for(client: DeskClient, asked: Asked) -> Release:
+def _written(asked: Asked) -> ReleaseFile | None:
+    """The release file, read before anybody is asked anything; None when the release is given in words."""
+    if asked["file"] is None:
+        if not asked["service"] or not asked["wanted"]:
+            raise UsageError("say what to release: SERVICE --version sha256:…", hint="or give a file: -f release.yaml")
+        return None
+    if any(value is not None for name, value in asked.items() if name != "file"):
+        raise UsageError("a release file says everything: no SERVICE and no other options beside it")
+    from croupier.spec.documents import load_release
+
+    return load_release(asked["file"])
+
+
+def _complete(client: DeskClient, asked: Asked, written: ReleaseFile | None) -> Release:
+    """The release with the gates of its service and its version by the full digest."""
     from croupier.cli.choice import chosen_digest, chosen_service, complete_release
 
+    if written is not None:
+        return written.complete(chosen_service(client, written.service).default_policy)
     given = {
         field: value
         for field, value in (
@@ -108,17 +124,8 @@ def _asked_for(client: DeskClient, asked: Asked) -> Release:
         )
         if value is not None
     }
-    if asked["file"] is not None:
-        if asked["service"] or asked["wanted"] or given:
-            raise UsageError("a release file says everything: no SERVICE and no other options beside it")
-        from croupier.spec.documents import load_release
-
-        written = load_release(asked["file"])
-        return written.complete(chosen_service(client, written.service).default_policy)
-    if not asked["service"] or not asked["wanted"]:
-        raise UsageError("say what to release: SERVICE --version sha256:…", hint="or give a file: -f release.yaml")
-    service = chosen_service(client, asked["service"])
-    return complete_release(service, chosen_digest(client, service.name, asked["wanted"]), given)
+    service = chosen_service(client, asked["service"] or "")
+    return complete_release(service, chosen_digest(client, service.name, asked["wanted"] or ""), given)
 
 
 @release.command()
@@ -130,12 +137,13 @@ def plan(*, stand: str, output: Output, **asked: Unpack[Asked]) -> None:
 
     Exit code 1 when the plan would be refused.
     """
+    written = _written(asked)
     desk = desk_of(stand)
     from croupier.cli.choice import next_command
     from croupier.report.plan import plan_text
 
     with desk as client:
-        preview = client.plan(_asked_for(client, asked))
+        preview = client.plan(_complete(client, asked, written))
     if output == "json":
         print_value(preview)
     else:
@@ -173,13 +181,14 @@ def start(*, yes: bool, wait: bool, no_input: bool, stand: str, output: Output, 
 
     Shows the plan and asks first; scripts give --yes.
     """
+    written = _written(asked)
     desk = desk_of(stand)
     from croupier.cli.choice import next_command
     from croupier.report.format import version
     from croupier.report.plan import plan_text
 
     with desk as client:
-        wished = _asked_for(client, asked)
+        wished = _complete(client, asked, written)
         if not yes:
             if not may_ask(no_input):
                 raise UsageError("nobody is there to confirm the start", hint="add --yes")
@@ -191,7 +200,7 @@ def start(*, yes: bool, wait: bool, no_input: bool, stand: str, output: Output, 
             print_value(run)
             return
         click.echo(f"{run.run} started: {run.service} {version(run.stable)} → {version(run.canary)}")
-        say(f"Watch it:    {next_command(stand, 'release', 'watch', run.run)}")
+        say(f"Watch it:     {next_command(stand, 'release', 'watch', run.run)}")
         say(f"Take it back: {next_command(stand, 'release', 'abort', run.run)}")
         return
     _follow(stand, run.run, output, until_held=True)
