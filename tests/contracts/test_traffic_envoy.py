@@ -12,6 +12,7 @@ from tests.support.edge import CANARY, STABLE, Edge, eventually, free_port
 
 from croupier.adapters.traffic import envoy_config
 from croupier.adapters.traffic.envoy import EnvoyTraffic
+from croupier.adapters.traffic.envoy_admin import EnvoyAdmin
 from croupier.adapters.traffic.envoy_files import EnvoyFiles
 from croupier.errors import Unreachable
 from croupier.model.base import short
@@ -253,6 +254,23 @@ async def test_a_restarted_envoy_serves_even_if_the_pods_come_later(edge: Edge) 
         return {(await edge.send(x_player=p)).status for p in PLAYERS[:10]} == {200}
 
     await eventually(is_served)
+
+
+async def test_a_change_outlives_a_restart_of_envoy_in_its_middle(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    await edge.traffic.set_split(edge.split(5, 1))
+    look, restarts = EnvoyAdmin.hosts, []
+
+    async def restart_first(admin: EnvoyAdmin) -> dict[str, dict[Endpoint, bool]]:
+        if not restarts:
+            restarts.append(1)
+            await edge.stop()
+            await edge.start()
+        return await look(admin)
+
+    monkeypatch.setattr(EnvoyAdmin, "hosts", restart_first)
+    await edge.traffic.set_split(edge.split(50, 2))
+    assert (await edge.traffic.observe("payments-api")).revision == 2
+    assert set((await edge.versions_of(PLAYERS[:50])).values()) == {STABLE, CANARY}
 
 
 async def test_observe_reads_the_data_plane_not_our_files(edge: Edge) -> None:

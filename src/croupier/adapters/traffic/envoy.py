@@ -176,7 +176,7 @@ class EnvoyTraffic:
         for cluster in sorted(change.routed):
             if cluster not in hosts:
                 return f"cluster {cluster} is not loaded"
-        for backend in config.backends(change.split):
+        for backend, _ in config.windows(change.split):
             cluster = config.cluster_name(change.split.service, backend.digest)
             known = hosts.get(cluster)
             if known is None or set(known) != set(backend.endpoints):
