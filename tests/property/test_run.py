@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.world import HEALTHY, IDENTITY, PAYMENTS, STABLE, release
 
-from croupier.core.decide import Decision, Evidence, Snapshot, decide
+from croupier.core.decide import Decision, decide
 from croupier.core.phases import Phase
 from croupier.core.plans.canary import canary_replicas, plan_canary
 from croupier.core.run import RunState, apply, begin, fold
+from croupier.core.snapshot import Evidence, Snapshot
 from croupier.engine.views import accepted, run_view
 from croupier.model.journal import Draft
 from croupier.model.plan import EnsureVersion, Retire, SetSplit, Settle

@@ -18,56 +18,25 @@ Rules (DESIGN §2, S9.7):
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from croupier.core.due import due, in_force, pods_ready, restarts_since_start, split_confirmed, stable_down
 from croupier.core.phases import Event, Phase
 from croupier.core.run import ACTIONS, RunState, apply
 from croupier.core.share import share_band
+from croupier.core.snapshot import Snapshot
 from croupier.model.base import short
 from croupier.model.journal import Draft
-from croupier.model.plan import Action, EnsureVersion, ReplicasReady, Retire, SetSplit, Settle, SplitConfirmed
-from croupier.model.traffic import ObservedSplit
+from croupier.model.plan import Action, EnsureVersion, SetSplit
 from croupier.model.verdict import Outcome, Verdict
 from croupier.model.workload import VersionPods
 
 RESTARTS_TOLERATED = 2
 """Restarts the canary's pods may have more than stable's. One killed pod is bad luck, three are a crash loop."""
 
-DOWN_ROUNDS = 2
-"""Looks in a row at which no canary pod was ready before that counts: one can be a blip of the readiness check."""
-
 MOVES = 6
 """Most transitions of one round: passed, entered, settled, … A bound, never reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Which evidence a verdict rests on: running SHA-256 of the segment and its number of samples."""
-
-    sha256: str
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The world as one round saw it. What did not answer is None, and the reason is in ``faults``."""
-
-    now: float
-    split: ObservedSplit | None
-    pods: Mapping[str, VersionPods] | None
-    """Digest -> its pods; a version without pods is absent."""
-    verdict: Verdict | None
-    evidence: Evidence | None = None
-    canary_age: float = float("inf")
-    """Seconds since counters of the canary arm were read; infinite when never."""
-    stable_age: float = float("inf")
-    players: tuple[int, int] | None = None
-    """Distinct players (canary, stable) seen under the current split."""
-    down_rounds: int = 0
-    """Looks in a row, this one included, at which the canary had pods and none of them was ready."""
-    faults: Mapping[str, str] = field(default_factory=dict)
-    """Port -> why it did not answer, or why an action on it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +94,7 @@ def _facts(state: RunState, s: Snapshot) -> list[Draft]:
         if port not in state.faults
     ]
     drafts += [_draft(state, s, "fault", port=port, message="") for port in state.faults if port not in s.faults]
-    done = [action for action in state.intended if _in_force(state, s, action)]
+    done = [action for action in state.intended if in_force(state, s, action)]
     if done:
         drafts.append(_draft(state, s, "outcome", actions=_dump(done)))
     watching = state.phase in (Phase.SETTLING, Phase.HOLDING, Phase.HELD, Phase.PAUSED)
@@ -171,8 +140,8 @@ def _abort(state: RunState, s: Snapshot) -> Draft | None:
 def _crashing(state: RunState, s: Snapshot) -> Draft | None:
     if s.pods is None:
         return None
-    canary = _restarts_since_start(state, s.pods, state.plan.canary)
-    stable = _restarts_since_start(state, s.pods, state.plan.stable)
+    canary = restarts_since_start(state, s.pods, state.plan.canary)
+    stable = restarts_since_start(state, s.pods, state.plan.stable)
     if canary - stable <= RESTARTS_TOLERATED:
         return None
     why = f"canary pods restarted {canary} times, stable pods {stable}; {RESTARTS_TOLERATED} more are tolerated"
@@ -180,9 +149,10 @@ def _crashing(state: RunState, s: Snapshot) -> Draft | None:
 
 
 def _canary_down(state: RunState, s: Snapshot) -> Draft | None:
-    if state.weight == 0 or s.down_rounds < DOWN_ROUNDS:
+    """For one scrape at least: less can be a blip of the readiness check, or pods that are being restarted."""
+    if state.weight == 0 or s.down_seconds < state.plan.release.scrape_seconds:
         return None
-    return _back_or_hold(state, s, "canary-down", f"no canary pod was ready at {s.down_rounds} looks in a row")
+    return _back_or_hold(state, s, "canary-down", f"no canary pod was ready for {s.down_seconds:.0f} s")
 
 
 def _never_ready(state: RunState, s: Snapshot) -> Draft | None:
@@ -222,13 +192,13 @@ def _resume(state: RunState, s: Snapshot) -> Draft | None:
 
 
 def _prepared(state: RunState, s: Snapshot) -> Draft | None:
-    if not _pods_ready(state, s):
+    if not pods_ready(state, s):
         return None
     return _draft(state, s, Event.SETTLED, step=state.step)
 
 
 def _settled(state: RunState, s: Snapshot) -> Draft | None:
-    if not (_pods_ready(state, s) and _split_confirmed(state, s)) or _share_blocker(state, s) is not None:
+    if not (pods_ready(state, s) and split_confirmed(state, s)) or _share_blocker(state, s) is not None:
         return None
     return _draft(state, s, Event.SETTLED, step=state.step)
 
@@ -238,10 +208,10 @@ def _never_settled(state: RunState, s: Snapshot) -> Draft | None:
     if s.now - state.step_at < step.settle_seconds:
         return None
     share = _share_blocker(state, s)
-    if _pods_ready(state, s) and _split_confirmed(state, s) and share is not None:
+    if pods_ready(state, s) and split_confirmed(state, s) and share is not None:
         # The data plane does what it was told; the players drawn are unusual. That is no proof of a bad split.
         return _overdue(state, s, share.code, share.text)
-    what = "the split" if _pods_ready(state, s) else "enough canary pods"
+    what = "the split" if pods_ready(state, s) else "enough canary pods"
     why = f"{what} for {step.name} was not confirmed within {step.settle_seconds:g} s"
     return _back_or_hold(state, s, "not-settled", why)
 
@@ -279,7 +249,7 @@ def _enter_next(state: RunState, s: Snapshot) -> Draft | None:
 
 
 def _promoted(state: RunState, s: Snapshot) -> Draft | None:
-    if not all(_in_force(state, s, action) for action in state.current.actions):
+    if not all(in_force(state, s, action) for action in state.current.actions):
         return None
     why = f"{short(state.plan.canary)} serves everybody"
     return _draft(state, s, Event.ENDED, outcome="promoted", code="promoted", reason=why)
@@ -288,7 +258,7 @@ def _promoted(state: RunState, s: Snapshot) -> Draft | None:
 def _rolled_back(state: RunState, s: Snapshot) -> Draft | None:
     # Capacity is a step of the way, not its aim: stable pods that crash later do not keep the run open.
     aims = [action for action in state.current.way_back if not isinstance(action, EnsureVersion | SetSplit)]
-    if not all(_in_force(state, s, action) for action in aims):
+    if not all(in_force(state, s, action) for action in aims):
         return None
     return _draft(state, s, Event.ENDED, outcome="rolled-back", code=state.code, reason=state.reason)
 
@@ -323,7 +293,7 @@ def _back(state: RunState, s: Snapshot, code: str, reason: str, **extra: Any) ->
 
 def _back_or_hold(state: RunState, s: Snapshot, code: str, reason: str) -> Draft | None:
     """Back, unless nobody is there to go back to: then hold where we are and call a person."""
-    if state.weight > 0 and _stable_down(state, s):
+    if state.weight > 0 and stable_down(state, s):
         return _hold(state, s, "stable-down", f"{reason}; stable has no ready pod to go back to")
     return _back(state, s, code, reason)
 
@@ -357,11 +327,11 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
     verdict = s.verdict
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         found.append(Blocker(verdict.code, verdict.reason, hard=True))
-    if not _split_confirmed(state, s):
+    if not split_confirmed(state, s):
         found.append(Blocker("split", f"the data plane does not confirm {state.current.name}", hard=True))
-    if not _pods_ready(state, s):
+    if not pods_ready(state, s):
         found.append(Blocker("canary-pods", "not all canary pods are ready", hard=True))
-    if hold.gates and _stable_down(state, s):
+    if hold.gates and stable_down(state, s):
         found.append(Blocker("stable-down", "stable has no ready pod: nothing to compare with", hard=False))
     if (share := _share_blocker(state, s)) is not None:
         found.append(share)
@@ -403,131 +373,6 @@ def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:
     return Blocker("share", text, hard=False)
 
 
-# --- what is observed -------------------------------------------------------------------------------------------------
-
-
-def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
-    """The actions of the present phase that are not observed in force and whose turn has come."""
-    match state.phase:
-        case Phase.PREPARING | Phase.SETTLING | Phase.HOLDING | Phase.HELD:
-            return _forward(state, s)
-        case Phase.PAUSED:
-            kept = () if state.split is None else (state.split,)
-            return tuple(action for action in kept if not _in_force(state, s, action))
-        case Phase.PROMOTING:
-            return _in_turn(state, s, state.current.actions)
-        case Phase.ROLLING_BACK:
-            return _in_turn(state, s, state.current.way_back)
-        case _:
-            return ()
-
-
-def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
-    """Pods first; the split only once they are ready, so that ready capacity is never below the weight."""
-    actions: list[Action] = []
-    for action in state.current.actions:
-        if _in_force(state, s, action):
-            continue
-        is_new_split = isinstance(action, SetSplit) and action != state.split
-        if is_new_split and not _pods_ready(state, s):
-            break
-        actions.append(action)
-    return tuple(actions)
-
-
-def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[Action, ...]:
-    """Each action once the one before it is observed in force."""
-    found: list[Action] = []
-    is_settled = any(isinstance(action, Settle) and _in_force(state, s, action) for action in actions)
-    for action in actions:
-        if is_settled and isinstance(action, SetSplit | Settle):
-            continue  # a settled service has no split any more: setting it again would undo the end
-        if isinstance(action, SetSplit) and not _may_return(state, s):
-            break
-        if isinstance(action, Settle) and not _drained(state, s):
-            break
-        if _in_force(state, s, action):
-            continue
-        found.append(action)
-        if not isinstance(action, EnsureVersion):
-            break
-    return tuple(found)
-
-
-def _may_return(state: RunState, s: Snapshot) -> bool:
-    """Whether stable can carry everybody, as far as is known. A way back never waits for what cannot be known."""
-    if s.pods is None:
-        return True
-    stable = s.pods.get(state.plan.stable)
-    canary = s.pods.get(state.plan.canary)
-    ready = 0 if stable is None else stable.ready
-    wanted = max(action.replicas for action in state.current.way_back if isinstance(action, EnsureVersion))
-    if ready * 2 >= wanted or canary is None or canary.ready == 0:
-        return True
-    waited = state.back_at is not None and s.now - state.back_at >= state.current.settle_seconds
-    return ready > 0 and waited
-
-
-def _drained(state: RunState, s: Snapshot) -> bool:
-    if state.phase is not Phase.ROLLING_BACK or state.peak_weight == 0:
-        return True
-    return state.zero_at is not None and s.now - state.zero_at >= state.plan.drain_seconds
-
-
-def _in_force(state: RunState, s: Snapshot, action: Action) -> bool:
-    match action:
-        case EnsureVersion():
-            pods = None if s.pods is None else s.pods.get(action.digest)
-            return pods is not None and pods.desired >= action.replicas
-        case SetSplit():
-            return (
-                s.split is not None
-                and (s.split.run, s.split.revision) == (state.plan.run, action.revision)
-                and s.split.weights.get(action.canary, 0) == action.weight
-            )
-        case Settle():
-            return s.split is not None and s.split.run == "-" and s.split.weights.get(action.digest, 0) == 100
-        case Retire():
-            return s.pods is not None and (action.digest not in s.pods or s.pods[action.digest].desired == 0)
-
-
-def _split_confirmed(state: RunState, s: Snapshot) -> bool:
-    for condition in state.current.settled:
-        if isinstance(condition, SplitConfirmed):
-            split = s.split
-            if split is None or (split.run, split.revision) != (state.plan.run, condition.revision):
-                return False
-            if split.weights.get(condition.canary, 0) != condition.weight:
-                return False
-    return True
-
-
-def _pods_ready(state: RunState, s: Snapshot) -> bool:
-    if s.pods is None:
-        return False
-    wanted = [condition for condition in state.current.settled if isinstance(condition, ReplicasReady)]
-    pods = s.pods
-    return all(each.digest in pods and pods[each.digest].ready >= each.replicas for each in wanted)
-
-
-def _stable_down(state: RunState, s: Snapshot) -> bool:
-    if s.pods is None:
-        return False
-    stable = s.pods.get(state.plan.stable)
-    return stable is None or stable.ready == 0
-
-
-def _restarts_since_start(state: RunState, pods: Mapping[str, VersionPods], digest: str) -> int:
-    now = pods[digest].restarts if digest in pods else 0
-    return max(0, now - state.restarts.get(digest, 0))
-
-
-def _unready(pods: VersionPods | None) -> list[str]:
-    if pods is None:
-        return []
-    return [f"{pod.name} {pod.reason or 'not ready'}" for pod in pods.pods if not pod.ready]
-
-
 # --- drafts -----------------------------------------------------------------------------------------------------------
 
 
@@ -541,3 +386,9 @@ def _dump(actions: Sequence[Action]) -> list[Any]:
 
 def _evidence(s: Snapshot) -> dict[str, Any] | None:
     return None if s.evidence is None else {"sha256": s.evidence.sha256, "samples": s.evidence.samples}
+
+
+def _unready(pods: VersionPods | None) -> list[str]:
+    if pods is None:
+        return []
+    return [f"{pod.name} {pod.reason or 'not ready'}" for pod in pods.pods if not pod.ready]

@@ -13,9 +13,9 @@ from contextlib import AsyncExitStack
 
 from pydantic import JsonValue
 
-from croupier.core.decide import Snapshot
 from croupier.core.plans.canary import plan_canary
 from croupier.core.run import RunState
+from croupier.core.snapshot import Snapshot
 from croupier.engine import preview, views
 from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.register import DESK, Register
@@ -276,7 +276,8 @@ class Desk:
         return state
 
     def _snapshot(self, run: str) -> Snapshot | None:
-        return self._loop.snapshots.get(run)
+        """What the last round saw of a live run; an ended one is what its journal says."""
+        return self._loop.snapshots.get(run) if self._register.runs[run].is_live else None
 
 
 def _weights(split: ObservedSplit) -> str:

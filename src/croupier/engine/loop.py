@@ -12,9 +12,10 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from croupier.core import gates
-from croupier.core.decide import Decision, Snapshot, decide
+from croupier.core.decide import Decision, decide
 from croupier.core.phases import Phase
 from croupier.core.run import RunState
+from croupier.core.snapshot import Snapshot
 from croupier.engine.gather import World, gather
 from croupier.engine.handlers import Handlers
 from croupier.engine.register import Register
@@ -106,9 +107,12 @@ class Loop:
                 problems[run] = f"{type(error).__name__}: {error}"
         stopped = await self._write(decisions, problems)
         self._has_acted = any(draft.kind == "intent" for each in decisions.values() for draft in each.drafts)
-        for run, decision in decisions.items():
-            if run not in stopped or decision.state.phase is Phase.ROLLING_BACK:
-                await self._apply(run, decision)
+        async with asyncio.TaskGroup() as group:  # services are apart: one that hangs must not delay another's way back
+            for run, decision in decisions.items():
+                if decision.actions and (run not in stopped or decision.state.phase is Phase.ROLLING_BACK):
+                    group.create_task(self._apply(run, decision), name=f"actions of {run}")
+                elif not decision.actions:
+                    self._watches[run].action_faults = {}
         self._note_problems(problems)
         self.last_round_at = self._clock.now()
 
@@ -187,7 +191,7 @@ class Loop:
             problem = await self._count(plan.service, run, state)
             if problem:
                 faults["evidence"] = problem
-        watch.note_pods(state, pods)
+        watch.note_pods(state, pods, now)
         return Snapshot(
             now=now,
             split=split,
@@ -197,7 +201,7 @@ class Loop:
             canary_age=watch.age("canary", now),
             stable_age=watch.age("stable", now),
             players=watch.players(revision),
-            down_rounds=watch.down_rounds,
+            down_seconds=watch.down_seconds(now),
             faults=faults,
         )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from croupier.core.decide import Snapshot, blockers
+from croupier.core.decide import blockers
 from croupier.core.phases import Phase
 from croupier.core.plans.defaults import default_policy
 from croupier.core.run import RunState
 from croupier.core.share import share_band
+from croupier.core.snapshot import Snapshot
 from croupier.model.base import short
 from croupier.model.service import Service, Version
 from croupier.model.verdict import Outcome, Verdict

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import Mapping
 
 from croupier.core import gates
-from croupier.core.decide import Evidence
 from croupier.core.run import RunState
+from croupier.core.snapshot import Evidence
 from croupier.errors import IntegrityError, Unreachable
 from croupier.model.evidence import Sample
 from croupier.model.plan import Plan
@@ -38,7 +38,7 @@ class Watch:
         self._players = (0, 0)
         self._players_revision = -1
         self.scraped_at = float("-inf")
-        self.down_rounds = 0
+        self._down_at: float | None = None
         self.action_faults: dict[str, str] = {}
         """Port -> why its last action failed; cleared when one succeeds or none is due."""
         self.verdict: Verdict | None = None
@@ -89,13 +89,18 @@ class Watch:
         self.verdict = gates.assess(self._evidence, weight=weight, now=now) if self._samples else None
         return self.verdict
 
-    def note_pods(self, state: RunState, pods: Mapping[str, VersionPods] | None) -> None:
-        """Count looks in a row at which the canary had pods and none was ready. No look, no change."""
+    def note_pods(self, state: RunState, pods: Mapping[str, VersionPods] | None, now: float) -> None:
+        """Remember since when the canary has had pods and none was ready. No look, no change."""
         if pods is None:
             return
         canary = pods.get(state.plan.canary)
-        is_down = canary is not None and canary.desired > 0 and canary.ready == 0
-        self.down_rounds = self.down_rounds + 1 if is_down else 0
+        if canary is None or canary.desired == 0 or canary.ready > 0:
+            self._down_at = None
+        elif self._down_at is None:
+            self._down_at = now
+
+    def down_seconds(self, now: float) -> float:
+        return 0.0 if self._down_at is None else now - self._down_at
 
     def age(self, arm: str, now: float) -> float:
         return now - self._seen_at.get(arm, float("-inf"))

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 from tests.support.world import HEALTHY, IDENTITY, PAYMENTS, STABLE, release
 
-from croupier.core.decide import Decision, Evidence, Snapshot, decide
+from croupier.core.decide import Decision, decide
 from croupier.core.phases import Phase
 from croupier.core.plans.canary import plan_canary
 from croupier.core.run import RunState, apply, begin
+from croupier.core.snapshot import Evidence, Snapshot
 from croupier.model.journal import Draft
 from croupier.model.plan import EnsureVersion, Retire, SetSplit, Settle
 from croupier.model.service import Service

@@ -1,0 +1,132 @@
+"""Which actions are due, and what of a step is observed. Called by ``decide`` alone; pure.
+
+An action is done when it is observed in force, never because somebody called for it (docs/adr/0002). Invariants: ready
+capacity is never below a new weight; on the way back capacity comes before traffic, and traffic before the end of the
+canary's pods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from croupier.core.phases import Phase
+from croupier.core.run import RunState
+from croupier.core.snapshot import Snapshot
+from croupier.model.plan import Action, EnsureVersion, ReplicasReady, Retire, SetSplit, Settle, SplitConfirmed
+from croupier.model.workload import VersionPods
+
+
+def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
+    """The actions of the present phase that are not observed in force and whose turn has come."""
+    match state.phase:
+        case Phase.PREPARING | Phase.SETTLING | Phase.HOLDING | Phase.HELD:
+            return _forward(state, s)
+        case Phase.PAUSED:
+            kept = () if state.split is None else (state.split,)
+            return tuple(action for action in kept if not in_force(state, s, action))
+        case Phase.PROMOTING:
+            return _in_turn(state, s, state.current.actions)
+        case Phase.ROLLING_BACK:
+            return _in_turn(state, s, state.current.way_back)
+        case _:
+            return ()
+
+
+def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
+    """Pods first; the split only once they are ready, so that ready capacity is never below the weight."""
+    actions: list[Action] = []
+    for action in state.current.actions:
+        if in_force(state, s, action):
+            continue
+        is_new_split = isinstance(action, SetSplit) and action != state.split
+        if is_new_split and not pods_ready(state, s):
+            break
+        actions.append(action)
+    return tuple(actions)
+
+
+def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[Action, ...]:
+    """Each action once the one before it is observed in force."""
+    found: list[Action] = []
+    is_settled = any(isinstance(action, Settle) and in_force(state, s, action) for action in actions)
+    for action in actions:
+        if is_settled and isinstance(action, SetSplit | Settle):
+            continue  # a settled service has no split any more: setting it again would undo the end
+        if isinstance(action, SetSplit) and not _may_return(state, s):
+            break
+        if isinstance(action, Settle) and not _drained(state, s):
+            break
+        if in_force(state, s, action):
+            continue
+        found.append(action)
+        if not isinstance(action, EnsureVersion):
+            break
+    return tuple(found)
+
+
+def _may_return(state: RunState, s: Snapshot) -> bool:
+    """Whether stable can carry everybody, as far as is known. A way back never waits for what cannot be known."""
+    if s.pods is None:
+        return True
+    stable = s.pods.get(state.plan.stable)
+    canary = s.pods.get(state.plan.canary)
+    ready = 0 if stable is None else stable.ready
+    wanted = max(action.replicas for action in state.current.way_back if isinstance(action, EnsureVersion))
+    if ready * 2 >= wanted or canary is None or canary.ready == 0:
+        return True
+    waited = state.back_at is not None and s.now - state.back_at >= state.current.settle_seconds
+    return ready > 0 and waited
+
+
+def _drained(state: RunState, s: Snapshot) -> bool:
+    if state.phase is not Phase.ROLLING_BACK or state.peak_weight == 0:
+        return True
+    return state.zero_at is not None and s.now - state.zero_at >= state.plan.drain_seconds
+
+
+def in_force(state: RunState, s: Snapshot, action: Action) -> bool:
+    match action:
+        case EnsureVersion():
+            pods = None if s.pods is None else s.pods.get(action.digest)
+            return pods is not None and pods.desired >= action.replicas
+        case SetSplit():
+            return (
+                s.split is not None
+                and (s.split.run, s.split.revision) == (state.plan.run, action.revision)
+                and s.split.weights.get(action.canary, 0) == action.weight
+            )
+        case Settle():
+            return s.split is not None and s.split.run == "-" and s.split.weights.get(action.digest, 0) == 100
+        case Retire():
+            return s.pods is not None and (action.digest not in s.pods or s.pods[action.digest].desired == 0)
+
+
+def split_confirmed(state: RunState, s: Snapshot) -> bool:
+    for condition in state.current.settled:
+        if isinstance(condition, SplitConfirmed):
+            split = s.split
+            if split is None or (split.run, split.revision) != (state.plan.run, condition.revision):
+                return False
+            if split.weights.get(condition.canary, 0) != condition.weight:
+                return False
+    return True
+
+
+def pods_ready(state: RunState, s: Snapshot) -> bool:
+    if s.pods is None:
+        return False
+    wanted = [condition for condition in state.current.settled if isinstance(condition, ReplicasReady)]
+    pods = s.pods
+    return all(each.digest in pods and pods[each.digest].ready >= each.replicas for each in wanted)
+
+
+def stable_down(state: RunState, s: Snapshot) -> bool:
+    if s.pods is None:
+        return False
+    stable = s.pods.get(state.plan.stable)
+    return stable is None or stable.ready == 0
+
+
+def restarts_since_start(state: RunState, pods: Mapping[str, VersionPods], digest: str) -> int:
+    now = pods[digest].restarts if digest in pods else 0
+    return max(0, now - state.restarts.get(digest, 0))

@@ -1,0 +1,39 @@
+"""The world as one round saw it: what ``decide`` knows besides the run's own state. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from croupier.model.traffic import ObservedSplit
+from croupier.model.verdict import Verdict
+from croupier.model.workload import VersionPods
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Which evidence a verdict rests on: running SHA-256 of the segment and its number of samples."""
+
+    sha256: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The world as one round saw it. What did not answer is None, and the reason is in ``faults``."""
+
+    now: float
+    split: ObservedSplit | None
+    pods: Mapping[str, VersionPods] | None
+    """Digest -> its pods; a version without pods is absent."""
+    verdict: Verdict | None
+    evidence: Evidence | None = None
+    canary_age: float = float("inf")
+    """Seconds since counters of the canary arm were read; infinite when never."""
+    stable_age: float = float("inf")
+    players: tuple[int, int] | None = None
+    """Distinct players (canary, stable) seen under the current split."""
+    down_seconds: float = 0.0
+    """For how long the canary has had pods of which none was ready, at every look; 0 when one is."""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Port -> why it did not answer, or why an action on it failed."""

@@ -1,0 +1,126 @@
+"""The desk as front ends see it: its loop, its commands, its views."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.support.world import HEALTHY, PAYMENTS, STABLE, World, release
+
+from croupier.engine import loop
+from croupier.engine.desk import Desk
+
+PATIENCE_SECONDS = 60.0
+"""Far more than needed; only a promise that is broken waits for it."""
+
+
+async def until(desk: Desk, condition: object, seconds: float = PATIENCE_SECONDS) -> None:
+    assert callable(condition)
+    async with asyncio.timeout(seconds):
+        while not condition():
+            async with desk._turn:
+                await desk._turn.wait()
+
+
+async def test_what_a_person_asks_for_is_done_at_once_and_not_at_the_next_scrape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    monkeypatch.setattr(loop, "SCRAPE_SECONDS", 3600.0)
+    running = asyncio.ensure_future(desk.run())
+    await asyncio.sleep(0)
+    run = await desk.start(release(scrape_seconds=60.0), who="ann")
+    await until(desk, lambda: world.serves().get(HEALTHY) == 5)
+    await until(desk, lambda: desk.run_view(run).phase == "holding")
+    await desk.command(run, "abort", "ann", "enough")
+    await until(desk, lambda: world.serves() == {STABLE: 100})
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_a_desk_that_stops_gives_up_what_it_holds() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    closed: list[str] = []
+    desk._closing.callback(closed.append, "journal")
+    running = asyncio.ensure_future(desk.run())
+    await until(desk, lambda: desk.health().last_round_at is not None)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert closed == ["journal"]
+
+
+async def test_updates_tell_a_run_from_its_start_to_its_end() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    run = await desk.start(release(), who="ann")
+    phases: list[str] = []
+
+    async def follow() -> None:
+        async for view in desk.updates(run):
+            phases.append(view.phase)
+
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+        group.create_task(follow())
+        await asyncio.sleep(0)
+        await world.play(desk, run)
+    assert phases[0] == "preparing"
+    assert phases[-1] == "promoted"
+    assert {"settling", "holding", "promoting"} <= set(phases)
+
+
+async def test_rounds_never_overlap() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    inside = 0
+    observe = world.traffic.observe
+
+    async def slow(service: str) -> object:
+        nonlocal inside
+        if service == PAYMENTS.name:
+            inside += 1
+            assert inside == 1
+            await asyncio.sleep(0.01)
+            inside -= 1
+        return await observe(service)
+
+    world.traffic.observe = slow  # type: ignore[method-assign,assignment]
+    await asyncio.gather(*(desk.round() for _ in range(5)))
+
+
+async def test_the_view_of_a_run_tells_what_it_waits_for_and_what_is_safe() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    run = await desk.start(release(), who="ann")
+    await world.play(desk, run, until=lambda view: view.phase == "holding")
+    await world.rounds(desk, 6)
+    view = desk.run_view(run)
+    assert (view.step_name, view.weight, view.observed_share) == ("5 %", 5, 0.05)
+    assert view.band is not None
+    assert view.band.low < 0.05 < view.band.high
+    assert view.code == "needs-time"
+    assert "s more" in view.waiting_for
+    assert "goes to 10 % by itself" in view.next
+    assert view.commands == ("pause", "promote", "abort")
+    assert view.forecast is not None
+    assert [moment.text for moment in view.timeline][:4] == ["planned", "started by ann", "settled", "step 5 %"]
+
+
+async def test_ended_runs_keep_their_last_numbers_over_a_restart() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    run = await desk.start(release(), who="ann")
+    before = await world.play(desk, run)
+    after_restart = world.desk()
+    await after_restart.open()
+    after = after_restart.run_view(run)
+    assert after == before
+    assert after.verdict is not None
+    assert after.verdict.outcome == "pass"
