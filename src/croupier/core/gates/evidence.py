@@ -15,7 +15,7 @@ from croupier.errors import UsageError
 from croupier.model.evidence import ArmSample, Sample, SeriesCounts
 from croupier.model.release import GatePolicy, GateSpec
 
-VANISHED_PART = 0.2
+VANISHED_PART = 0.1
 """What the bet that attempts vanish adds to a gate's stake. It needs little: such evidence grows fast."""
 
 SETTLE_SECONDS = 15.0

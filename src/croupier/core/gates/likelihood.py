@@ -17,23 +17,23 @@ from collections.abc import Sequence
 from math import exp, inf, log, log1p, sqrt
 
 STAKES = (
-    (1.25, 0.06),
-    (1.5, 0.14),
-    (2.0, 0.22),
-    (3.0, 0.14),
+    (1.25, 0.05),
+    (1.5, 0.11),
+    (2.0, 0.18),
+    (3.0, 0.12),
     (5.0, 0.10),
-    (8.0, 0.08),
-    (15.0, 0.09),
-    (30.0, 0.06),
-    (60.0, 0.04),
-    (125.0, 0.03),
-    (250.0, 0.02),
+    (8.0, 0.09),
+    (15.0, 0.12),
+    (30.0, 0.09),
+    (60.0, 0.05),
+    (125.0, 0.04),
+    (250.0, 0.03),
     (500.0, 0.01),
     (1000.0, 0.01),
 )
-"""How many times worse the canary may be, and how much is staked on it. Small harm gets the larger stakes: it needs
-them, while a large one shows within a block whatever the stake (a doubling costs 15 % fewer failures than with equal
-stakes, a tenfold rise none; measured)."""
+"""How many times worse the canary may be, and how much is staked on it. A doubling, and a fifteenfold rise at low
+traffic, need the larger stakes; a great rise at high traffic shows within a block whatever the stake (a doubling then
+costs a tenth fewer failures than with equal stakes; measured)."""
 
 LATE_SHARE = 0.1
 """Part of the stake kept for faults that start later; spent evenly over the horizon. Costs 0.1 nats at the start."""
