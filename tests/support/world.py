@@ -188,10 +188,11 @@ class World:
         await world.pass_time(5.0)
         return world
 
-    def desk(self) -> Desk:
+    def desk(self, platform: Platform = PLATFORM) -> Desk:
+        """A new desk, as after a start of the process."""
         wired = Wired(self)
         return Desk(
-            platform=PLATFORM,
+            platform=platform,
             traffic=wired,
             workloads=WiredWorkloads(self),
             metrics=self.metrics,

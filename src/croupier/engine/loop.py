@@ -158,13 +158,15 @@ class Loop:
                 digest = sole_digest(split)
                 if service not in busy and digest is not None:
                     targets.append(Target(service, "-", digest))
-        services = [service.name for service in self._platform.services]
+        # A live run is looked after also when its service is no longer declared.
+        services = sorted({service.name for service in self._platform.services} | busy)
         world = await gather(self._traffic, self._workloads, self._metrics, services, targets)
         for versions in world.pods.values():
             self._handlers.note(list(versions))
         for target, counts in (world.counters or {}).items():
             if self._is_history(live, target):
-                self.histories[target.service].add(counts, now, source=target.run)
+                history = self.histories.setdefault(target.service, gates.DispersionHistory())
+                history.add(counts, now, source=target.run)
         return world
 
     @staticmethod

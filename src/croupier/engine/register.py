@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from croupier.core.run import RunState, apply, begin
+from croupier.errors import IntegrityError
 from croupier.model.journal import Draft, Entry
 from croupier.ports.journal import Journal
 
@@ -41,7 +42,10 @@ class Register:
         return len(self._runs)
 
     async def catch_up(self) -> None:
-        """Fold what is in the journal and not yet here: everything at the start, and after a failed write."""
+        """Fold what is in the journal and not yet here: everything at the start, and after a failed write.
+
+        Raises ``IntegrityError`` for an entry that cannot be read, ``Unreachable`` when the journal cannot.
+        """
         self._fold(await asyncio.to_thread(lambda: list(self._journal.read(after=self._seq))))
 
     async def write(self, drafts: Sequence[Draft], *, way_back: bool = False) -> None:
@@ -66,5 +70,11 @@ class Register:
         for entry in entries:
             if entry.subject != DESK:
                 state = self._runs.get(entry.subject)
-                self._runs[entry.subject] = begin(entry) if state is None else apply(state, entry)
+                try:
+                    self._runs[entry.subject] = begin(entry) if state is None else apply(state, entry)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise IntegrityError(
+                        f"entry {entry.seq} ({entry.kind} of {entry.subject}) is not one this desk can read: {error}",
+                        hint="an older or newer croupier may have written it",
+                    ) from error
             self._seq = entry.seq

@@ -96,7 +96,13 @@ def run_view(state: RunState, snapshot: Snapshot | None) -> RunView:
 
 
 def waiting_for(state: RunState, snapshot: Snapshot | None) -> str:
-    """What the run waits for now, one sentence, or "" at the end."""
+    """What the run waits for now, and which port keeps it waiting; one sentence, or "" at the end."""
+    sentence = _waits_for(state, snapshot)
+    faults = "; ".join(f"{port}: {message}" for port, message in sorted(state.faults.items()))
+    return f"{sentence} ({faults})" if sentence and faults else sentence
+
+
+def _waits_for(state: RunState, snapshot: Snapshot | None) -> str:
     match state.phase:
         case Phase.PREPARING | Phase.PLANNED:
             return f"{short(state.plan.canary)} to have its pods ready"

@@ -6,8 +6,10 @@ import pytest
 from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, POLICY, STABLE, World, release
 
 from croupier.engine.desk import Desk
-from croupier.errors import Unreachable
+from croupier.errors import IntegrityError, Unreachable
 from croupier.model.base import short
+from croupier.model.journal import Draft
+from croupier.model.service import Platform
 from croupier.model.view import RunView
 
 
@@ -135,6 +137,7 @@ async def test_a_split_that_never_lands_takes_the_run_back() -> None:
     world.traffic.refusal = "no such cluster"
     view = await world.play(desk, run, until=lambda view: view.phase == "rolling-back")
     assert view.code == "not-settled"
+    assert "no such cluster" in view.waiting_for
     world.traffic.refusal = ""
     assert (await world.play(desk, run)).outcome == "rolled-back"
     assert world.serves() == {STABLE: 100}
@@ -187,6 +190,23 @@ async def test_without_any_journal_a_failing_canary_still_loses_its_players(monk
         assert "no space left" in desk.health().problems[0]
     view = await world.play(desk, run)
     assert view.outcome == "rolled-back"
+
+
+async def test_a_live_run_of_a_service_that_is_no_longer_declared_is_still_taken_back() -> None:
+    world, _, run = await begun(LOSSY)
+    desk = world.desk(Platform(services=(IDENTITY,)))
+    assert (await world.play(desk, run)).code == "worse"
+
+
+async def test_an_entry_this_desk_cannot_read_stops_it_with_its_number() -> None:
+    world, _, run = await begun()
+    world.journal.append([Draft("step.danced", run, world.clock.now(), {})])
+    with pytest.raises(IntegrityError, match=r"step\.danced"):
+        await world.desk().open()
+    world, _, run = await begun()
+    world.journal.append([Draft("verdict", run, world.clock.now(), {"verdict": {"outcome": "perhaps"}})])
+    with pytest.raises(IntegrityError, match=r"entry \d+ \(verdict of r-0001\)"):
+        await world.desk().open()
 
 
 async def test_a_commit_that_was_reported_as_failed_is_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
