@@ -33,6 +33,7 @@ this block. A player sits in one arm for the whole release, so their repeated fa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from math import isnan
 from typing import Any, Literal
 
@@ -163,6 +164,8 @@ class _Arm:
         series: dict[str, SeriesCounts] = {}
         if requests is not None and errors is not None:
             series["errors"] = SeriesCounts(_counts(requests, errors), counted)
+        elif self.by_player:
+            series["errors"] = SeriesCounts({}, counted)
         attempts, succeeded = _plain(_get(arm, "attempts")), _plain(_get(arm, "succeeded"))
         if attempts is not None and succeeded is not None:
             series["deposits"] = SeriesCounts(self._failed(attempts, succeeded), counted)
@@ -207,9 +210,18 @@ def dispersion(history: Any, edges: Sequence[float]) -> dict[str, float]:
     buckets = _plain(_get(history, "latency_le"))
     if buckets is not None:
         for index, edge in enumerate(edges):
-            rows = (([pod[-1] for pod in row], [pod[-1] - pod[index] for pod in row]) for row in buckets)
+            rows = (
+                ([pod[-1] for pod in row], [pod[-1] - pod[index] for pod in row]) for row in map(_cumulated, buckets)
+            )
             found[latency_series(edge)] = _phi(rows, step)
     return found
+
+
+def _cumulated(pods: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
+    """Buckets cumulative over their edges, whichever way they came: only per-bucket counts ever fall."""
+    if all(low <= high for pod in pods for low, high in pairwise(pod)):
+        return pods
+    return [list(accumulate(pod)) for pod in pods]
 
 
 def _phi(rows: Iterator[tuple[Sequence[float], Sequence[float]]] | Any, step: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -154,3 +155,32 @@ def test_one_lost_block_is_not_a_silence():
     vanished = Vanished()
     vanished.update(0.0, 1e6, 50)
     assert vanished.log_evidence <= Vanished.MOST_A_BLOCK
+
+
+def test_the_worked_example_of_the_explanation_holds():
+    """docs/explanation/gates.md, "A worked example"."""
+
+    def capital(*failures: tuple[int, int]) -> list[float]:
+        rise, told = RatioRise(1.05), []
+        for canary_bad, stable_bad in failures:
+            rise.update(15.0, canary_bad, 285.0, stable_bad, 10.0)
+            told.append(round(math.exp(rise.log_evidence), 1))
+        return told
+
+    page = (Path(__file__).parents[4] / "docs" / "explanation" / "gates.md").read_text(encoding="utf-8")
+    first, second, third, fourth = capital((1, 0), (0, 1), (1, 0), (1, 0))
+    assert f"| a canary player's deposit fails | {first} |" in page
+    assert f"| a player of the *old* version fails | {second} |" in page
+    assert f"| a canary player fails | {third} |" in page
+    assert f"| a canary player fails | {fourth:.0f} →" in page
+    assert (
+        " → ".join(f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in capital((1, 0), (1, 0), (1, 0)))
+        in page
+    )
+
+    favour, clean = PointsNotWorse(1.05, 0.02, 0.0125), {}
+    for number in range(1, 17):
+        favour.update(15.0, 0.0, 285.0, 0.0)
+        clean[15 * number] = math.exp(favour.log_evidence)
+    told = f"after 75 clean ones she has {clean[75]:.1f}, after 150 about {clean[150]:.0f}, after 240 about {clean[240]:.0f}"
+    assert told in " ".join(page.split())
