@@ -81,7 +81,10 @@ class Desk:
                 return
             await self._register.catch_up()
             body: dict[str, JsonValue] = {"liveRuns": list(self._register.live())}
-            await self._register.write([Draft("desk.started", DESK, self._clock.now(), body)])
+            try:
+                await self._register.write([Draft("desk.started", DESK, self._clock.now(), body)])
+            except Unreachable as error:  # a full disk must not keep a desk from taking its runs back
+                log.warning("the start was not written down: %s", error.message)
             self._is_open = True
 
     async def run(self) -> None:

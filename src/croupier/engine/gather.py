@@ -7,6 +7,7 @@ round nor delays the way back of other runs.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -21,6 +22,8 @@ from croupier.ports.workloads import Workloads
 
 PATIENCE_SECONDS = 4.0
 """Longest a port may take to answer one question of a round; adapters give up sooner, and say why."""
+
+log = logging.getLogger(__name__)
 
 _Answer = TypeVar("_Answer")
 
@@ -85,3 +88,6 @@ async def _ask(question: Awaitable[_Answer]) -> _Answer | str:
         return f"no answer within {PATIENCE_SECONDS:g} s"
     except CroupierError as error:
         return error.message
+    except Exception as error:  # a back end's bug is one more way of not answering, no reason to stop the desk
+        log.exception("a back end failed")
+        return f"{type(error).__name__}: {error}"

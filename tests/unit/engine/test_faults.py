@@ -176,6 +176,29 @@ async def test_a_full_disk_stops_steps_and_never_the_way_back() -> None:
     assert world.serves() == {STABLE: 100}
 
 
+async def test_a_desk_that_starts_on_a_full_disk_still_takes_its_runs_back() -> None:
+    world, _, run = await begun()
+    world.journal.full = True
+    world.failures[HEALTHY, "deposits"] = 0.5
+    view = await world.play(world.desk(), run)
+    assert (view.outcome, view.code) == ("rolled-back", "worse")
+
+
+async def test_a_bug_in_a_back_end_is_one_more_way_of_not_answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, desk, run = await begun()
+
+    async def stumble(*_: object) -> None:
+        raise KeyError("weights")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.traffic, "observe", stumble)
+        patch.setattr(world.metrics, "read", stumble)
+        await world.rounds(desk, 8)
+        assert desk.run_view(run).phase == "holding"
+        assert any("KeyError" in problem for problem in desk.health().problems)
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
 async def test_without_any_journal_a_failing_canary_still_loses_its_players(monkeypatch: pytest.MonkeyPatch) -> None:
     world, desk, run = await begun()
 
