@@ -182,5 +182,6 @@ def test_the_worked_example_of_the_explanation_holds():
     for number in range(1, 17):
         favour.update(15.0, 0.0, 285.0, 0.0)
         clean[15 * number] = math.exp(favour.log_evidence)
-    told = f"after 75 clean ones she has {clean[75]:.1f}, after 150 about {clean[150]:.0f}, after 240 about {clean[240]:.0f}"
-    assert told in " ".join(page.split())
+    words = " ".join(page.split())
+    assert f"after 75 clean ones she has {clean[75]:.1f}, after 150 about {clean[150]:.0f}" in words
+    assert f"after 240 about {clean[240]:.0f}" in words
