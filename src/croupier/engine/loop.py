@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from croupier.core import gates
 from croupier.core.decide import Decision, decide
 from croupier.core.phases import Phase
-from croupier.core.run import RunState
+from croupier.core.run import RunState, story_line
 from croupier.core.snapshot import Snapshot
 from croupier.engine.gather import World, gather
 from croupier.engine.handlers import Handlers
@@ -106,7 +106,11 @@ class Loop:
                 log.exception("round of %s", run)
                 problems[run] = f"{type(error).__name__}: {error}"
         stopped = await self._write(decisions, problems)
-        self._has_acted = any(draft.kind == "intent" for each in decisions.values() for draft in each.drafts)
+        written = [draft for run, each in decisions.items() if run not in stopped for draft in each.drafts]
+        for draft in written:
+            if line := story_line(draft):
+                log.info("%s %s", draft.subject, line)
+        self._has_acted = any(draft.kind == "intent" for draft in written)
         async with asyncio.TaskGroup() as group:  # services are apart: one that hangs must not delay another's way back
             for run, decision in decisions.items():
                 if decision.actions and (run not in stopped or decision.state.phase is Phase.ROLLING_BACK):
