@@ -14,7 +14,7 @@ from math import inf, log
 from typing import Literal
 
 from croupier.core.gates.evidence import VANISHED_PART, Evidence, GateEvidence, stake
-from croupier.core.gates.likelihood import log_sum_exp
+from croupier.core.gates.likelihood import PointsNotWorse, log_sum_exp
 from croupier.core.gates.series import SeriesEvidence
 from croupier.model.verdict import ArmNumbers, GateReading, Outcome, Verdict
 
@@ -146,7 +146,9 @@ def _needs(series: SeriesEvidence, favour_bar: float) -> float:
     missing = favour_bar - series.favour.log_evidence
     if missing <= 0.0:
         return 0.0
-    growth = series.favour.growth(*series.pace.per_second, series.judged.stable_ratio)
+    # A ratio lives on failures, which may be rare: their long-run figure. Points live on the present state.
+    ratio = series.pace.stable_ratio if isinstance(series.favour, PointsNotWorse) else series.judged.stable_ratio
+    growth = series.favour.growth(*series.pace.per_second, ratio)
     return missing / growth if growth > 0.0 else inf
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from croupier.core.gates.likelihood import HORIZON_SECONDS
+from croupier.core.gates.running import Pace
 from croupier.core.gates.series import SeriesEvidence
 from croupier.errors import UsageError
 from croupier.model.evidence import ArmSample, Sample, SeriesCounts
@@ -114,7 +115,7 @@ def fold(evidence: Evidence, sample: Sample) -> Evidence:
     if sample.weight != evidence.weight:
         for gate in evidence.gates:
             for series in gate.series:
-                series.pace.reset()
+                series.pace = Pace()
         evidence.weight = sample.weight
         evidence.settled_at = sample.at + SETTLE_SECONDS
     if evidence.began_at is None and sample.weight > 0 and sample.canary is not None and sample.canary.series:

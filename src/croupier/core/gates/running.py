@@ -68,29 +68,29 @@ class SharedIncident:
 
 
 class Pace:
-    """Exposure per second of both arms over about the last minute, at the present weight."""
+    """Exposure per second of both arms and stable's failure ratio, over about a minute at the present weight."""
 
-    __slots__ = ("_canary", "_seconds", "_stable")
+    __slots__ = ("_canary", "_seconds", "_stable", "_stable_bad")
 
     def __init__(self) -> None:
-        self._canary = 0.0
-        self._stable = 0.0
-        self._seconds = 0.0
+        self._canary = self._stable = self._stable_bad = self._seconds = 0.0
 
     def update(self, block: Block) -> None:
         keep = 60.0 / (60.0 + block.seconds)
         self._canary = self._canary * keep + block.canary_total
         self._stable = self._stable * keep + block.stable_total
+        self._stable_bad = self._stable_bad * keep + block.stable_bad
         self._seconds = self._seconds * keep + block.seconds
-
-    def reset(self) -> None:
-        self._canary = self._stable = self._seconds = 0.0
 
     @property
     def per_second(self) -> tuple[float, float]:
         if self._seconds <= 0.0:
             return 0.0, 0.0
         return self._canary / self._seconds, self._stable / self._seconds
+
+    @property
+    def stable_ratio(self) -> float:
+        return self._stable_bad / self._stable if self._stable > 0.0 else 0.0
 
 
 class RecentRatio:
