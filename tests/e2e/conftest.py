@@ -72,9 +72,16 @@ class Bench:
         """Start a short release through the command line; gives the run."""
         file = directory / "release.yaml"
         file.write_text(RELEASE.format(digest=digest))
-        done = self.croupier("release", "start", "-f", str(file), "--yes", "--output", "json")
-        assert done.exit_code == 0, done.stderr
-        return str(json.loads(done.stdout)["run"])
+        said: list[Result] = []
+
+        def has_history() -> bool:
+            """A desk that has just begun to watch refuses, and says so."""
+            said[:] = [self.croupier("release", "start", "-f", str(file), "--yes", "--output", "json")]
+            return "has watched" not in said[0].stderr
+
+        assert wait_for(has_history, 90, pause_seconds=2.0), said[0].stderr
+        assert said[0].exit_code == 0, said[0].stderr
+        return str(json.loads(said[0].stdout)["run"])
 
     def runs(self) -> list[str]:
         with DeskClient.of(self.home.name) as desk:
