@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-_CHUNK_BYTES = 4 * 1024 * 1024
+_CHUNK_BYTES = 512 * 1024
 
 
 class Tail:
@@ -22,7 +22,7 @@ class Tail:
         self._rest = b""
 
     def read(self) -> tuple[Sequence[bytes], bool]:
-        """Lines not read before, at most about 4 MB of them, and whether that was all there is."""
+        """Lines not read before, at most half a megabyte of them, and whether that was all there is."""
         if self._file is None:
             self._open()
         if self._file is None:

@@ -19,8 +19,9 @@ from __future__ import annotations
 import heapq
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 TICK_SECONDS = 5.0
@@ -113,9 +114,18 @@ class Counters:
     exposed: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     affected: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     outcomes: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    last_exposure: dict[str, tuple[int, str]] = field(default_factory=dict)
+    last_exposure: dict[str, tuple[float, str]] = field(default_factory=dict)
     """Player -> (tick, pod that the exposure was counted for)."""
     decided_at: float = 0.0
+
+
+class _Lane(NamedTuple):
+    """Where one kind of decision of one arm is counted, looked up once. ``edge``: seconds, for latency."""
+
+    counters: Counters
+    affected: dict[str, float]
+    is_history: bool
+    edge: float | None
 
 
 class _Decision(NamedTuple):
@@ -135,6 +145,7 @@ class _Decision(NamedTuple):
     seconds: float | None
 
 
+@lru_cache(4096)
 def parse_arm(text: str) -> Arm | None:
     """Read an arm; None for anything else."""
     match = _ARM.match(text)
@@ -156,6 +167,7 @@ class Fold:
         self._ready: list[_Decision] = []
         self._affected: dict[SeriesKey, dict[str, float]] = {}
         """Run and signal (version "", because it is the run that affects) -> player -> stretch of history."""
+        self._lanes: dict[tuple[Arm, str], Sequence[_Lane]] = {}
         self._tidied_at = 0.0
 
     def begin(self, beginning: Beginning) -> None:
@@ -233,44 +245,44 @@ class Fold:
         heapq.heappush(self._ready, decision)
 
     def _count(self, decision: _Decision) -> None:
-        counters = self._add(decision, decision.signal, decision.is_good)
-        counters.outcomes[decision.outcome] += 1
-        if decision.seconds is not None:
-            for series, edge in _LATENCY_SERIES:
-                self._add(decision, series, decision.seconds <= edge)
+        lanes = self._lanes.get((decision.arm, decision.signal)) or self._make_lanes(decision)
+        lanes[0].counters.outcomes[decision.outcome] += 1
+        for lane in lanes:
+            is_good = decision.is_good if lane.edge is None else (decision.seconds or 0.0) <= lane.edge
+            self._add(lane, decision, is_good)
 
-    def _add(self, decision: _Decision, signal: str, is_good: bool) -> Counters:
-        arm, pod, player = decision.arm, decision.pod, decision.player
-        counters = self._counters(SeriesKey(arm.service, arm.run, arm.version, signal))
-        counters.decided_at = decision.at
+    def _add(self, lane: _Lane, decision: _Decision, is_good: bool) -> None:
+        counters, pod, player, at = lane.counters, decision.pod, decision.player, decision.at
+        counters.decided_at = at
         counters.attempts[pod] += 1
         if not is_good:
             counters.failures[pod] += 1
-        if player:
-            self._add_player(counters, SeriesKey(arm.service, arm.run, "", signal), decision, is_good)
-        return counters
-
-    def _add_player(self, counters: Counters, run: SeriesKey, decision: _Decision, is_good: bool) -> None:
-        affected = self._affected.setdefault(run, {})
-        player = decision.player
-        since = affected.get(player)
-        if since is not None and (run.run != NO_RUN or since == decision.at // HISTORY_SECONDS):
+        if not player:
             return
-        tick = int(decision.at // TICK_SECONDS)
+        stretch = at // HISTORY_SECONDS if lane.is_history else 0.0
+        if lane.affected.get(player) == stretch:
+            return
+        tick = at // TICK_SECONDS
         last = counters.last_exposure.get(player)
         if last is None or tick > last[0]:
-            last = counters.last_exposure[player] = (tick, decision.pod)
-            counters.exposed[decision.pod] += 1
+            last = counters.last_exposure[player] = (tick, pod)
+            counters.exposed[pod] += 1
         if not is_good:
-            affected[player] = decision.at // HISTORY_SECONDS
+            lane.affected[player] = stretch
             # For the pod that the exposure was counted for, so that no pod has more affected than exposed.
             counters.affected[last[1]] += 1
 
-    def _counters(self, key: SeriesKey) -> Counters:
-        counters = self.series.get(key)
-        if counters is None:
-            counters = self.series[key] = Counters()
-        return counters
+    def _make_lanes(self, decision: _Decision) -> Sequence[_Lane]:
+        """One lane for the signal itself and, for requests, one a latency edge."""
+        arm, edges = decision.arm, _LATENCY_SERIES if decision.seconds is not None else ()
+        lanes = []
+        for signal, edge in ((decision.signal, None), *edges):
+            key = SeriesKey(arm.service, arm.run, arm.version, signal)
+            counters = self.series.setdefault(key, Counters())
+            affected = self._affected.setdefault(key._replace(version=""), {})
+            lanes.append(_Lane(counters, affected, arm.run == NO_RUN, edge))
+        self._lanes[arm, decision.signal] = lanes
+        return lanes
 
     def _tidy(self, until: float) -> None:
         """Forget what can no longer matter: facts without an attempt, and people of runs long over."""
@@ -283,7 +295,7 @@ class Fold:
             else:
                 live.add(key._replace(version=""))
         for run in self._affected.keys() - live:
-            del self._affected[run]
+            self._affected[run].clear()
 
 
 def _is_orphaned(facts: Facts, until: float) -> bool:

@@ -103,7 +103,7 @@ def take_log_line(fold: Fold, line: bytes, internal: frozenset[str]) -> float | 
     own). Services in ``internal`` are counted on the mesh listener instead.
     """
     try:
-        told = json.loads(line)
+        told = json.loads(line.decode())
         seconds = float(told["ms"]) / 1000
         arm, at = parse_arm(told["hop"] or ""), float(told["t"]) + seconds
         listener, route, code = told["listener"], told["route"], int(told["code"])

@@ -41,7 +41,7 @@ def win(seed: int, round_: str, stake: int) -> int:
 class GameProvider:
     def __init__(self, seed: int, books: Books) -> None:
         self._seed, self._books = seed, books
-        entries = books.after(0, len(books))
+        entries = books.after(0)
         self._played = {entry.id: int(entry.more["win"]) for entry in entries if entry.kind == "round"}
         self._void = {entry.id for entry in entries if entry.kind == "void"}
 

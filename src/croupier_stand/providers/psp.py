@@ -145,7 +145,7 @@ class Psp:
 
     def _take_up(self) -> None:
         """After a restart: conclude and tell whatever the books leave open."""
-        entries = self._books.after(0, len(self._books))
+        entries = self._books.after(0)
         concluded = {entry.id: entry for entry in entries if entry.kind in _OUTCOMES}
         told = {entry.id for entry in entries if entry.kind == "delivered"}
         for entry in entries:
