@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from prometheus_client.parser import text_string_to_metric_families
 
 from croupier_kit import service
@@ -67,3 +70,30 @@ async def test_counts_what_ledger_and_books_say_and_the_same_after_a_restart(cas
 
         await second.round()
         assert counts(second.page()) == seen
+
+
+async def test_nothing_is_counted_while_a_source_has_never_answered(casino: Any, tmp_path: Path) -> None:
+    settings = replace(settings_of(casino, tmp_path / "access.jsonl"), books={"psp-a": "http://127.0.0.1:9"})
+    await casino.deposit("p00001")
+    async with service.outside_client(2.0) as client, aclosing(Tally(settings, client)) as tally:
+        await tally.round()
+        assert not await tally.is_ready()
+        with pytest.raises(web.HTTPServiceUnavailable):
+            await tally.show(make_mocked_request("GET", "/metrics"))
+
+
+async def test_the_database_away_for_a_while_makes_the_page_old_not_wrong(casino: Any, tmp_path: Path) -> None:
+    settings = settings_of(casino, tmp_path / "access.jsonl")
+    async with service.outside_client(2.0) as client, aclosing(Tally(settings, client)) as tally:
+        await tally.round()
+        before = updated(tally)
+        casino.rows("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
+        await tally.round()
+        assert updated(tally) == before
+        await tally.round()
+        assert updated(tally) > before
+
+
+def updated(tally: Tally) -> float:
+    line = next(line for line in tally.page().splitlines() if line.startswith("croupier_tally_updated_seconds "))
+    return float(line.split()[1])

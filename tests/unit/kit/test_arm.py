@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextvars
 import json
 import logging
 import sys
@@ -39,17 +40,30 @@ def test_a_header_that_is_not_plain_counts_as_absent() -> None:
     assert arm.read({"x-croupier-arm": "x" * 300}).arm == ""
 
 
+def log_line(record: logging.LogRecord) -> dict[str, object]:
+    """As written by a pod that works for a player; the context is a copy, so that it does not leak."""
+
+    def write() -> str:
+        arm.adopt(arm="a/r-1/0123456789ab/1", player="p1", trace_id=TRACE)
+        return logs.JsonLines("pod-0").format(record)
+
+    told: dict[str, object] = json.loads(contextvars.copy_context().run(write))
+    return told
+
+
 def test_a_log_line_is_json_and_carries_the_trace() -> None:
-    arm.adopt(arm="a/r-1/0123456789ab/1", player="p1", trace_id=TRACE)
     record = logging.LogRecord("x", logging.INFO, "", 0, "credited %s", ("d1",), None)
     vars(record).update(logs.fields(amount=5))
-    line = json.loads(logs.JsonLines("pod-0").format(record))
+    line = log_line(record)
     assert (line["message"], line["trace_id"], line["amount"], line["pod"]) == ("credited d1", TRACE, 5, "pod-0")
+
+
+def test_a_log_line_of_an_error_carries_its_traceback() -> None:
     try:
         raise ValueError("boom")
     except ValueError:
         record = logging.LogRecord("x", logging.ERROR, "", 0, "failed", (), sys.exc_info())
-    assert "boom" in json.loads(logs.JsonLines("pod-0").format(record))["error"]
+    assert "boom" in str(log_line(record)["error"])
 
 
 KEY = idempotency.Key("caller", "k", "f1")
