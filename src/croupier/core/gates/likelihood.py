@@ -187,6 +187,11 @@ class PointsNotWorse:
 
     def _baseline(self, total: float, bad: float) -> float:
         recent = self._recent
+        usual = total * self._bad / self._total if self._total > 0.0 else 0.0
+        if usual - bad > 2.5 * sqrt(usual + 0.5):
+            # An outage is over. What it did to stable must not excuse what the canary does from now on.
+            recent.clear()
+            self._total = self._bad = 0.0
         recent.append((total, bad))
         self._total += total
         self._bad += bad
