@@ -46,6 +46,11 @@ def current() -> Origin:
     return _current.get()
 
 
+def forget() -> None:
+    """Belong to nobody: for loops, between two pieces of work."""
+    _current.set(_NOWHERE)
+
+
 def adopt(*, arm: str, player: str, trace_id: str = "") -> None:
     """Go on with work that began elsewhere (a stored intent) under the arm that began it."""
     _current.set(Origin(arm, player, trace_id or current().trace_id or _new_id(128)))

@@ -102,14 +102,19 @@ class Bets:
         body = await pod.body_of(request)
         game, stake = pod.text_in(body, "game"), pod.cents_in(body, "stake", MOST_STAKE)
         claim = (key.caller, key.key, key.fingerprint, idempotency.LEASE_SECONDS)
-        opened = (uuid.uuid4().hex, player, origin.arm, self._name, game, stake)
+        fresh = Round(uuid.uuid4().hex, player, origin.arm, game, stake, "created", None)
+        opened = (fresh.id, player, origin.arm, self._name, game, stake)
         async with self._pool.connection() as connection:
             rows = await connection.execute(_OPEN_ONCE, (*claim, *opened))
             decision = idempotency.decision_of(await rows.fetchone())
         if not isinstance(decision, idempotency.Begun):
             return idempotency.as_response(decision)
+        # An earlier try may have begun the round, and it may stand anywhere by now.
+        round_ = fresh if decision.subject == fresh.id else await self._find(decision.subject)
+        if round_ is None:
+            raise RuntimeError(f"key {key.key} is for round {decision.subject}, which does not exist")
         try:
-            slip = await self._finish(Round(decision.subject, player, origin.arm, game, stake, "created", None))
+            slip = await self._finish(round_)
         except Undecided as error:
             log.warning("undecided", extra=logs.fields(round=decision.subject, why=str(error)))
             async with self._pool.connection() as connection:

@@ -209,7 +209,11 @@ class Cashier:
         except webhooks.Rejected as error:
             log.warning("webhook rejected", extra=logs.fields(psp=psp, why=str(error)))
             raise web.HTTPUnauthorized(reason="signature does not hold") from error
-        event = self._parts.parse_event(message)
+        try:
+            event = self._parts.parse_event(message)
+        except (KeyError, TypeError) as error:
+            log.error("webhook malformed", extra=logs.fields(psp=psp, why=repr(error)))
+            raise web.HTTPBadRequest(reason="message is malformed") from error
         if event is None:
             log.info("webhook ignored", extra=logs.fields(psp=psp, type=message.get("type")))
         elif not await self._take(psp, request.headers[webhooks.ID_HEADER], event):

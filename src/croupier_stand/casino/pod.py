@@ -68,7 +68,7 @@ async def body_of(request: web.Request) -> Mapping[str, Any]:
     """The JSON object in a request. Raises ``HTTPBadRequest``."""
     try:
         body = json.loads(await request.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise web.HTTPBadRequest(reason="body is not JSON") from error
     if not isinstance(body, dict):
         raise web.HTTPBadRequest(reason="body is not an object")

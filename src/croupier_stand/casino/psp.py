@@ -48,7 +48,10 @@ class PspEvent:
 def parse_event(message: Mapping[str, Any]) -> PspEvent | None:
     """Understand a verified webhook; None for a type that is none of our business. Raises KeyError when malformed."""
     fact = EVENT_TYPES.get(message["type"])
-    return None if fact is None else PspEvent(fact, message["data"]["id"], message["data"]["amount"])
+    if fact is None:
+        return None
+    data = message["data"]
+    return PspEvent(fact, str(data["id"]), int(data["amount"]))
 
 
 class Psps:

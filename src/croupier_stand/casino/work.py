@@ -14,7 +14,7 @@ from contextlib import suppress
 from psycopg import OperationalError, sql
 from psycopg_pool import PoolTimeout
 
-from croupier_kit import logs
+from croupier_kit import arm, logs
 from croupier_kit.service import Loop
 from croupier_stand.casino.pod import Pool, Undecided
 
@@ -65,6 +65,7 @@ class Work:
     async def _work(self) -> None:
         while True:
             id_ = await self._queue.get()
+            arm.forget()
             try:
                 await self._do(id_)
             except _TEMPORARY as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import socket
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,6 +19,7 @@ from aiohttp import ClientSession
 from croupier_kit import service
 from croupier_stand import postgres
 from croupier_stand.casino import bets, build, identity, passwords, payments, pod, schema, wallet
+from croupier_stand.home import free_ports
 from croupier_stand.providers import game, psp
 
 PLAYERS = schema.player_ids(40)
@@ -107,7 +107,7 @@ async def open_casino(
     (secrets / "session.key").write_bytes(os.urandom(32).hex().encode())
     for name in pod.PSPS:
         (secrets / f"webhook-{name}.key").write_text("whsec_" + base64.b64encode(os.urandom(32)).decode())
-    ports = {name: _free_port() for name in ("identity", "wallet", "payments", "bets", "games", *pod.PSPS)}
+    ports = free_ports(("identity", "wallet", "payments", "bets", "games", *pod.PSPS))
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     around = pod.Surroundings(
         database=database,
@@ -157,9 +157,3 @@ def open_with(database: str, tmp_path: Path) -> Any:
         return open_casino(database, tmp_path, **options)
 
     return opener
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -148,6 +148,27 @@ async def test_a_round_left_behind_by_a_dead_pod_is_finished(casino: Any) -> Non
     assert balance(casino, "p00001") == 9_300 + game.win(7, "left", 700)
 
 
+async def test_a_retry_is_told_what_became_of_a_round_that_was_finished_meanwhile(casino: Any) -> None:
+    """The first try died after the round was opened, the sweep finished it, and then the player came again."""
+    await funded(casino, "p00001")
+    key = "same-key"
+    _, first = await casino.bet("p00001", 500, key)
+    casino.rows("update bets.idempotency set status = null, body = null, leased_until = now() returning 1")
+    status, again = await casino.bet("p00001", 500, key)
+    assert status == 200
+    assert {**again, "balance": first["balance"]} == first
+    assert balance(casino, "p00001") == first["balance"]
+
+
+async def test_a_signed_webhook_that_says_nothing_is_refused(casino: Any) -> None:
+    signer = webhooks.Signer.from_file(casino.around.secrets / "webhook-psp-a.key")
+    for body in (b"{}", b'{"type": "payment.captured"}', b'{"type": "payment.captured", "data": 5}'):
+        headers = signer.sign("m", datetime.fromtimestamp(now(), UTC), body)
+        url = f"{casino.urls['payments']}/payments/webhooks/psp-a"
+        async with casino.client.post(url, data=body, headers=headers) as response:
+            assert response.status == 400
+
+
 async def test_a_withdrawal_is_paid_and_a_failed_one_comes_back(open_with: Any) -> None:
     body = {"amount": 4_000, "currency": "EUR", "psp": "psp-a"}
     async with open_with(temper=Temper(payout_failed_ratio=0.5, **QUICK)) as casino:
