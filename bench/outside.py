@@ -47,6 +47,7 @@ from croupier.model.verdict import Outcome
 Answer = Literal["promote", "rollback", "hold"]
 
 MARGINS = {"errors": Margin(ratio=2.0), "latency": Margin(ratio=1.5), "deposits": Margin(points=2.0)}
+IMPORTANCE = {"errors": 3.0, "deposits": 2.0, "latency": 1.0}
 PLAYER_MARGIN = Margin(ratio=2.0)
 """Exposure of players may be counted in blocks rather than attempts, which points would depend on; a ratio does not."""
 
@@ -105,6 +106,7 @@ class ReleaseGate:
             GateSpec(
                 signal=metric,
                 role="required",
+                importance=IMPORTANCE[metric],
                 margin=PLAYER_MARGIN if players and metric != "latency" else MARGINS[metric],
             )
             for metric in self._metrics
