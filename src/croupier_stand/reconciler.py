@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 20.0
 _ROUND_SECONDS = 5.0
 _RECENT = "15 minutes"
+_PATIENCE = 3
+"""So many entries in one round that the wallet does not answer for mean that it is away."""
 
 _SETTLED = """
 select reference, kind from wallet.transfer
@@ -138,12 +140,20 @@ class Reconciler:
     ) -> None:
         rows = await connection.execute(_SETTLED, (list(partner.open),))
         booked = set(await rows.fetchall())
+        refused = 0
         for id_, entry in list(partner.open.items()):
             movement = _MOVEMENTS[entry.kind]
             if (id_, movement.transfer) in booked:
                 del partner.open[id_]
             elif entry.at < before:
-                await self._book(connection, partner.name, entry, movement)
+                try:
+                    await self._book(connection, partner.name, entry, movement)
+                except Undecided as error:  # one entry that the wallet will not take must not keep all others waiting
+                    log.warning("not booked", extra=logs.fields(id=id_, why=str(error)))
+                    refused += 1
+                    if refused >= _PATIENCE:
+                        raise
+                    continue
                 done[movement.after] += 1
                 del partner.open[id_]
 
