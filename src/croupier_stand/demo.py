@@ -28,8 +28,6 @@ from croupier_stand.scenarios import Scenario, Told
 from croupier_stand.stats import read_stats
 
 NAME = "demo"
-_HISTORY_SECONDS = 30.0
-"""How long the stable version is watched first: the gates learn how much its failures cluster."""
 _QUIET_SECONDS = 5.0
 """After the players have left, what is under way comes to its end."""
 
@@ -112,8 +110,7 @@ def run(wanted: Sequence[Scenario], *, seed: int, keep: bool) -> Demo:
         control.up(home, Load(seed=seed), lambda line: say(f"  {line}"))
         # The reconciler would mend what the bad version loses as it happens. It waits, so that the audit can show it.
         control.rest(home, ["reconciler"])
-        say(f"Watching the stable version for {_HISTORY_SECONDS:.0f} s")
-        wait_for(lambda: played_seconds(home) > _HISTORY_SECONDS, 2 * _HISTORY_SECONDS, pause_seconds=0.5)
+        scenarios.watch_stable(home, say)
         told = []
         for scenario in wanted:
             say(f"\nReleasing {scenario.service} {scenario.label!r}; it should be {scenario.expected}")
@@ -163,12 +160,6 @@ def rates(home: Home) -> Rates:
         bets_per_second=ended.get("bet", 0) / stats.seconds,
         failed_requests=dict(stats.failed_requests),
     )
-
-
-def played_seconds(home: Home) -> float:
-    """How long the players have played."""
-    stats = read_stats(home.players_stats)
-    return stats.seconds if stats is not None else 0.0
 
 
 def verify_journal(home: Path) -> Journal:

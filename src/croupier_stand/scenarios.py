@@ -32,6 +32,8 @@ Say = Callable[[str], None]
 _SPLIT_ACTIONS = frozenset({"set-split", "settle"})
 _SPLIT_SECONDS = (0.2, 2.0)
 """A request that fails from so long before to so long after a change of the split may have failed because of it."""
+_HISTORY_SECONDS = 35.0
+"""A desk refuses a plan before it has watched for half a minute; and it learns how much failures cluster."""
 _LATE_SECONDS = 10.0
 """After a run's end the last attempts of its canary are decided: a deposit expires after eight seconds."""
 
@@ -96,6 +98,17 @@ class Told(Value):
     @property
     def is_right(self) -> bool:
         return not self.problems
+
+
+def watch_stable(home: Home, say: Say) -> None:
+    """Wait until the desk has seen enough of the stable version to make a forecast of a release."""
+    say(f"Watching the stable version for {_HISTORY_SECONDS:.0f} s")
+
+    def has_seen_enough() -> bool:
+        stats = read_stats(home.players_stats)
+        return stats is not None and stats.seconds > _HISTORY_SECONDS
+
+    wait_for(has_seen_enough, 3 * _HISTORY_SECONDS, pause_seconds=0.5)
 
 
 def play(home: Home, scenario: Scenario, say: Say) -> Told:

@@ -67,6 +67,7 @@ def run(*, repeat: int, healthy: int, seed: int, results: Path, say: Say) -> Soa
 
     with control.ended_with(home, keep=False):
         control.up(home, Load(seed=seed), say)
+        scenarios.watch_stable(home, say)
         for number, scenario in enumerate(_order(repeat, healthy), 1):
             say(f"\nRun {number}: {scenario.label}")
             runs.append(_play(home, scenario, say))
