@@ -40,6 +40,8 @@ _CREDIT_POLLS_SECONDS = (1.5, 1.5, 3.0, 6.0)
 _MOST_SITTINGS = 500
 """More than twice what sits at the usual pace. A casino that has stopped answering is not buried in retries."""
 _LEAVE_SECONDS = 3.0
+_BEGAN = f"{int(now() * 1000):x}"
+"""Tells this life of the process from its earlier ones."""
 
 
 class Settings(NamedTuple):
