@@ -40,8 +40,8 @@ def stand() -> None:
 @_name_option
 @click.option("--seed", type=int, default=1, show_default=True, help="Decides who plays what, and when.")
 @click.option("--players", type=click.IntRange(1, 100_000), default=4000, show_default=True)
-@click.option("--deposits-per-second", type=click.FloatRange(0, 500), default=35.0, show_default=True)
-@click.option("--bets-per-second", type=click.FloatRange(0, 500), default=40.0, show_default=True)
+@click.option("--deposits-per-second", type=click.FloatRange(0, 500), default=40.0, show_default=True)
+@click.option("--bets-per-second", type=click.FloatRange(0, 500), default=35.0, show_default=True)
 @click.option("--desk/--no-desk", default=True, show_default=True, help="Whether the stand runs its desk too.")
 @output_option
 def up(name: str, desk: bool, output: Output, **load: Any) -> None:

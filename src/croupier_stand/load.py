@@ -11,8 +11,8 @@ class Load(NamedTuple):
 
     seed: int = 1
     players: int = 4000
-    deposits_per_second: float = 35.0
-    bets_per_second: float = 40.0
+    deposits_per_second: float = 40.0
+    bets_per_second: float = 35.0
 
     def options(self) -> tuple[str, ...]:
         """As command line options; ``read`` reads them back."""

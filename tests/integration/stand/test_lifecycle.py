@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,3 +92,20 @@ def test_processes_that_outlive_their_supervisor_are_found_by_the_record(homes: 
         assert not is_running(identity)
     finally:
         os.waitpid(survivor, 0)
+
+
+def test_an_interrupted_demo_leaves_nothing(homes: tuple[Home, Home]) -> None:
+    """Ctrl-C and SIGTERM end a demo in the middle; its stand goes with it."""
+    demo = Home.of("demo")
+    command = [sys.executable, "-m", "croupier.cli", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        assert running.stdout is not None
+        said = []
+        for line in running.stdout:
+            said.append(line)
+            if "Envoy serves" in line:
+                record = demo.read()
+                running.send_signal(signal.SIGINT)
+        assert running.wait(60) != 0
+    assert record is not None, said
+    assert_nothing_left(demo, record)
