@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from croupier_stand.home import Home, ProcessRecord, free_ports
 from croupier_stand.keeper import Keeper, http_probe
 from croupier_stand.process import ChildProcess
 
+_LOG = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 _REPORT_SECONDS = 1.0
 _STAGGER_SECONDS = 0.7
@@ -132,9 +134,12 @@ class Agent:
         pods = [pod.report() for pod in self._pods.values()]
         if pods == self._reported and now < self._report_after:
             return
-        self._reported, self._report_after = pods, now + _REPORT_SECONDS
         document = json.dumps({"at": self._wall_clock(), "pods": pods}).encode()
-        await asyncio.to_thread(replace_file, self._home.observed, document)
+        try:
+            await asyncio.to_thread(replace_file, self._home.observed, document)
+            self._reported, self._report_after = pods, now + _REPORT_SECONDS
+        except OSError as error:  # a full disk must not end the pods; readers see how old the file is
+            _LOG.warning("cannot write %s: %s", self._home.observed, error)
 
     def stop(self) -> None:
         """End all pods: terminate every one, wait, kill the rest."""

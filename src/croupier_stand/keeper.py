@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 
 import aiohttp
 
+from croupier.errors import EnvironmentFault
 from croupier_stand.process import ChildProcess
 
 STEP_SECONDS = 0.2
@@ -77,7 +78,7 @@ class Keeper:
     _failed_probes: int = 0
 
     def step(self, wanted: bool, now: float) -> None:
-        """Move on by what is seen now. Raises EnvironmentFault when the program cannot be started at all."""
+        """Move on by what is seen now. A program that cannot be started at all is tried again, as one that ends."""
         if self.phase == "draining":
             self._drain(now)
         if self.phase in ("starting", "running") and not self.child.is_running:
@@ -109,9 +110,13 @@ class Keeper:
         return self.phase in ("starting", "running") and now >= self._probe_after
 
     def _start(self, now: float) -> None:
-        self.child.start()
-        self.phase, self.reason = "starting", "not ready yet"
         self._started_at, self._probe_after, self._failed_probes = now, now, 0
+        try:
+            self.child.start()
+        except EnvironmentFault as error:
+            self._back_off(str(error), now)
+        else:
+            self.phase, self.reason = "starting", "not ready yet"
 
     def _let_go(self, now: float) -> None:
         self.phase, self.ready, self.reason = "draining", False, "draining"
@@ -126,12 +131,14 @@ class Keeper:
             self.child.kill()
 
     def _has_ended(self, now: float) -> None:
+        code = self.child.exit_code
+        self._back_off(f"signal {-code}" if code is not None and code < 0 else f"exit code {code}", now)
+
+    def _back_off(self, why: str, now: float) -> None:
         self._ends_in_a_row = 1 if now - self._started_at > _STEADY_SECONDS else self._ends_in_a_row + 1
         delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** (self._ends_in_a_row - 1))
-        code = self.child.exit_code
-        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
         self.phase, self.ready = "backing-off", False
-        self.reason = f"{how}, restart in {delay:g} s"
+        self.reason = f"{why}, restart in {delay:g} s"
         self._start_after = now + delay
 
 

@@ -240,8 +240,11 @@ class Supervisor:
             resting=tuple(name for name, keeper in self._keepers.items() if keeper.phase == "resting"),
         )
         if record != self._written:
-            self._written = record
-            self._home.write(record)
+            try:
+                self._home.write(record)
+                self._written = record
+            except OSError as error:  # a full disk must not end the casino; the next round tries again
+                _LOG.warning("cannot write %s: %s", self._home.record_file, error)
 
     def _milestone(self, text: str) -> None:
         self._milestones.append(text)

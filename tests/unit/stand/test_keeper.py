@@ -138,3 +138,14 @@ def test_what_ends_while_it_backs_off_and_is_unwanted_just_rests(bench: Bench) -
     keeper.step(wanted=True, now=0.1)
     keeper.step(wanted=False, now=0.2)
     assert keeper.phase == "resting"
+
+
+def test_a_program_that_cannot_be_started_is_tried_again_later(tmp_path: Path) -> None:
+    child = ChildProcess(name="nobody", argv=("/no/such/program",), log=tmp_path / "log")
+    keeper = Keeper(child, probe=None, drain_seconds=1.0)
+    keeper.step(wanted=True, now=0.0)
+    assert keeper.phase == "backing-off"
+    assert keeper.reason.startswith("nobody cannot be started")
+    keeper.step(wanted=True, now=0.5)
+    assert keeper.restarts == 1
+    assert keeper.reason.endswith("restart in 1 s")
