@@ -40,6 +40,7 @@ create index if not exists entry_transfer on wallet.entry (transfer);
 -- What is known of a game round. A rollback that comes before its bet leaves a tombstone: that bet is refused later.
 create table if not exists wallet.round (
     reference text primary key,
+    player text not null,
     state text not null check (state in ('bet', 'refused', 'rolled-back', 'tombstone')),
     amount bigint not null
 );
@@ -72,13 +73,13 @@ begin
     end if;
 
     if of_kind = 'bet' then
-        insert into wallet.round values (of_reference, 'bet', of_amount) on conflict do nothing;
+        insert into wallet.round values (of_reference, of_player, 'bet', of_amount) on conflict do nothing;
         if not found then
             result := 'tombstoned';
         end if;
     elsif of_kind = 'rollback' then
-        insert into wallet.round as r values (of_reference, 'tombstone', 0)
-        on conflict (reference) do update set state = 'rolled-back' where r.state = 'bet'
+        insert into wallet.round as r values (of_reference, of_player, 'tombstone', 0)
+        on conflict (reference) do update set state = 'rolled-back' where r.state = 'bet' and r.player = of_player
         returning r.state, r.amount into known, moved;
         if known is distinct from 'rolled-back' then
             result := 'nothing';
