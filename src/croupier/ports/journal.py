@@ -23,7 +23,7 @@ class Journal(Protocol):
         ...
 
     def verify(self) -> int:
-        """Check chain and checkpoints; returns the number of entries. Raises ``IntegrityError`` naming the first bad."""
+        """Check chain and checkpoints; returns the number of entries. ``IntegrityError`` names the first bad one."""
         ...
 
 
