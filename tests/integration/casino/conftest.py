@@ -32,16 +32,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield dsn
 
 
+@pytest.fixture(scope="session")
+def template(server: str) -> str:
+    """Name of a database with the casino's schema and players, to be copied."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("create database casino_template")
+    dsn = psycopg.conninfo.make_conninfo(server, dbname="casino_template")
+    schema.install(dsn)
+    schema.add_players(dsn, PLAYERS)
+    return "casino_template"
+
+
 @pytest.fixture
-def database(server: str) -> Iterator[str]:
+def database(server: str, template: str) -> Iterator[str]:
     """A fresh database with the casino's schema and players."""
     name = f"casino_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'create database "{name}"')
-    dsn = psycopg.conninfo.make_conninfo(server, dbname=name)
-    schema.install(dsn)
-    schema.add_players(dsn, PLAYERS)
-    yield dsn
+        connection.execute(f'create database "{name}" template {template}')
+    yield psycopg.conninfo.make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f'drop database "{name}" with (force)')
 

@@ -12,7 +12,7 @@ import yaml
 from croupier.model.service import Platform
 from croupier_kit import service
 from croupier_stand.audit import AuditSettings, audit
-from croupier_stand.casino import build, payments
+from croupier_stand.casino import build, payments, schema
 from croupier_stand.providers.psp import Temper
 from croupier_stand.reconciler import ReconcilerSettings, reconcile_once
 
@@ -110,6 +110,11 @@ async def test_double_credits_are_reversed_and_what_was_spent_written_off(casino
     assert await reconcile_once(reconciling) == {"reversed": 1, "written-off": 1}
     assert await reconcile_once(reconciling) == {}
     assert (await audit(auditing, grace_seconds=0.0)).is_clean
+
+
+def test_the_schema_may_be_installed_twice(database: str) -> None:
+    schema.install(database)
+    schema.add_players(database, schema.player_ids(2))
 
 
 def test_descriptors_name_modules_and_changes_that_exist() -> None:
