@@ -337,6 +337,9 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
         found.append(share)
     if (missing := _data_blocker(state, s)) is not None:
         found.append(missing)
+    if verdict is not None and s.evidence is None:
+        # What nobody can read again proves nothing. A rollback does not wait for it.
+        found.append(Blocker("evidence", "part of the evidence is not stored", hard=False))
     if hold.gates and (verdict is None or verdict.outcome is Outcome.INCONCLUSIVE):
         code, text = ("no-data", "no evidence yet") if verdict is None else (verdict.code, verdict.reason)
         found.append(Blocker(code, text, hard=False))

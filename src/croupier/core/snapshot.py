@@ -28,6 +28,7 @@ class Snapshot:
     """Digest -> its pods; a version without pods is absent."""
     verdict: Verdict | None
     evidence: Evidence | None = None
+    """What ``verdict`` rests on; None while part of it is not stored: nothing passes then."""
     canary_age: float = float("inf")
     """Seconds since counters of the canary arm were read; infinite when never."""
     stable_age: float = float("inf")

@@ -193,10 +193,12 @@ class Loop:
             faults["metrics"] = self.world.metrics_fault
         elif "metrics" in state.faults and self.world.counters is None:
             faults["metrics"] = state.faults["metrics"]  # not asked in this round
+        counted = None
         if self.world.counters is not None and watch.scraped_at <= now and state.peak_weight > 0:
-            problem = await self._count(plan.service, run, state)
-            if problem:
-                faults["evidence"] = problem
+            counted = await self._count(plan.service, run, state)
+        # Not its turn in this round: what was said last still holds.
+        if problem := state.faults.get("evidence", "") if counted is None else counted:
+            faults["evidence"] = problem
         watch.note_pods(state, pods, now)
         return Snapshot(
             now=now,
@@ -212,7 +214,7 @@ class Loop:
         )
 
     async def _count(self, service: str, run: str, state: RunState) -> str | None:
-        """Fold this round's counters of one run, if it was its turn to be read."""
+        """Fold this round's counters of one run; why they were not stored, or "". None: it was not its turn."""
         counters = self.world.counters or {}
         plan = state.plan
         canary = counters.get(Target(service, run, plan.canary))

@@ -57,11 +57,11 @@ class Watch:
     def is_due(self, now: float) -> bool:
         return now - self.scraped_at >= self._plan.release.scrape_seconds - TICK_SECONDS
 
-    async def add(self, sample: Sample) -> str | None:
-        """Store and fold one scrape; returns why it was not stored, or None.
+    async def add(self, sample: Sample) -> str:
+        """Store and fold one scrape; returns why it was not stored, or "".
 
-        Without the store the sample is still judged, because a rollback never waits for a disk, but it renews no
-        arm's age, so nothing passes on it.
+        Without the store the sample is still judged, because a rollback never waits for a disk, but there is no
+        ``mark`` any more, so nothing passes on it.
         """
         if sample.at <= self._last_at:
             return "the clock went back; waiting until it has caught up"
@@ -71,7 +71,7 @@ class Watch:
             running = await asyncio.to_thread(self._store.append, self._plan.run, sample)
             if not self._is_whole:
                 await self._refold()
-                return None
+                return ""
         except (Unreachable, IntegrityError) as error:
             problem = error.message
         self._evidence = gates.fold(self._evidence, sample)
@@ -82,7 +82,7 @@ class Watch:
         self._hash = running
         self._note_ages(sample)
         self._note_players(sample)
-        return None
+        return ""
 
     def judge(self, weight: int, now: float) -> Verdict | None:
         """The verdict of now; None while nothing was counted."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, POLICY, STABLE, World, release
 
+from croupier.adapters.journal.memory import MemoryEvidence
 from croupier.engine.desk import Desk
 from croupier.errors import IntegrityError, Unreachable
 from croupier.model.base import short
+from croupier.model.evidence import Sample
 from croupier.model.journal import Draft
 from croupier.model.service import Platform
 from croupier.model.view import RunView
@@ -280,3 +284,39 @@ async def test_an_objective_missed_at_100_percent_holds_and_calls_a_person() -> 
     await desk.command(run, "abort", "ann", "take it back")
     assert (await world.play(desk, run)).code == "aborted"
     assert world.serves() == {STABLE: 100}
+
+
+class FullStore:
+    """The evidence of a world, on a disk that can be full."""
+
+    def __init__(self, store: MemoryEvidence) -> None:
+        self._store = store
+        self.is_full = False
+
+    def append(self, run: str, sample: Sample) -> str:
+        if self.is_full:
+            raise Unreachable("no space left on device")
+        return self._store.append(run, sample)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("rounds", range(10))
+async def test_nothing_passes_on_evidence_that_could_not_be_stored(rounds: int) -> None:
+    """S9.7: a verdict that nobody can compute again is no reason to go on, whenever the disk fills."""
+    world, desk, run = await begun()
+    store = FullStore(world.evidence)
+    world.evidence = store  # type: ignore[assignment]
+    await world.rounds(desk, rounds)
+    store.is_full = True
+    passed = len(world.entries("step.passed"))
+    await world.rounds(desk, 20)
+    assert len(world.entries("step.passed")) == passed
+    faults = [entry.body["message"] for entry in world.entries("fault") if entry.body["port"] == "evidence"]
+    assert [bool(message) for message in faults] == [True], "written once, not at every scrape"
+    store.is_full = False
+    assert (await world.play(desk, run)).outcome == "promoted"
+    named = [entry.body["evidence"] for entry in world.entries("step.passed") if entry.body["code"] == "gates"]
+    assert len(named) == 4
+    assert None not in named
