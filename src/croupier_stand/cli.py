@@ -73,6 +73,7 @@ def down(name: str, output: Output) -> None:
     from croupier_stand import control
     from croupier_stand.home import Home
 
+    say(f"Ending stand {name!r}")
     ended = control.down(Home.of(name))
     if output == "json":
         print_json({"name": name, "ended": ended})
@@ -136,6 +137,7 @@ def audit(name: str, output: Output) -> None:
     from croupier_stand import money
     from croupier_stand.home import Home
 
+    say("Reading players' memory, partners' books and the ledger")
     reckoning = money.reckon(Home.of(name))
     if output == "json":
         print_json(money.document(reckoning))
