@@ -126,7 +126,9 @@ def play(home: Home, scenario: Scenario, say: Say) -> Told:
         splits = split_times(desk.journal(run))
     last = watched.last
     served = _served(home, last)
-    failures = _failures(home, since=last.started_at, until=last.ended_at or last.updated_at)
+    # The last change of the split ends the run: what it breaks, breaks after the end.
+    until = (last.ended_at or last.updated_at) + _SPLIT_SECONDS[1]
+    failures = _failures(home, since=last.started_at, until=until)
     near = [each for each in failures if each.by_edge and _is_near(each.at, splits)]
     forecast, actual = _times(scenario, preview, watched)
     told = Told(
