@@ -31,6 +31,9 @@ NO_RUN = "-"
 
 _IDLE_SECONDS = 600.0
 """After so long without a decision, who was exposed and affected in a run is forgotten; its counters stay."""
+_OVER_SECONDS = 1800.0
+"""After so long without any decision a run is over, and its counters go too: a page that grows with every release is
+one day too large to be read."""
 _ORPHAN_SECONDS = 300.0
 _TIDY_SECONDS = 60.0
 _LATENCY_SERIES = tuple((f"latency:{edge:g}", edge) for edge in LATENCY_EDGES)
@@ -285,7 +288,7 @@ class Fold:
         return lanes
 
     def _tidy(self, until: float) -> None:
-        """Forget what can no longer matter: facts without an attempt, and people of runs long over."""
+        """Forget what can no longer matter: facts without an attempt, people of idle runs, and runs long over."""
         for orphan in [key for key, facts in self._facts.items() if _is_orphaned(facts, until)]:
             del self._facts[orphan]
         live = set()
@@ -296,6 +299,22 @@ class Fold:
                 live.add(key._replace(version=""))
         for run in self._affected.keys() - live:
             self._affected[run].clear()
+        self._drop_runs(until - _OVER_SECONDS)
+
+    def _drop_runs(self, before: float) -> None:
+        """Drop runs as a whole, so that no series of a live run ever looks as if its pods had restarted."""
+        decided_at: dict[tuple[str, str], float] = {}
+        for key, counters in self.series.items():
+            run = (key.service, key.run)
+            decided_at[run] = max(decided_at.get(run, 0.0), counters.decided_at)
+        over = {run for run, at in decided_at.items() if run[1] != NO_RUN and at < before}
+        if over:
+            self.series = {key: each for key, each in self.series.items() if (key.service, key.run) not in over}
+            self._affected = {key: each for key, each in self._affected.items() if (key.service, key.run) not in over}
+            for arm in [arm for arm in self.players_seen if (arm.service, arm.run) in over]:
+                del self.players_seen[arm]
+            for lane in [lane for lane in self._lanes if (lane[0].service, lane[0].run) in over]:
+                del self._lanes[lane]
 
 
 def _is_orphaned(facts: Facts, until: float) -> bool:

@@ -174,6 +174,30 @@ def test_a_bet_is_good_when_stake_round_and_win_are_booked(case: str) -> None:
     assert totals(series(fold, signal="bets"))[1] == (outcome in {"expired", "rolled-back"})
 
 
+def test_the_page_does_not_grow_with_every_release() -> None:
+    """A run goes when none of its series has been decided for half an hour; a live one is never touched."""
+    fold = Fold(RULES)
+    live, over = CANARY._replace(run="r-0002"), CANARY
+    rare = deposit(T, "seldom", live)
+    fold.begin(rare)
+    fold.learn("deposits", "seldom", credited(T + 1))
+    for minute in range(45):
+        at = T + 60.0 * minute
+        fold.request(Request(at, live, "p1", "pod-0", is_failure=False, seconds=0.01))
+        fold.request(Request(at, OUTSIDE, "p2", "pod-0", is_failure=False, seconds=0.01))
+        if minute < 5:
+            fold.request(Request(at, over, "p3", "pod-0", is_failure=True, seconds=0.01))
+        fold.advance(at + 30.0)
+    assert {key.run for key in fold.series} == {"r-0002", "-"}
+    assert {arm.run for arm in fold.players_seen} == {"r-0002", "-"}
+    assert "r-0001" not in render(fold, T)
+    assert totals(series(fold, live))[0] == 1
+    assert totals(series(fold, live, "errors"))[0] == 45
+    fold.request(Request(T + 2730.0, over, "p3", "pod-0", is_failure=True, seconds=0.01))
+    fold.advance(T + 2760.0)
+    assert totals(series(fold, over, "errors")) == (1, 1, 1, 1), "a counter that starts again, as after a restart"
+
+
 def test_people_of_a_run_long_over_are_forgotten_and_its_counters_stay() -> None:
     fold = Fold(RULES)
     fold.begin(deposit(T, "bad"))
