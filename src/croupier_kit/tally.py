@@ -84,7 +84,13 @@ class Outboxes:
         while True:
             events = await outbox.read(connection, schema, self._cursors[schema], _EVENTS_A_READ)
             for event in events:
-                take_event(fold, event)
+                try:
+                    take_event(fold, event)
+                except (KeyError, TypeError, ValueError) as error:
+                    # One event that says nothing must not stop the count of all others, now and after each restart.
+                    log.warning(
+                        "event not understood", extra=logs.fields(event=event.id, type=event.type, why=repr(error))
+                    )
                 self._cursors[schema] = event.cursor
             if len(events) < _EVENTS_A_READ:
                 return
@@ -109,7 +115,7 @@ class Books:
                     self._last = entry["seq"]
                 if not page["more"]:
                     return float(page["at"])
-        except (ClientError, TimeoutError) as error:
+        except (ClientError, TimeoutError, ValueError) as error:
             log.warning("books do not answer", extra=logs.fields(partner=self._name, why=repr(error)))
             return None
 

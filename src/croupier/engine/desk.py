@@ -186,6 +186,7 @@ class Desk:
 
     async def services(self) -> Sequence[ServiceView]:
         """All declared services, as the last round saw them."""
+        await self._look()
         found = []
         for service in self._platform.services:
             live = self._register.live_run_of(service.name)
@@ -204,6 +205,7 @@ class Desk:
     async def versions(self, service: str) -> Sequence[VersionView]:
         """All versions of one service, by label. Raises ``UnknownName`` and ``Unreachable``."""
         self._service(service)
+        await self._look()
         split = self._loop.world.splits.get(service)
         serving = {digest for digest, weight in split.weights.items() if weight > 0} if split else set()
         known = await self._workloads.versions(service)
@@ -265,6 +267,11 @@ class Desk:
             canary=views.version_view(service.name, release.digest, versions, serving=False),
             forecast=preview.forecast_view(release, forecast),
         )
+
+    async def _look(self) -> None:
+        """A desk that has just started has seen nothing yet; it looks before it answers what serves."""
+        if self._loop.last_round_at is None:
+            await self.round()
 
     def _service(self, name: str) -> Service:
         service = self._platform.service(name)

@@ -55,7 +55,8 @@ class Watch:
         return watch
 
     def is_due(self, now: float) -> bool:
-        return now - self.scraped_at >= self._plan.release.scrape_seconds - TICK_SECONDS
+        """Whether a scrape is due; at once when the clock was set back, so that ``add`` can say so."""
+        return not 0 <= now - self.scraped_at < self._plan.release.scrape_seconds - TICK_SECONDS
 
     async def add(self, sample: Sample) -> str:
         """Store and fold one scrape; returns why it was not stored, or "".

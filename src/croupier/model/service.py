@@ -13,8 +13,6 @@ Signal = Literal["errors", "latency", "deposits", "withdrawals", "bets", "logins
 
 Tier = Literal["money", "standard"]
 
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
-
 
 class Objective(Value):
     """A service level objective: at least ``success_ratio`` good, or for latency: p95 at most ``p95_seconds``."""

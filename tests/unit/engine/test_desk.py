@@ -124,3 +124,22 @@ async def test_ended_runs_keep_their_last_numbers_over_a_restart() -> None:
     assert after == before
     assert after.verdict is not None
     assert after.verdict.outcome == "pass"
+
+
+async def test_a_desk_that_has_just_started_looks_before_it_says_what_serves() -> None:
+    world = await World.begin()
+    (payments,) = [each for each in await world.desk().services() if each.name == PAYMENTS.name]
+    assert payments.stable is not None
+    assert payments.stable.digest == STABLE
+
+
+async def test_a_clock_set_back_is_told_and_not_waited_for_in_silence() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    run = await desk.start(release(), who="ann")
+    await world.rounds(desk, 12)
+    world.clock.time -= 3600.0
+    await world.rounds(desk, 2)
+    told = [entry.body["message"] for entry in world.entries("fault") if entry.subject == run]
+    assert any("clock went back" in str(message) for message in told)
