@@ -90,7 +90,8 @@ class Run:
     seconds: float | None
     bad: float
     flagger_seconds: float | None
-    flagger_bad: float
+    flagger_bad: float | None
+    """None where its documented check, the success rate, does not look (latency)."""
     oracle_bad: float | None
     promoted_at: float | None = None
 
@@ -158,13 +159,20 @@ def fixed(world: World, seed: str) -> Run:
             rule.count(simulation.failed)
         if ours.seconds is None:
             ours.decide(gate.observe(block) == "rollback", simulation.t, rate)
-        theirs.decide(flagger.observe(simulation.t, simulation.served, simulation.failed), simulation.t, rate)
+        if not world.latency:
+            theirs.decide(flagger.observe(simulation.t, simulation.served, simulation.failed), simulation.t, rate)
         if oracle is not None:
             limit.decide(oracle.observe(simulation.served, simulation.failed), simulation.t, rate)
         is_null = world in NULLS
         if ours.seconds is not None and (is_null or (theirs.seconds is not None and limit.seconds is not None)):
             break
-    return Run(ours.seconds, ours.bad, theirs.seconds, theirs.bad, limit.bad if oracle is not None else None)
+    return Run(
+        ours.seconds,
+        ours.bad,
+        theirs.seconds,
+        None if world.latency else theirs.bad,
+        limit.bad if oracle is not None else None,
+    )
 
 
 def ramp(world: World, seed: str) -> Run:
@@ -213,7 +221,9 @@ def null_row(world: World, runs: list[Run]) -> dict[str, object]:
         "falseRollbacks": false,
         "percent": round(100.0 * rate, 2),
         "standardError": round(100.0 * sqrt(max(rate, 1.0 / len(runs)) * (1.0 - rate) / len(runs)), 2),
-        "flaggerPercent": round(100.0 * sum(run.flagger_seconds is not None for run in runs) / len(runs), 1),
+        "flaggerPercent": None
+        if world.latency
+        else round(100.0 * sum(run.flagger_seconds is not None for run in runs) / len(runs), 1),
         # Fails only beyond three standard errors: a small run must not fail by luck.
         "ok": false <= WORST_FALSE * len(runs) + 3.0 * sqrt(WORST_FALSE * len(runs)),
     }
@@ -222,7 +232,8 @@ def null_row(world: World, runs: list[Run]) -> dict[str, object]:
 def fault_row(world: World, runs: list[Run]) -> dict[str, object]:
     found = [run.seconds for run in runs if run.seconds is not None]
     bad = sum(run.bad for run in runs) / len(runs)
-    flagger_bad = sum(run.flagger_bad for run in runs) / len(runs)
+    theirs = [run.flagger_bad for run in runs if run.flagger_bad is not None]
+    flagger_bad = sum(theirs) / len(theirs) if theirs else None
     oracle = [run.oracle_bad for run in runs if run.oracle_bad is not None]
     regret = bad / (sum(oracle) / len(oracle)) if oracle else None
     plain = world.canary is not None and replace(world, name="", canary=None) == World("")
@@ -233,11 +244,12 @@ def fault_row(world: World, runs: list[Run]) -> dict[str, object]:
         "foundPercent": round(100.0 * len(found) / len(runs), 1),
         "medianSeconds": median(found) if found else None,
         "bad": round(bad, 1),
-        "flaggerBad": round(flagger_bad, 1),
-        "gain": round(flagger_bad / bad, 1) if bad else None,
+        "flaggerBad": None if flagger_bad is None else round(flagger_bad, 1),
+        "gain": round(flagger_bad / bad, 1) if bad and flagger_bad is not None else None,
         "regret": None if regret is None else round(regret, 2),
         "ok": not (
-            (gain_bar and flagger_bad < LEAST_GAIN * bad) or (plain and regret is not None and regret > MOST_REGRET)
+            (gain_bar and flagger_bad is not None and flagger_bad < LEAST_GAIN * bad)
+            or (plain and regret is not None and regret > MOST_REGRET)
         ),
     }
 
