@@ -21,6 +21,8 @@ from croupier_stand.process import ProcessId, identify, is_running, stop_recorde
 
 UP_SECONDS = 90.0
 _DOWN_SECONDS = 60.0
+_RECORD_SECONDS = 10.0
+"""How long a supervisor that has the stand may take to write its first record."""
 
 
 def up(home: Home, load: Load, progress: Callable[[str], None], *, with_desk: bool = True) -> StandRecord:
@@ -30,12 +32,13 @@ def up(home: Home, load: Load, progress: Callable[[str], None], *, with_desk: bo
         progress: told each milestone.
 
     Raises:
-        Conflict: it is up already.
+        Conflict: it is up already, or somebody else brings it up.
         EnvironmentFault: it does not come up; nothing of it is left running.
     """
-    if home.running() is not None:
-        raise Conflict(f"stand {home.name!r} is already up", hint="`croupier stand status` shows it")
+    if home.running() is not None or home.is_locked():
+        raise _already_up(home)
     down(home)
+    home.root.mkdir(parents=True, exist_ok=True, mode=0o700)  # a place that cannot be written is said here
     options = (*load.options(), *(() if with_desk else ("--without-desk",)))
     done = subprocess.run(
         [sys.executable, "-m", "croupier_stand.supervisor", "--detach", "--name", home.name, *options],
@@ -53,8 +56,15 @@ def up(home: Home, load: Load, progress: Callable[[str], None], *, with_desk: bo
     except BaseException:
         if is_running(supervisor):
             _end_supervisor(supervisor)
+        if home.is_locked():  # somebody else was first, and it is theirs
+            raise _already_up(home) from None
         down(home)
         raise
+
+
+def _already_up(home: Home) -> Conflict:
+    option = "" if home.name == "default" else f" --name {home.name}"
+    return Conflict(f"stand {home.name!r} is already up", hint=f"`croupier stand status{option}` shows it")
 
 
 def _wait_until_up(home: Home, supervisor: ProcessId, progress: Callable[[str], None]) -> StandRecord:
@@ -88,10 +98,10 @@ def down(home: Home) -> bool:
 
     Raises EnvironmentFault when processes would not end.
     """
-    try:
-        record = home.read()
-    except EnvironmentFault:  # torn by hand: the kernel has ended the supervisor's children with it
-        record = None
+    record = _readable(home)
+    if record is None and home.is_locked():  # its supervisor has only just begun
+        wait_for(lambda: _readable(home) is not None or not home.is_locked(), _RECORD_SECONDS)
+        record = _readable(home)
     if record is not None:
         if is_running(record.supervisor):
             _end_supervisor(record.supervisor)
@@ -102,6 +112,14 @@ def down(home: Home) -> bool:
         postgres.remove(postgres.place(home.root))
     home.record_file.unlink(missing_ok=True)
     return record is not None
+
+
+def _readable(home: Home) -> StandRecord | None:
+    """The record; None also when it was torn by hand: the kernel ends a supervisor's children with it."""
+    try:
+        return home.read()
+    except EnvironmentFault:
+        return None
 
 
 @contextmanager

@@ -233,6 +233,16 @@ class Home:
         """Say which parts are to rest from now on, all others are to run. The supervisor follows within a second."""
         replace_file(self.parts_file, json.dumps({"rest": sorted(parts)}).encode())
 
+    def is_locked(self) -> bool:
+        """Whether a supervisor of this stand runs, also one that has not written its record yet."""
+        if not (self.root / "lock").exists():
+            return False
+        try:
+            with self.lock():
+                return False
+        except Conflict:
+            return True
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Held by the one supervisor of this stand. The kernel lets go of it when the holder dies.

@@ -302,6 +302,8 @@ def main() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         with home.lock():
+            if options.detach:
+                os.truncate(home.supervisor_log, 0)  # only now: until here it may be that of a running stand
             home.clear()
             load, with_desk = Load.read(options), not options.without_desk
             asyncio.run(_until_sigterm(Supervisor(home, load, with_desk=with_desk, clock=SystemClock())))
@@ -320,7 +322,7 @@ def _detach(home: Home) -> None:
     os.setsid()
     os.chdir("/")
     home.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = os.open(home.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    log = os.open(home.supervisor_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)
     os.close(log)

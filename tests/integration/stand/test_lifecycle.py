@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ def test_two_stands_live_side_by_side_and_leave_nothing(homes: tuple[Home, Home]
 
     status = CliRunner().invoke(cli, ["stand", "status", "--name", "one", "--output", "json"])
     assert (status.exit_code, json.loads(status.stdout)) == (1, {"name": "one", "phase": "down"})
+
+
+def test_of_two_who_bring_a_stand_up_at_once_one_does(homes: tuple[Home, Home]) -> None:
+    home, _ = homes
+
+    def attempt(_number: int) -> StandRecord | Conflict:
+        try:
+            return up(home)
+        except Conflict as refused:
+            return refused
+
+    with ThreadPoolExecutor(2) as pool:
+        came = list(pool.map(attempt, range(2)))
+    (record,) = (each for each in came if isinstance(each, StandRecord))
+    assert [type(each) for each in came if each is not record] == [Conflict]
+    assert home.require().supervisor == record.supervisor  # the one who came second did not take it down
 
 
 def test_a_killed_supervisor_takes_everything_with_it(homes: tuple[Home, Home]) -> None:

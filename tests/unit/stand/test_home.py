@@ -103,3 +103,11 @@ def test_ports_are_free_different_and_out_of_the_way_of_outgoing_connections() -
     assert all(port < 32_768 for port in ports.values())
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", ports["port-0"]))
+
+
+def test_looking_whether_a_stand_is_held_makes_nothing_and_keeps_nothing(home: Home) -> None:
+    assert not home.is_locked()
+    assert not home.root.exists()
+    with home.lock():
+        assert home.is_locked()
+    assert not home.is_locked()
