@@ -34,7 +34,7 @@ class VersionsQuery(Value):
 class JournalQuery(Value):
     """``after``: only entries with a higher ``seq``. ``run``: only entries of this run."""
 
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0, lt=2**63)] = 0
     run: str | None = None
     limit: Annotated[int, Field(ge=1, le=JOURNAL_PAGE)] = JOURNAL_PAGE
 
@@ -50,7 +50,7 @@ async def body_of(request: Request, model: type[Model]) -> Model:
         raise UnsupportedMedia("send JSON", hint="Content-Type: application/json")
     raw = await request.body()
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw, strict=True)
     except ValidationError as error:
         raise SpecError(_problems(error, "")) from error
 

@@ -123,6 +123,9 @@ async def test_unknown_fields_are_errors_with_their_place(http: httpx.AsyncClien
         ({"steps": [5, 101]}, "/steps/1"),
         ({"steps": [10, 5, 100]}, "/steps/1"),
         ({"steps": [5, 50]}, "/steps/1"),
+        ({"steps": [True, 100]}, "/steps/0"),
+        ({"steps": ["5", 100]}, "/steps/0"),
+        ({"dwellSeconds": "20"}, "/dwellSeconds"),
         ({"digest": "payments-api:healthy"}, "/digest"),
         ({"service": "Payments API"}, "/service"),
         ({"policy": {"gates": []}}, "/policy/gates"),
@@ -150,7 +153,10 @@ async def test_only_json_is_taken(http: httpx.AsyncClient) -> None:
     assert answer.status_code == 415
 
 
-@pytest.mark.parametrize("query", ["color=red", "after=-1", "after=x", "limit=0", "limit=100000", "after=1&after=2"])
+@pytest.mark.parametrize(
+    "query",
+    ["color=red", "after=-1", "after=x", "after=9223372036854775808", "limit=0", "limit=100000", "after=1&after=2"],
+)
 async def test_unknown_or_bad_query_parameters_are_errors(http: httpx.AsyncClient, query: str) -> None:
     assert (await http.get(f"/v1/journal?{query}")).status_code == 422
 
