@@ -18,6 +18,7 @@ from croupier.model.release import Release
 from croupier.model.view import RunView, ServiceView, VersionView
 
 _FULL = re.compile(r"sha256:[0-9a-f]{64}")
+_SHORT = re.compile(r"sha256:[0-9a-f]{0,11}")
 _PREFIX = re.compile(r"sha256:[0-9a-f]{12,63}")
 
 
@@ -30,11 +31,12 @@ def chosen_digest(client: DeskClient, service: str, text: str) -> str:
         return text
     versions = client.versions(service)
     if not _PREFIX.fullmatch(text):
-        what = (
-            "is too short a digest"
-            if text.startswith("sha256:")
-            else "is not a digest: a tag can move, a digest cannot"
-        )
+        if not text.startswith("sha256:"):
+            what = "is not a digest: a tag can move, a digest cannot"
+        elif _SHORT.fullmatch(text):
+            what = "is too short a digest"
+        else:
+            what = "is not a digest: sha256: and 64 hex digits, or the first 12 or more"
         raise UsageError(f"{text!r} {what}", hint=_listing(service, versions))
     fitting = [version for version in versions if version.digest.startswith(text)]
     if not fitting:
@@ -97,7 +99,8 @@ def chosen_run(client: DeskClient, text: str | None, *, live_only: bool) -> RunV
     of_service = [run for run in runs if run.service == text and not (live_only and run.ended_at is not None)]
     if of_service:
         return min(of_service, key=lambda run: (run.ended_at is not None, -run.started_at))
-    raise UnknownName("live run" if live_only else "run", text, [run.run for run in runs])
+    known = [run.run for run in runs if not (live_only and run.ended_at is not None)]
+    raise UnknownName("live run" if live_only else "run", text, known)
 
 
 def next_command(stand: str, *words: str) -> str:

@@ -102,6 +102,23 @@ def test_a_digest_that_no_version_has_is_refused(run: Run, desk: MemoryDesk) -> 
     assert not desk.started
 
 
+@pytest.mark.parametrize(
+    ("wanted", "said"), [("sha256:12ab", "too short"), (f"sha256:{'b' * 65}", "64 hex"), ("sha256:zzzz", "64 hex")]
+)
+def test_a_digest_of_another_form_is_refused_by_what_is_wrong_with_it(run: Run, wanted: str, said: str) -> None:
+    done = run("plan", "payments-api", "--version", wanted)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_command_to_an_unknown_run_lists_those_that_are_live(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.WATCHED.model_copy(update={"run": "r-0008"}))
+    done = run("pause", "r-9999")
+    assert done.exit_code == 2
+    assert "r-0008" in done.stderr
+    assert "r-0007" not in done.stderr  # has ended
+
+
 def test_an_unknown_service_is_refused_and_the_known_are_listed(run: Run, desk: MemoryDesk) -> None:
     done = run("start", "payment-api", "--version", PREFIX, "--yes")
     assert done.exit_code == 2
