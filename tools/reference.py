@@ -149,7 +149,7 @@ EXITS = (
     (0, "yes", "It is done, or the answer is yes: promoted, verified, nothing wrong."),
     (1, "no", "The answer is no: rolled back, refused, violations found, a journal that was changed."),
     (2, "usage", "A wrong word, number or file; the message says which, and what there is instead."),
-    (3, "waiting", "No answer yet: watching was ended before the release was, or a person must decide."),
+    (3, "waiting", "No answer yet: ended before there was one (Ctrl-C, a closed pipe), or a person must decide."),
     (
         4,
         "environment",

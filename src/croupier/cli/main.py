@@ -6,14 +6,17 @@ found by the entry point group ``croupier.commands``; this package never imports
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from importlib import import_module
 from typing import IO, Any, NamedTuple
 
 import click
 
 from croupier import __version__
-from croupier.cli.options import colour_allowed, wants_json
-from croupier.errors import CroupierError, EnvironmentFault, SpecError
+from croupier.cli.options import EXIT_WAITING, colour_allowed, wants_json
+from croupier.errors import CroupierError, EnvironmentFault, SpecError, UsageError
 from croupier.report.problems import error_body
 
 ENTRY_POINTS = "croupier.commands"
@@ -133,20 +136,30 @@ class Root(click.Group):
             return super().invoke(ctx)
         except CroupierError as error:
             raise Failure(error, as_json=wants_json(ctx)) from error
-        except (
-            click.ClickException,
-            click.exceptions.Exit,
-            click.Abort,
-            OSError,
-            KeyboardInterrupt,
-            EOFError,
-        ) as known:
-            if isinstance(known, OSError) and not isinstance(known, BrokenPipeError):
-                fault = EnvironmentFault(str(known))
-                raise Failure(fault, as_json=wants_json(ctx)) from known
+        except KeyboardInterrupt as stopped:
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(EXIT_WAITING) from stopped
+        except BrokenPipeError as stopped:
+            _leave_stdout()
+            raise click.exceptions.Exit(EXIT_WAITING) from stopped
+        except OSError as known:
+            raise Failure(EnvironmentFault(str(known)), as_json=wants_json(ctx)) from known
+        except click.UsageError as wrong:
+            if wants_json(ctx):
+                raise Failure(UsageError(wrong.format_message()), as_json=True) from wrong
+            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, EOFError):
             raise
         except Exception as error:
             raise Bug(error, debug=bool(ctx.params.get("debug"))) from error
+
+
+def _leave_stdout() -> None:
+    """Write nothing more to a pipe that nobody reads, not at the end of the process either."""
+    with contextlib.suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _from_entry_point(name: str) -> object:

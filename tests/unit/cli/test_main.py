@@ -57,9 +57,9 @@ def test_help_names_every_command_with_the_words_of_the_command() -> None:
 
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     """Puts a command ``fail`` on the command line that raises the one exception in the list."""
-    raised: list[Exception] = []
+    raised: list[BaseException] = []
 
     @click.command()
     @main_module_output
@@ -91,7 +91,7 @@ def main_module_output(command):  # type: ignore[no-untyped-def]
         (ZeroDivisionError("oops"), 70),
     ],
 )
-def test_each_error_has_its_exit_code(failing: list[Exception], error: Exception, exit_code: int) -> None:
+def test_each_error_has_its_exit_code(failing: list[BaseException], error: Exception, exit_code: int) -> None:
     failing.append(error)
     done = CliRunner().invoke(cli, ["fail"])
     assert done.exit_code == exit_code
@@ -99,13 +99,13 @@ def test_each_error_has_its_exit_code(failing: list[Exception], error: Exception
     assert done.stderr
 
 
-def test_an_error_says_what_to_do_next(failing: list[Exception]) -> None:
+def test_an_error_says_what_to_do_next(failing: list[BaseException]) -> None:
     failing.append(UnknownName("run", "r-1", ["r-2"]))
     done = CliRunner().invoke(cli, ["fail"])
     assert done.stderr == "error: unknown run 'r-1'\nhint: did you mean r-2? known: r-2\n"
 
 
-def test_every_problem_of_a_file_is_printed_in_order_of_place(failing: list[Exception]) -> None:
+def test_every_problem_of_a_file_is_printed_in_order_of_place(failing: list[BaseException]) -> None:
     failing.append(
         SpecError([Problem("a.yaml", 9, 1, "B", "second", "mend it"), Problem("a.yaml", 2, 5, "A", "first")])
     )
@@ -113,7 +113,7 @@ def test_every_problem_of_a_file_is_printed_in_order_of_place(failing: list[Exce
     assert done.stderr.splitlines() == ["error: 2 problems", "  a.yaml:2:5 A first", "  a.yaml:9:1 B second, mend it"]
 
 
-def test_with_output_json_the_error_is_json_on_stderr(failing: list[Exception]) -> None:
+def test_with_output_json_the_error_is_json_on_stderr(failing: list[BaseException]) -> None:
     failing.append(SpecError([Problem("a.yaml", 2, 5, "A", "first", "mend it")]))
     done = CliRunner().invoke(cli, ["fail", "--output", "json"])
     assert done.stdout == ""
@@ -123,7 +123,19 @@ def test_with_output_json_the_error_is_json_on_stderr(failing: list[Exception]) 
     assert error["problems"] == [problem]
 
 
-def test_a_bug_shows_its_traceback_only_when_asked(failing: list[Exception]) -> None:
+def test_with_output_json_a_wrong_word_is_json_too() -> None:
+    done = CliRunner().invoke(cli, ["journal", "show", "--output", "json", "first"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert json.loads(done.stderr)["error"]["code"] == "USAGE"
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt(), BrokenPipeError(32, "Broken pipe")])
+def test_who_leaves_before_the_answer_is_not_told_no(failing: list[BaseException], stopped: BaseException) -> None:
+    failing.append(stopped)
+    assert CliRunner().invoke(cli, ["fail"]).exit_code == 3
+
+
+def test_a_bug_shows_its_traceback_only_when_asked(failing: list[BaseException]) -> None:
     failing.append(ZeroDivisionError("oops"))
     plain = CliRunner().invoke(cli, ["fail"])
     assert "Traceback" not in plain.stderr
@@ -151,7 +163,7 @@ def test_a_missing_extra_is_said_in_plain_words(monkeypatch: pytest.MonkeyPatch)
     assert "croupier[stand]" in done.stderr
 
 
-def test_no_command_depends_on_colour(failing: list[Exception]) -> None:
+def test_no_command_depends_on_colour(failing: list[BaseException]) -> None:
     failing.append(CroupierError("no"))
     done = CliRunner().invoke(cli, ["fail"], color=True, env={"NO_COLOR": "1"})
     assert "\x1b" not in done.stderr
