@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from croupier.cli.options import home_of, stand_option
 from croupier.errors import CroupierError, EnvironmentFault, UsageError
+
+if TYPE_CHECKING:
+    import logging
 
 
 @click.command()
@@ -29,6 +33,19 @@ def desk(*, stand: str, home: Path | None) -> None:
     _run(place)
 
 
+def _one_line(form: str) -> logging.Formatter:
+    """Log lines whose message cannot steer a terminal or look like two lines: a reason is what somebody typed."""
+    import logging
+
+    from croupier.report.format import readable
+
+    class OneLine(logging.Formatter):
+        def formatMessage(self, record: logging.LogRecord) -> str:
+            return readable(super().formatMessage(record))
+
+    return OneLine(form)
+
+
 def _run(home: Path) -> None:
     import asyncio
     import logging
@@ -42,7 +59,9 @@ def _run(home: Path) -> None:
         ) from error
     from croupier.bootstrap import wire
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.INFO)
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_one_line("%(asctime)s %(levelname)s %(name)s %(message)s"))
     for chatty in ("httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
