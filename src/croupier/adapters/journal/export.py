@@ -44,6 +44,8 @@ def verify_export(path: Path, *, key: PublicKey | None = None, evidence: Evidenc
     ``key``: the public key to trust; None: the one in the file, which whoever wrote the file has chosen. Raises
     ``IntegrityError`` naming the first bad entry, ``UsageError`` when the file is no export.
     """
+    if not path.is_file():  # a device need not end
+        raise UsageError(f"{path} is not a regular file")
     lines = path.read_bytes().split(b"\n")
     try:
         header = json.loads(lines[0])

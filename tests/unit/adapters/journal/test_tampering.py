@@ -426,6 +426,11 @@ def test_what_is_no_export_is_a_users_error(tmp_path: Path, content: bytes) -> N
         verify_export(target)
 
 
+def test_a_device_is_no_export_and_is_not_read(path: Path) -> None:
+    with pytest.raises(UsageError, match="not a regular file"):
+        verify_export(Path("/dev/zero"))
+
+
 def test_memory_verifies_like_a_file() -> None:
     journal = MemoryJournal()
     journal.append([draft(1), draft(2), draft(3)])
