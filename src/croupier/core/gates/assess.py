@@ -39,6 +39,8 @@ class _Judged:
     needs_seconds: float | None
     blocker: str
     """Code of what keeps the gate from passing, or ""."""
+    alone: bool
+    """The canary has all traffic, so there is nothing to compare it with."""
 
 
 def assess(evidence: Evidence, *, weight: int, now: float) -> Verdict:
@@ -111,6 +113,7 @@ def _judge(evidence: Evidence, gate: GateEvidence, everything: float, weight: in
         favour_bar=favour_bar,
         needs_seconds=None if needs is None or needs == inf else needs,
         blocker=blocker,
+        alone=weight >= 100,
     )
 
 
@@ -218,6 +221,8 @@ def _message(item: _Judged, code: str, unit: Unit) -> str:
     if code == "needs-time":
         seconds = item.needs_seconds
         tail = f"about {seconds:,.0f} s more" if seconds is not None else "no end in sight at this pace"
+    elif code == "slo-breach" and item.alone:
+        tail = "the canary breaches its objective, and with all traffic on it there is nothing to compare it with"
     else:
         tail = _TAILS[code]
     return f"{what}: {numbers}; {tail}"

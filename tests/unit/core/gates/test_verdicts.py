@@ -233,6 +233,7 @@ def test_at_full_weight_a_breach_holds_and_pages(make_release):
     for _ in range(5):
         verdict = release.block((1000, 20), (0, 0))
     assert (verdict.outcome, verdict.code) == (Outcome.INCONCLUSIVE, "slo-breach")
+    assert "nothing to compare it with" in verdict.reason
 
 
 # --- attempts that vanish ------------------------------------------------------------------------------------------
