@@ -19,7 +19,7 @@ from croupier_stand.home import Home, StandRecord
 from croupier_stand.load import Load
 from croupier_stand.process import ProcessId, identify, is_running, stop_recorded, wait_for
 
-UP_SECONDS = 90.0
+UP_SECONDS = 240.0
 _DOWN_SECONDS = 60.0
 _RECORD_SECONDS = 10.0
 """How long a supervisor that has the stand may take to write its first record."""
@@ -143,7 +143,7 @@ def erase(home: Home) -> None:
     shutil.rmtree(home.root, ignore_errors=True)
 
 
-def rest(home: Home, parts: Sequence[str], *, seconds: float = 20.0) -> None:
+def rest(home: Home, parts: Sequence[str], *, seconds: float = 60.0) -> None:
     """Let parts of a running stand rest, all others run; waits until it is so. Raises EnvironmentFault."""
     home.rest(frozenset(parts))
 

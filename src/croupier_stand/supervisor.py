@@ -45,8 +45,8 @@ from croupier_stand.parts import PORTS, PSPS, SECRETS, Parts, environment, url
 from croupier_stand.process import identify
 
 _LOG = logging.getLogger("croupier_stand.supervisor")
-_PART_SECONDS = 30.0
-_PODS_SECONDS = 60.0
+_PART_SECONDS = 60.0
+_PODS_SECONDS = 120.0
 
 
 class Supervisor:

@@ -121,7 +121,7 @@ class Bench:
             now = self.home.require().process(process)
             return now is not None and now.pid != before.pid and now.ready
 
-        assert wait_for(is_back, 30), f"{process} did not come back"
+        assert wait_for(is_back, 60), f"{process} did not come back"
 
     def labels_serving(self) -> set[str]:
         with DeskClient.of(self.home.name) as desk:

@@ -70,7 +70,7 @@ def test_six_kills_of_the_desk_change_nothing_about_the_end(
     stop, pauses = threading.Event(), random.Random(6)
     before = bench.labels_serving()
     with own_desk(bench.home) as desks:
-        assert wait_for(lambda: bench.croupier("release", "list").exit_code == 0, 30, pause_seconds=0.5)
+        assert wait_for(lambda: bench.croupier("release", "list").exit_code == 0, 60, pause_seconds=0.5)
         digest = bench.sound() if label == "sound" else bench.digest(label)
         run = bench.start(digest, tmp_path)
         for _ in range(6):
