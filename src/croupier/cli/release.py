@@ -368,11 +368,16 @@ def resume(*, run: str, reason: str, stand: str, output: Output) -> None:
 @stand_option
 @output_option
 def promote(*, run: str, reason: str, yes: bool, no_input: bool, stand: str, output: Output) -> None:
-    """Skip the waiting at this step. A failing gate still takes the release back."""
+    """Skip the dwell of this step; of a held release, overrule gates that cannot decide.
+
+    A failing gate still takes the release back, and nothing passes without data.
+    """
     if not yes:
         if not may_ask(no_input):
             raise UsageError("nobody is there to confirm the promotion", hint="add --yes")
-        click.confirm(f"Promote {run} before its dwell is over?", abort=True, err=True)
+        click.confirm(
+            f"Promote {run} to its next step as soon as its gates allow, without the dwell?", abort=True, err=True
+        )
     _steer("promote", run, reason=reason, stand=stand, output=output)
 
 

@@ -9,8 +9,8 @@ Rules (DESIGN §2, S9.7):
 - Inconclusive never promotes. Missing data, an unconfirmed split, a share of players outside its band hold the step.
 - A failing gate, a crashing canary, or a split that does not land take the run back; so does the deadline of the money
   tier. Others are held at the deadline, and a person decides.
-- A person's ``promote`` skips dwell, missing data and inconclusive gates of one step; never a failing gate, never
-  missing pods.
+- A person's ``promote`` skips the dwell of one step. Once croupier has held the run and called a person, it also
+  overrules gates that cannot decide; never a failing gate, missing data, missing pods or an unconfirmed split.
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
   version that has no pod ready.
 """
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from croupier.core.due import due, in_force, pods_ready, restarts_since_start, split_confirmed, stable_down
@@ -49,14 +50,22 @@ class Decision:
     """The state once the drafts are written."""
 
 
+class Skip(Enum):
+    """When a person may skip what keeps a step from passing."""
+
+    NEVER = auto()
+    ONCE_HELD = auto()
+    ANY_TIME = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One thing that keeps a step from passing."""
 
     code: str
     text: str
-    hard: bool
-    """True: not even a person can skip it."""
+    skip: Skip
+    """When a person's ``promote`` gets past it."""
 
 
 def decide(state: RunState, snapshot: Snapshot) -> Decision:
@@ -218,7 +227,10 @@ def _never_settled(state: RunState, s: Snapshot) -> Draft | None:
 
 def _promote(state: RunState, s: Snapshot) -> Draft | None:
     command = state.command
-    if command is None or command.name != "promote" or any(blocker.hard for blocker in blockers(state, s)):
+    if command is None or command.name != "promote":
+        return None
+    skipped = (Skip.ANY_TIME, Skip.ONCE_HELD) if state.phase is Phase.HELD else (Skip.ANY_TIME,)
+    if any(blocker.skip not in skipped for blocker in blockers(state, s)):
         return None
     return _pass(state, s, "person", command.reason or "promoted by a person", who=command.who)
 
@@ -326,30 +338,32 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
     found: list[Blocker] = []
     verdict = s.verdict
     if verdict is not None and verdict.outcome is Outcome.FAIL:
-        found.append(Blocker(verdict.code, verdict.reason, hard=True))
+        found.append(Blocker(verdict.code, verdict.reason, Skip.NEVER))
     if not split_confirmed(state, s):
-        found.append(Blocker("split", f"the data plane does not confirm {state.current.name}", hard=True))
+        found.append(Blocker("split", f"the data plane does not confirm {state.current.name}", Skip.NEVER))
     if not pods_ready(state, s):
-        found.append(Blocker("canary-pods", "not all canary pods are ready", hard=True))
+        found.append(Blocker("canary-pods", "not all canary pods are ready", Skip.NEVER))
     if hold.gates and stable_down(state, s):
-        found.append(Blocker("stable-down", "stable has no ready pod: nothing to compare with", hard=False))
+        found.append(Blocker("stable-down", "stable has no ready pod: nothing to compare with", Skip.ONCE_HELD))
     if (share := _share_blocker(state, s)) is not None:
         found.append(share)
     if (missing := _data_blocker(state, s)) is not None:
         found.append(missing)
     if verdict is not None and s.evidence is None:
         # What nobody can read again proves nothing. A rollback does not wait for it.
-        found.append(Blocker("evidence", "part of the evidence is not stored", hard=False))
+        found.append(Blocker("evidence", "part of the evidence is not stored", Skip.NEVER))
     if hold.gates and (verdict is None or verdict.outcome is Outcome.INCONCLUSIVE):
         code, text = ("no-data", "no evidence yet") if verdict is None else (verdict.code, verdict.reason)
-        found.append(Blocker(code, text, hard=False))
+        found.append(Blocker(code, text, Skip.NEVER if code == "no-data" else Skip.ONCE_HELD))
     # Two scrapes at least, so that a pass rests on data of this step.
     dwell = max(hold.dwell_seconds, 2 * release.scrape_seconds)
     since = 0.0 if state.settled_at is None else s.now - state.settled_at
     if since < dwell:
-        found.append(Blocker("dwell", f"{dwell - since:.0f} s of {dwell:g} s at {state.current.name} left", hard=False))
-    elif s.canary_age >= since:
-        found.append(Blocker("no-data", f"nothing was counted yet at {state.current.name}", hard=False))
+        found.append(
+            Blocker("dwell", f"{dwell - since:.0f} s of {dwell:g} s at {state.current.name} left", Skip.ANY_TIME)
+        )
+    if s.canary_age >= s.now - (state.step_at if state.settled_at is None else state.settled_at):
+        found.append(Blocker("no-data", f"nothing was counted yet at {state.current.name}", Skip.NEVER))
     return found
 
 
@@ -361,7 +375,7 @@ def _data_blocker(state: RunState, s: Snapshot) -> Blocker | None:
     missing = [arm for arm, age in ages.items() if age > oldest]
     if not missing:
         return None
-    return Blocker("no-data", f"no counters of {' and '.join(missing)} for more than {oldest:g} s", hard=False)
+    return Blocker("no-data", f"no counters of {' and '.join(missing)} for more than {oldest:g} s", Skip.NEVER)
 
 
 def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:
@@ -373,7 +387,7 @@ def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:
     if players == 0 or low <= share <= high:
         return None
     text = f"{share:.1%} of {players} players are on the canary, {low:.1%} to {high:.1%} are expected"
-    return Blocker("share", text, hard=False)
+    return Blocker("share", text, Skip.ONCE_HELD)
 
 
 # --- drafts -----------------------------------------------------------------------------------------------------------

@@ -172,20 +172,35 @@ def test_no_command_keeps_a_failing_gate_from_taking_the_run_back(command: str) 
     assert decision.state.phase is Phase.ROLLING_BACK
 
 
-SKIPPED = ["inconclusive gates", "no verdict at all", "no counters of the canary", "no ready stable pod"]
-SKIPPED += ["three times as many players as expected"]
+OVERRULED = {"inconclusive gates", "no ready stable pod", "three times as many players as expected"}
+"""What a person may overrule once the run is held."""
 
 
 @pytest.mark.parametrize("what", HOLDS)
-def test_a_person_skips_what_is_unknown_but_not_what_is_missing(what: str) -> None:
+def test_a_person_skips_the_dwell_and_nothing_else(what: str) -> None:
     state, well = holding()
+    assert state.settled_at is not None
+    early = replace(well, now=state.settled_at + 6.0)
+    assert "step.passed" not in kinds(decide(state, early))
+    passed = [draft for draft in decide(ask(state, "promote"), early).drafts if draft.kind == "step.passed"]
+    assert (passed[0].body["who"], passed[0].body["reason"]) == ("bob", "because")
     decision = decide(ask(state, "promote"), replace(well, **HOLDS[what]))
+    assert "step.passed" not in kinds(decision)
+    assert decision.state.command is not None, "it waits for what is missing"
+
+
+@pytest.mark.parametrize("what", HOLDS)
+def test_once_held_a_person_overrules_what_cannot_be_decided_but_not_what_is_missing(what: str) -> None:
+    state, well = holding(service=IDENTITY)
+    assert state.settled_at is not None
+    late = state.settled_at + 100_000.0
+    held = decide(state, replace(well, now=late, verdict=UNDECIDED)).state
+    assert held.phase is Phase.HELD
+    decision = decide(ask(held, "promote"), replace(well, now=late, **HOLDS[what]))
     passed = [draft for draft in decision.drafts if draft.kind == "step.passed"]
-    if what in SKIPPED or what.startswith(("no counters", "counters")):
-        assert (passed[0].body["who"], passed[0].body["reason"]) == ("bob", "because")
-    else:
-        assert not passed
-        assert decision.state.command is not None, "it waits for what is missing"
+    assert bool(passed) == (what in OVERRULED)
+    if passed:
+        assert (passed[0].body["who"], passed[0].body["code"]) == ("bob", "person")
 
 
 @pytest.mark.parametrize(("service", "phase"), [(PAYMENTS, Phase.ROLLING_BACK), (IDENTITY, Phase.HELD)])
