@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 
 from croupier.adapters.journal.chain import EMPTY, Head, Row, entry_of, seal
@@ -21,6 +22,8 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.full = False
         """True: the disk is full. Appends raise ``Unreachable``, entries for the way back excepted."""
+        self._lock = threading.Lock()
+        """Two threads that read the same head would make the chain fork."""
         self._rows: list[Row] = []
         self._signer = new_signer()
         self._notes: tuple[str, ...] = ()
@@ -31,10 +34,11 @@ class MemoryJournal:
             return ()
         if self.full and not way_back:
             raise Unreachable("the journal cannot be written: disk full")
-        head = Head(self._rows[-1].seq, self._rows[-1].hash) if self._rows else EMPTY
-        rows = seal(drafts, head)
-        self._rows.extend(rows)
-        self._notes = (self._signer.sign(Head(rows[-1].seq, rows[-1].hash)),)
+        with self._lock:
+            head = Head(self._rows[-1].seq, self._rows[-1].hash) if self._rows else EMPTY
+            rows = seal(drafts, head)
+            self._rows.extend(rows)
+            self._notes = (self._signer.sign(Head(rows[-1].seq, rows[-1].hash)),)
         return tuple(map(entry_of, rows))
 
     def read(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
