@@ -76,7 +76,7 @@ async def play(public_port: int, pod_ports: Sequence[int], rate: float) -> Seen:
         async with asyncio.TaskGroup() as group:
             await asyncio.to_thread(sys.stdin.readline)
             for number in range(CONNECTIONS):
-                group.create_task(connection(client, url, number, rate / CONNECTIONS, seen, stop))
+                group.create_task(connection(client, url, number, rate, seen, stop))
             await asyncio.to_thread(sys.stdin.readline)
             stop.set()
     return seen
@@ -85,12 +85,12 @@ async def play(public_port: int, pod_ports: Sequence[int], rate: float) -> Seen:
 async def connection(  # noqa: PLR0917
     client: ClientSession, url: str, number: int, rate: float, seen: Seen, stop: asyncio.Event
 ) -> None:
-    due = time.perf_counter()
+    due = time.perf_counter() + number / (rate or 1.0)  # in turn: together they would all miss the moment of a change
     player = 0
     while not stop.is_set():
         player = (player + 1) % 500
         if rate:
-            due += 1 / rate
+            due += CONNECTIONS / rate
             await asyncio.sleep(due - time.perf_counter())
         sent = time.perf_counter()
         try:

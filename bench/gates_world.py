@@ -8,6 +8,7 @@ seeded, so that the same command gives the same table everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from math import erfc, exp, log, sqrt
 from random import Random
 from typing import Any
@@ -57,16 +58,53 @@ class World:
     tail: float = 0.0
     """Latency worlds: share of the canary's requests that take five times as long."""
     latency: bool = False
+    visits: bool = False
+    """Players' worlds: players come, bet a few times a visit and go; some come far more often than others."""
+    fewer: float = 0.0
+    """Share of the canary's bets that are never placed, with nothing failing (visits' worlds)."""
+    whales: int = 0
+    """Players who are there most of the time (visits' worlds)."""
+    stable_loses: tuple[float, float, float] | None = None
+    """(start, seconds, share) of stable's bets that are never placed (visits' worlds)."""
+    gone: float | None = None
+    """Second from which nothing is told of the canary any more."""
+    providers: tuple[float, ...] = ()
+    """Players' worlds: shares of the deposits that go through each provider; each player has a favourite one."""
+    own_baseline: tuple[float, ...] = ()
+    """What each provider loses of either arm's deposits, beside bad cards."""
+    provider_down: tuple[float, float, float] | None = None
+    """(start, seconds, share) of the last provider's deposits that are lost on both arms."""
+    provider_loss: float = 0.0
+    """Extra share of the canary's deposits through the last provider that are lost."""
+    new_provider: float = 0.0
+    """Share of the canary's deposits that go through a provider of its own, which stable does not know."""
+    by_provider: bool = True
+    """Whether the gate judges providers by themselves, too."""
+
+    @property
+    def tells_failures(self) -> bool:
+        """Whether harm shows as failed requests at all."""
+        return not (self.latency or self.visits)
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """Names of providers that the gate declares."""
+        if not self.by_provider:
+            return ()
+        return tuple(f"psp-{index}" for index in range(len(self.providers) + (self.new_provider > 0.0)))
 
     @property
     def metrics(self) -> tuple[str, ...]:
         if self.latency:
             return ("latency",)
+        if self.visits:
+            return ("bets",)
         return ("deposits",) if self.players else ("errors",)
 
 
 EDGES_MS = (50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 400.0, 500.0, 800.0)
 MEDIAN_MS, SIGMA = 88.0, 0.5
+BETS_A_VISIT, TURN_SECONDS = 6.0, 5.0
 BAD_CARDS = 0.02
 """Share of players whose card fails half of the time: the whole baseline of a players' world."""
 
@@ -129,6 +167,17 @@ class Simulation:
             self._slots = [random.random() * 100.0 for _ in range(world.players)]
             self._bad_card = [random.random() < BAD_CARDS for _ in range(world.players)]
             self._affected = [False] * world.players
+        if world.providers:
+            self._favourite = random.choices(range(len(world.providers)), world.providers, k=world.players)
+            self._providers = [_Provider(world.players) for _ in range(len(world.providers) + 1)]
+        if world.visits:
+            eager = [exp(random.gauss(0.0, 0.7)) for _ in range(world.players)]
+            for whale in range(world.whales):
+                eager[whale] = 50.0
+            self._eager = list(accumulate(eager))
+            self._left: dict[int, int] = {}
+            self._bets = [0] * world.players
+            self._visits = [0] * world.players
 
     def first(self, weight: int) -> dict[str, Any]:
         """The block at t = 0: baselines only."""
@@ -139,8 +188,12 @@ class Simulation:
         self.t += self.scrape
         for counters in self.arms.values():
             counters.at_risk = counters.newly = 0
+        for provider in self._providers if self.world.providers else ():
+            provider.begin_block()
         self.served = self.failed = 0
-        if self.world.players:
+        if self.world.visits:
+            self._play_visits(weight)
+        elif self.world.players:
             self._play_players(weight)
         elif self.world.latency:
             self._play_latency(weight)
@@ -216,7 +269,12 @@ class Simulation:
             failed = (self._bad_card[player] and random.random() < 0.5) or (
                 arm == "canary" and random.random() < world.loss
             )
-            counters.add(random.randrange(len(self._pods(arm, weight))), 1, int(failed))
+            pod = random.randrange(len(self._pods(arm, weight)))
+            if world.providers:
+                number = self._choose_provider(player, arm)
+                failed = failed or random.random() < self._lost_by(number, arm)
+                self._providers[number].add(arm, pod, player, failed=failed)
+            counters.add(pod, 1, int(failed))
             if arm == "canary":
                 self.served += 1
                 self.failed += failed
@@ -228,6 +286,67 @@ class Simulation:
             counters = self.arms["canary" if self._slots[player] < weight else "stable"]
             counters.at_risk += not self._affected[player]
             counters.newly += self._affected[player]
+        for provider in self._providers if world.providers else ():
+            provider.end_block()
+
+    def _choose_provider(self, player: int, arm: str) -> int:
+        world, random = self.world, self.random
+        if arm == "canary" and random.random() < world.new_provider:
+            return len(world.providers)
+        if random.random() < 0.8:
+            return self._favourite[player]
+        return random.choices(range(len(world.providers)), world.providers)[0]
+
+    def _lost_by(self, number: int, arm: str) -> float:
+        world, is_last = self.world, number == len(self.world.providers) - 1
+        lost = world.own_baseline[number] if number < len(world.own_baseline) else 0.0
+        down = world.provider_down
+        if is_last and down is not None and down[0] < self.t <= down[0] + down[1]:
+            lost = down[2]
+        return max(lost, world.provider_loss) if is_last and arm == "canary" else lost
+
+    def _play_visits(self, weight: int) -> None:
+        """``rps`` is bets per second, about; a visit has six on average, one every five seconds or so."""
+        world, random = self.world, self.random
+        lost = world.stable_loses
+        kept = {"canary": 1.0 - world.fewer, "stable": 1.0}
+        if lost is not None and lost[0] < self.t <= lost[0] + lost[1]:
+            kept["stable"] = 1.0 - lost[2]
+        for _ in range(max(1, round(self.scrape / TURN_SECONDS))):
+            begun = poisson(random, world.rps * TURN_SECONDS / BETS_A_VISIT)
+            for player in random.choices(range(world.players), cum_weights=self._eager, k=begun):
+                if player in self._left:
+                    continue
+                self._left[player] = geometric(random, BETS_A_VISIT + 1.0) - 1
+                spread, bets, visits = (
+                    self._counters_of(player, weight).spread,
+                    self._bets[player],
+                    self._visits[player],
+                )
+                spread[0] += 1
+                spread[2] += bets
+                spread[3] += 2 * visits + 1
+                self._visits[player] += 1
+            for player, left in list(self._left.items()):
+                if left == 0:
+                    del self._left[player]
+                    continue
+                self._left[player] = left - 1
+                arm = "canary" if self._slots[player] < weight else "stable"
+                counters = self._counters_of(player, weight)
+                if random.random() >= kept[arm]:
+                    self.served += arm == "canary"
+                    self.failed += arm == "canary"
+                    continue
+                counters.add(0, 1, 0)
+                counters.at_risk += 1
+                counters.spread[1] += 2 * self._bets[player] + 1
+                counters.spread[2] += self._visits[player]
+                self._bets[player] += 1
+                self.served += arm == "canary"
+
+    def _counters_of(self, player: int, weight: int) -> _Counters:
+        return self.arms["canary" if self._slots[player] < weight else "stable"]
 
     def _play_latency(self, weight: int) -> None:
         world, random = self.world, self.random
@@ -260,7 +379,9 @@ class Simulation:
                 for pod in pods:
                     if random.random() < world.restarts:
                         counters.restart(pod)
-            if world.missed and self.t and random.random() < world.missed:
+            lost = world.missed and self.t and random.random() < world.missed
+            gone = arm == "canary" and world.gone is not None and self.t > world.gone
+            if lost or gone:
                 block[arm] = None
                 continue
             shown: dict[str, Any] = {
@@ -281,6 +402,12 @@ class Simulation:
                 shown["succeeded"] = [counters.total[pod] - counters.bad[pod] for pod in pods]
                 shown["players_unaffected"] = counters.at_risk
                 shown["players_newly_affected"] = counters.newly
+            if world.providers:
+                shown["strata"] = {
+                    name: self._providers[number].show(arm, pods) for number, name in enumerate(world.strata)
+                }
+            if world.visits:
+                shown["spread"] = list(counters.spread)
             block[arm] = shown
         return block
 
@@ -294,6 +421,7 @@ class _Counters:
         self.below = [[0] * len(EDGES_MS) for _ in range(pods)]
         self.at_risk = 0
         self.newly = 0
+        self.spread = [0, 0, 0, 0]
 
     def add(self, pod: int, n: int, k: int) -> None:
         self.total[pod] += n
@@ -307,6 +435,42 @@ class _Counters:
 
     def restart(self, pod: int) -> None:
         self.total[pod] = self.bad[pod] = 0
+
+
+class _Provider:
+    """Deposits through one provider: counters of both arms, and which players it has failed."""
+
+    def __init__(self, players: int) -> None:
+        self._arms = {arm: _Counters(PODS) for arm in ("canary", "stable")}
+        self._affected = [False] * players
+        self._active: dict[int, str] = {}
+        """Player at risk who has deposited in this block -> arm."""
+
+    def begin_block(self) -> None:
+        self._active.clear()
+        for counters in self._arms.values():
+            counters.at_risk = counters.newly = 0
+
+    def add(self, arm: str, pod: int, player: int, *, failed: bool) -> None:
+        self._arms[arm].add(pod, 1, int(failed))
+        if not self._affected[player]:
+            self._active[player] = arm
+            self._affected[player] = failed
+
+    def end_block(self) -> None:
+        for player, arm in self._active.items():
+            counters = self._arms[arm]
+            counters.at_risk += not self._affected[player]
+            counters.newly += self._affected[player]
+
+    def show(self, arm: str, pods: range) -> dict[str, Any]:
+        counters = self._arms[arm]
+        return {
+            "attempts": [float(counters.total[pod]) for pod in pods],
+            "succeeded": [counters.total[pod] - counters.bad[pod] for pod in pods],
+            "players_unaffected": counters.at_risk,
+            "players_newly_affected": counters.newly,
+        }
 
 
 def _slower_than(edge: float, median: float) -> float:

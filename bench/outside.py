@@ -11,7 +11,7 @@ config (mapping):
     scrape      seconds between blocks
     alpha       chance, at most, of taking back a release no worse than stable (default 0.01)
     beta        chance, at most, of passing a release worse than its margin (default 0.0125)
-    metrics     subset of "errors", "latency", "deposits"
+    metrics     subset of "errors", "latency", "deposits", "bets"
     warmup      seconds after the start in which only a broken release is taken back (default 0)
     edges_ms    latency bucket edges
     history     the stable arm before the release, or None: attributes or keys ``step`` (seconds), ``requests``,
@@ -20,10 +20,14 @@ config (mapping):
     steps       weights in percent, or None: the weight is fixed and "promote" means nothing
     horizon     seconds the release may last (default 3600)
     dispersion  optional, instead of history: series -> dispersion of the stable arm
+    strata      optional: names of providers that deposits are judged by, too
 
 block: keys (or attributes) ``t``, ``weight``, ``canary``, ``stable``; each arm None or with cumulative per-pod
 ``requests``, ``errors`` (NaN: absent in this scrape), ``latency_le`` or None, ``attempts``, ``succeeded`` or None and,
-where known, ``players_unaffected``, ``players_newly_affected`` of this block.
+where known, ``players_unaffected``, ``players_newly_affected`` of this block, and ``spread``: cumulative visits of
+players, and over both arms the sums of attempts squared, of attempts times visits and of visits squared.
+``attempts`` and ``succeeded`` are those of deposits, or of bets where "bets" is gated. ``strata``: name of a provider
+-> ``attempts``, ``succeeded`` and, where known, ``players_unaffected`` and ``players_newly_affected`` of it alone.
 
 Where players are known they are the unit of errors and deposits alike: at risk are the players not affected before
 this block. A player sits in one arm for the whole release, so their repeated failures are one observation
@@ -39,15 +43,21 @@ from typing import Any, Literal
 
 from croupier.core.gates import Evidence, assess, fold, new_evidence
 from croupier.core.gates.dispersion import SeriesDispersion
-from croupier.core.gates.evidence import latency_series
-from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
+from croupier.core.gates.evidence import latency_series, stratum_series
+from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts, Spread
 from croupier.model.release import GatePolicy, GateSpec, Margin
+from croupier.model.service import Strata
 from croupier.model.verdict import Outcome
 
 Answer = Literal["promote", "rollback", "hold"]
 
-MARGINS = {"errors": Margin(ratio=2.0), "latency": Margin(ratio=1.5), "deposits": Margin(points=2.0)}
-IMPORTANCE = {"errors": 3.0, "deposits": 2.0, "latency": 1.0}
+MARGINS = {
+    "errors": Margin(ratio=2.0),
+    "latency": Margin(ratio=1.5),
+    "deposits": Margin(points=2.0),
+    "bets": Margin(points=2.0),
+}
+IMPORTANCE = {"errors": 3.0, "deposits": 2.0, "bets": 2.0, "latency": 1.0}
 PLAYER_MARGIN = Margin(ratio=2.0)
 """Exposure of players may be counted in blocks rather than attempts, which points would depend on; a ratio does not."""
 
@@ -67,6 +77,8 @@ class ReleaseGate:
         metrics = config.get("metrics") or ("errors",)
         self._metrics = [metric for metric in metrics if metric != "latency" or self._edges]
         self._steps = config.get("steps")
+        names = tuple(config.get("strata") or ())
+        self._strata = (Strata(by="provider", of=names),) if names else ()
         self._dispersion = dict(config.get("dispersion") or dispersion(config.get("history"), self._edges))
         self._arms = {"canary": _Arm(self._edges), "stable": _Arm(self._edges)}
         self._waiting: Any = None
@@ -108,6 +120,7 @@ class ReleaseGate:
                 role="required",
                 importance=IMPORTANCE[metric],
                 margin=PLAYER_MARGIN if players and metric != "latency" else MARGINS[metric],
+                strata=self._strata if metric == "deposits" else (),
             )
             for metric in self._metrics
         )
@@ -145,23 +158,15 @@ class _Arm:
 
     def __init__(self, edges: Sequence[float]) -> None:
         self._series = [latency_series(edge) for edge in edges]
-        self._deposits: dict[str, tuple[float, float, float]] = {}
-        self._exposed = 0.0
-        self._affected = 0.0
+        self._attempts = _Attempts()
+        self._strata: dict[str, _Attempts] = {}
         self.by_player = False
 
     def sample(self, arm: Any, players: tuple[float, float] | None) -> ArmSample | None:
         """``players``: (at risk, newly affected) of this block, given only when both arms know them."""
         if arm is None:
             return None
-        counted: Mapping[str, Count] | None = None
-        if self.by_player:
-            if players is not None:
-                self._exposed += players[0]
-                self._affected += players[1]
-                counted = {"arm": Count(self._exposed, self._affected)}
-            else:
-                counted = {}
+        counted = self._attempts.exposed(players) if self.by_player else None
         requests, errors = _plain(_get(arm, "requests")), _plain(_get(arm, "errors"))
         series: dict[str, SeriesCounts] = {}
         if requests is not None and errors is not None:
@@ -169,10 +174,19 @@ class _Arm:
         elif self.by_player:
             series["errors"] = SeriesCounts({}, counted)
         attempts, succeeded = _plain(_get(arm, "attempts")), _plain(_get(arm, "succeeded"))
-        if attempts is not None and succeeded is not None:
-            series["deposits"] = SeriesCounts(self._failed(attempts, succeeded), counted)
-        elif self.by_player:
-            series["deposits"] = SeriesCounts({}, counted)
+        spread = _get(arm, "spread")
+        for name in ("deposits", "bets"):
+            if attempts is not None and succeeded is not None:
+                told = None if spread is None else Spread(*map(float, spread))
+                series[name] = SeriesCounts(self._attempts.failed(attempts, succeeded), counted, told)
+            elif self.by_player:
+                series[name] = SeriesCounts({}, counted)
+        for name, stratum in (_get(arm, "strata") or {}).items():
+            known = self._strata.setdefault(name, _Attempts())
+            series[stratum_series("deposits", "provider", name)] = SeriesCounts(
+                known.failed(_plain(_get(stratum, "attempts")), _plain(_get(stratum, "succeeded"))),
+                known.exposed(_players(stratum) if players is not None else None) if self.by_player else None,
+            )
         buckets = _plain(_get(arm, "latency_le"))
         if buckets is not None:
             for index, name in enumerate(self._series):
@@ -183,7 +197,24 @@ class _Arm:
                 series[name] = SeriesCounts(slow)
         return ArmSample(series)
 
-    def _failed(self, attempts: Sequence[float], succeeded: Sequence[float]) -> dict[str, Count]:
+
+class _Attempts:
+    """Deposits or bets of one arm, or those through one provider."""
+
+    def __init__(self) -> None:
+        self._deposits: dict[str, tuple[float, float, float]] = {}
+        self._exposed = 0.0
+        self._affected = 0.0
+
+    def exposed(self, players: tuple[float, float] | None) -> Mapping[str, Count]:
+        """Cumulative, from (at risk, newly affected) of one block; nothing for a block that does not tell."""
+        if players is None:
+            return {}
+        self._exposed += players[0]
+        self._affected += players[1]
+        return {"arm": Count(self._exposed, self._affected)}
+
+    def failed(self, attempts: Sequence[float], succeeded: Sequence[float]) -> dict[str, Count]:
         """Failures are attempts without success. One still open would count as failed and then be taken back, which
         must not look like a restart: between restarts the figure only rises."""
         counts = {}

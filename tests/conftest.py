@@ -3,7 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+
+import pytest
+from hypothesis import settings
 
 # looptime asks for "the" event loop before synchronous tests, too. Unless somebody has set one, asyncio then makes a
 # loop that nobody closes, and its warning fails whichever test runs when it is collected.
 asyncio.set_event_loop(None)
+
+# A job in the background of a script begins with Ctrl-C ignored; so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No deadline: a slow machine is not a wrong answer. Speed is measured in bench/. The examples are the same in every
+# run, so that a test that fails tells of the change that was made; PROPERTY_SEARCH=1 looks for new ones, and for more.
+settings.register_profile("croupier", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=2_000)
+settings.load_profile("search" if os.environ.get("PROPERTY_SEARCH") else "croupier")
+
+pytest_plugins = ["tests.support.cluster"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on parts of a stand may run in two processes (``--dist loadgroup``): all that share one stand in the same,
+    and these first, for they take longest; others file by file."""
+    for item in items:
+        if item.get_closest_marker("stand"):
+            group = "bench" if _shares_the_stand(item) else item.nodeid.partition("::")[0]
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: not _shares_the_stand(item))
+
+
+def _shares_the_stand(item: pytest.Item) -> bool:
+    return "bench" in getattr(item, "fixturenames", ())

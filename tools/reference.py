@@ -1,4 +1,4 @@
-"""Write docs/reference/{cli,json,exit-codes}.md from the code.
+"""Write docs/reference/{cli,json,exit-codes,platform,policy}.md and a page a rule in docs/reference/policy/ from code.
 
     python tools/reference.py            writes the pages
     python tools/reference.py --check    exits 1 if a page is not what the code says now
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -24,10 +25,31 @@ from pydantic.alias_generators import to_camel
 
 from croupier import errors
 from croupier.cli.main import COMMANDS, cli
-from croupier.model.view import HealthView, JournalEntryView, PlanPreview, RunView, ServiceView, VersionView
+from croupier.core.policy.catalogue import PROFILES, RULES
+from croupier.engine.policy import rule_view
+from croupier.model.backtest import Backtest
+from croupier.model.change import PlatformPlan
+from croupier.model.explanation import Explanation
+from croupier.model.platform import Brand, Cell, Market, Provider, Region
+from croupier.model.policy import PolicyReport, ReachReport, RuleView
+from croupier.model.replay import Replay
+from croupier.model.service_spec import ServiceSpec
+from croupier.model.view import (
+    GroupRequest,
+    GroupView,
+    HealthView,
+    JournalEntryView,
+    PlanPreview,
+    RunView,
+    ServiceView,
+    VersionView,
+)
 from croupier.report.final import RunReport
+from croupier.report.policy import SCOPES
+from croupier.spec.form import At, PlatformFile, Preset, ServiceLayer, When
 from croupier.web import app
 from croupier_stand.demo import Demo
+from croupier_stand.faults import StandFault
 from croupier_stand.soak import Soak
 
 PAGES = Path(__file__).parent.parent / "docs" / "reference"
@@ -36,24 +58,41 @@ HELP_WIDTH = 100
 
 ANSWERS: Mapping[str, str] = {
     "release plan": "[PlanPreview](#planpreview)",
-    "release start": "[RunView](#runview); with `--wait`, the last one",
+    "release start": "[RunView](#runview); with `--wait`, the last one; of a group, [GroupView](#groupview)",
+    "release retry": "[RunView](#runview) of the new run; with `--wait`, the last one",
+    "release groups": '`{"groups": [` [GroupView](#groupview) `…]}`, newest first',
     "release list": '`{"runs": [` [RunView](#runview) `…]}`, newest first',
-    "release status": "[RunView](#runview)",
+    "release status": "[RunView](#runview), or [GroupView](#groupview)",
     "release watch": "[RunView](#runview), one a line: the present one, then one at every change",
     "release pause": "[RunView](#runview)",
     "release resume": "[RunView](#runview)",
     "release promote": "[RunView](#runview)",
-    "release abort": "[RunView](#runview)",
+    "release abort": "[RunView](#runview), or [GroupView](#groupview)",
     "release report": "[RunReport](#runreport)",
+    "init": "[init](#init)",
+    "check": "[check](#check)",
+    "explain": "[explain](#explain)",
+    "plan": "[PlatformPlan](#platformplan)",
+    "render": "[render](#render)",
     "journal log": '`{"entries": [` [JournalEntryView](#journalentryview) `…]}`, oldest first',
     "journal show": "[JournalEntryView](#journalentryview)",
     "journal verify": "[journal verify](#journal-verify)",
+    "gate backtest": "[Backtest](#backtest)",
+    "gate explain": "[Explanation](#explanation)",
+    "journal replay": "[Replay](#replay)",
     "journal export": "[journal export](#journal-export)",
+    "policy check": "[PolicyReport](#policyreport)",
+    "policy explain": "[RuleView](#ruleview)",
+    "policy reach": "[ReachReport](#reachreport)",
+    "policy rules": '`{"rules": [` [RuleView](#ruleview) `…]}`',
     "stand up": "[stand status](#stand-status)",
     "stand status": "[stand status](#stand-status)",
     "stand down": "[stand down](#stand-down)",
     "stand audit": "[stand audit](#stand-audit)",
+    "stand logs": "[stand logs](#stand-logs)",
     "stand versions": "[stand versions](#stand-versions)",
+    "stand add": "[stand versions](#stand-versions)",
+    "stand fault": "[StandFault](#standfault)",
     "stand soak": "[Soak](#soak)",
     "demo": "[Demo](#demo)",
 }
@@ -62,18 +101,65 @@ ANSWERS: Mapping[str, str] = {
 MODELS: tuple[type[BaseModel], ...] = (
     RunView,
     PlanPreview,
+    GroupRequest,
+    GroupView,
     RunReport,
     ServiceView,
     VersionView,
     JournalEntryView,
+    Replay,
+    Explanation,
+    Backtest,
+    PlatformPlan,
+    PolicyReport,
+    ReachReport,
+    RuleView,
     HealthView,
     Demo,
     Soak,
+    StandFault,
 )
 """Models that get a section; those they are made of follow them."""
 
 Rows = tuple[tuple[str, str, str], ...]
 BY_HAND: Mapping[str, tuple[str, Rows]] = {
+    "init": (
+        "",
+        (
+            ("directory", "string", "Where it was written."),
+            ("files", "array of string", "What was written, below it."),
+        ),
+    ),
+    "check": (
+        "Problems are an error, on stderr, and exit code 2.",
+        (
+            ("cells", "integer", "How many cells there are."),
+            ("services", "integer", "How many services run in them, each counted in every cell."),
+            ("notes", "array of string", "What is right, and somebody should still know."),
+        ),
+    ),
+    "explain": (
+        "",
+        (
+            ("cell", "string", "The cell."),
+            (
+                "values",
+                "array of object",
+                "`path`, `value` and `chain` of each value: who spoke of it, the one that counts last, as `layer`, "
+                "`place`, `verb` (`set`, `have`, `add`, `remove`, `unset`) and `value`. No chain: croupier's default.",
+            ),
+        ),
+    ),
+    "render": (
+        "With `--check` nothing is written, and exit code 1 if anything is `missing`, `changed` or `leftOver`.",
+        (
+            ("out", "string", "The folder of the manifests."),
+            ("missing", "array of string", "Files that were not there."),
+            ("changed", "array of string", "Files that said something else."),
+            ("leftOver", "array of string", "Files that were rendered once and are no longer wanted."),
+            ("same", "integer", "How many files were as they should be."),
+        ),
+    ),
     "journal verify": (
         "Exit code 1 with `ok` false.",
         (
@@ -103,6 +189,11 @@ BY_HAND: Mapping[str, tuple[str, Rows]] = {
             ("supervisorPid", "integer", "Process that owns all others."),
             ("ports", "object of integer", "Name -> loopback port."),
             ("resting", "array of string", "Parts that were told to rest."),
+            (
+                "faults",
+                "array of object",
+                "[StandFault](#standfault) of every fault since it came up, oldest first.",
+            ),
             ("processes", "array of object", "`name`, `pid`, `ready`, `restarts` of each process."),
             (
                 "pods",
@@ -122,6 +213,15 @@ BY_HAND: Mapping[str, tuple[str, Rows]] = {
         "",
         (("name", "string", "Name of the stand."), ("ended", "boolean", "Whether there was one to end.")),
     ),
+    "stand logs": (
+        "Without PROCESS, an array of objects without `lines`, one for each log. Not with `--follow`.",
+        (
+            ("process", "string", "Whose log it is."),
+            ("file", "string", "Where it is."),
+            ("bytes", "integer", "How large it is; only without PROCESS."),
+            ("lines", "array of string", "Its last lines, oldest first; only with PROCESS."),
+        ),
+    ),
     "stand audit": (
         "Exit code 1 with `right` false. A violation is `kind`, `subject` and `detail`.",
         (
@@ -134,7 +234,7 @@ BY_HAND: Mapping[str, tuple[str, Rows]] = {
         ),
     ),
     "stand versions": (
-        "An array of objects.",
+        "An array of objects; `stand add` prints one.",
         (
             ("label", "string", "What people call the version."),
             ("digest", "string", "What names it: `release start SERVICE --version DIGEST`."),
@@ -147,9 +247,14 @@ BY_HAND: Mapping[str, tuple[str, Rows]] = {
 
 EXITS = (
     (0, "yes", "It is done, or the answer is yes: promoted, verified, nothing wrong."),
-    (1, "no", "The answer is no: rolled back, refused, violations found, a journal that was changed."),
+    (1, "no", "The answer is no: rolled back, refused, violations or findings, a journal that was changed."),
     (2, "usage", "A wrong word, number or file; the message says which, and what there is instead."),
-    (3, "waiting", "No answer yet: ended before there was one (Ctrl-C, a closed pipe), or a person must decide."),
+    (
+        3,
+        "waiting",
+        "No answer yet, or not the whole one: ended before there was one (Ctrl-C, a closed pipe), a person "
+        "must decide, a manifest could not be checked.",
+    ),
     (
         4,
         "environment",
@@ -225,8 +330,8 @@ def json_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def every_model() -> list[type[BaseModel]]:
-    """``MODELS`` and all that they are made of, each after the first one that uses it."""
+def every_model(roots: Iterable[type[BaseModel]] = MODELS) -> list[type[BaseModel]]:
+    """``roots`` and all that they are made of, each after the first one that uses it."""
     found: dict[str, type[BaseModel]] = {}
 
     def add(model: type[BaseModel]) -> None:
@@ -238,7 +343,7 @@ def every_model() -> list[type[BaseModel]]:
             for inner in _models_in(field.annotation):
                 add(inner)
 
-    for model in MODELS:
+    for model in roots:
         add(model)
     return list(found.values())
 
@@ -297,7 +402,8 @@ def _type(schema: Mapping[str, Any], named: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"array of {_type(schema['items'], named)}"
     if schema.get("type") == "object":
-        return f"object of {_type(schema['additionalProperties'], named)}"
+        (value,) = [*schema.get("patternProperties", {}).values()] or [schema["additionalProperties"]]
+        return f"object of {_type(value, named)}"
     return str(schema.get("type", "any JSON"))
 
 
@@ -316,6 +422,88 @@ def _prose(text: str) -> str:
     """A docstring as a page in Markdown says it: fields by their names in JSON, null for None."""
     text = re.sub(r"``(\w+)``", lambda found: f"``{to_camel(found[1]) if '_' in found[1] else found[1]}``", text)
     return re.sub(r"\bNone\b", "null", text.replace("``", "`"))
+
+
+# --- platform.md ------------------------------------------------------------------------------------------------------
+
+
+def platform_page() -> str:
+    lines = [
+        MADE,
+        "# The platform file",
+        "",
+        "A platform is a folder of YAML files (1.2: `no` is Norway). Each may hold any of the sections below; how they",
+        "are spread over files means nothing. Folders in it are read too, except `versions`; links are not followed.",
+        "[The tutorial](../tutorial/manifests.md) goes through it once.",
+        "",
+        "## Sections",
+        "",
+        *_grid(_sections()),
+        "",
+        "## Who outweighs whom",
+        "",
+        "For each service of each cell, from the lightest to the heaviest: `defaults`; `presets` (the more traits in",
+        "`when`, the heavier); the service's own declaration; `layers` (the more axes in `at`, the heavier). Two that",
+        "weigh the same and disagree about a value are an error that names both; file order never decides. Mappings",
+        "are merged, single values and lists replaced. A list may be changed instead:",
+        "`egress: {add: [psp-b], remove: [psp-a]}`; items of `objectives` and `ports` go by `signal` and `name`.",
+        "`unset` takes away what lighter ones said. `croupier explain CELL PATH` shows the whole chain.",
+    ]
+    for title, form in (("presets", Preset), ("layers", ServiceLayer)):
+        lines += ["", f"## {title}", "", _prose(inspect.cleandoc(form.__doc__ or "")), ""]
+        said = _meanings(form)
+        lines += _grid((name, _PARTS[name], said.get(name, "")) for name in form.model_fields)
+    for model in every_model((ServiceSpec, Cell, Market, Region, Provider, Brand, When, At)):
+        lines += ["", f"## {model.__name__}", ""]
+        lines += [_prose(inspect.cleandoc(model.__doc__)), ""] if model.__doc__ else []
+        lines += _grid(_written(model))
+    return "\n".join(lines) + "\n"
+
+
+def _written(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """(key, type with bounds and default, meaning) of each field as people write it."""
+    schema = model.model_json_schema(mode="validation", by_alias=True)
+    said = _meanings(model)
+    for name, field in model.model_fields.items():
+        alias = field.alias or name
+        found = schema["properties"][alias]
+        kind = _type(found, schema.get("$defs", {})).removesuffix(" or null")
+        ends = [found, *found.get("anyOf", ())]
+        low = next((each[key] for each in ends for key in ("minimum", "exclusiveMinimum") if key in each), None)
+        high = next((each[key] for each in ends for key in ("maximum", "exclusiveMaximum") if key in each), None)
+        bounds = [f"{word} {end:.10g}" for word, end in (("from", low), ("to", high)) if end is not None]
+        kind += f", {' '.join(bounds)}" if bounds else ""
+        default = found.get("default")
+        if field.is_required():
+            kind += "; required"
+        elif default not in (None, [], {}) and not isinstance(default, dict):
+            kind += f"; default `{json.dumps(default)}`"
+        yield alias, kind, said.get(name, "").replace("None", "Left out")
+
+
+_PARTS = {
+    "when": "[When](#when)",
+    "at": "[At](#at)",
+    "set": "any part of [ServiceSpec](#servicespec)",
+    "unset": "array of string",
+}
+_SECTIONS = {
+    "brands": "name -> [Brand](#brand)",
+    "markets": "name -> [Market](#market)",
+    "regions": "name -> [Region](#region)",
+    "providers": "name -> [Provider](#provider)",
+    "cells": "array of [Cell](#cell)",
+    "defaults": _PARTS["set"],
+    "presets": "array, [see below](#presets)",
+    "services": "array of [ServiceSpec](#servicespec), of which all but `name` may come from elsewhere",
+    "layers": "array, [see below](#layers)",
+}
+
+
+def _sections() -> Iterator[tuple[str, str, str]]:
+    said = _meanings(PlatformFile)
+    for name in PlatformFile.model_fields:
+        yield name, _SECTIONS[name], said.get(name, "")
 
 
 # --- exit-codes.md ----------------------------------------------------------------------------------------------------
@@ -341,7 +529,9 @@ _MEANINGS = {
     "REFUSED": "Sound, but not allowed now; message and hint say why and what would be.",
     "ENVIRONMENT": "The world around croupier does not answer as it must.",
     "UNREACHABLE": "It does not answer; trying again may help.",
+    "EXPIRED": "What was asked for is too old to be had; everything is read again.",
     "UNAUTHORIZED": "The desk did not take the token.",
+    "MISSING": "What is addressed is not there, or no longer.",
     "CONFLICT": "Somebody else holds what is needed.",
     "INTEGRITY": "Journal or evidence is not what was written.",
     "BODY_TOO_LARGE": "API: the body is over the limit (413).",
@@ -361,21 +551,60 @@ def every_error(root: type[errors.CroupierError]) -> Iterator[type[errors.Croupi
             yield from every_error(error)
 
 
+# --- policy.md --------------------------------------------------------------------------------------------------------
+
+
+def policy_page() -> str:
+    lines = [
+        MADE,
+        "# Rules on manifests",
+        "",
+        "What `croupier policy check` asks of manifests ([how to check them in CI](../how-to/manifests-in-ci.md)).",
+        f"Profiles (`--profile`): {', '.join(f'`{name}` ({len(ids)} rules)' for name, ids in PROFILES.items())}.",
+        "Rules that are not part of `default` are asked with `--enable RULE`.",
+        "",
+        "| rule | level | looks at | default | what it asks for |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for each in RULES.values():
+        usual = "yes" if each.usual else "no"
+        lines.append(f"| [{each.id}](policy/{each.id}.md) | {each.level} | {each.scope} | {usual} | {each.title} |")
+    return "\n".join(lines) + "\n"
+
+
+def rule_page(rule: RuleView) -> str:
+    lines = [MADE, f"# {rule.id}", "", f"**{rule.title}.** {rule.why}", "", rule.fix, ""]
+    lines += ["| | |", "| --- | --- |", f"| level | {rule.level} |", f"| looks at | {SCOPES[rule.scope]} |"]
+    asked = "in the profile `default`" if rule.usual else f"with `--enable {rule.id}`"
+    lines += [f"| asked | {asked} |", f"| source | {rule.source} |", ""]
+    lines += ["Bad:", "", "```yaml", rule.bad.rstrip(), "```", "", "Good:", "", "```yaml", rule.good.rstrip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
 def pages() -> dict[str, str]:
-    return {"cli.md": cli_page(), "json.md": json_page(), "exit-codes.md": exits_page()}
+    rules = {f"policy/{each.id}.md": rule_page(rule_view(each)) for each in RULES.values()}
+    words = {"cli.md": cli_page(), "json.md": json_page(), "platform.md": platform_page()}
+    words |= {"exit-codes.md": exits_page(), "policy.md": policy_page()}
+    return words | rules
 
 
 def main() -> int:
     old = []
-    for name, text in pages().items():
+    made = pages()
+    for page in sorted(each for each in (PAGES / "policy").glob("*.md") if f"policy/{each.name}" not in made):
+        if "--check" in sys.argv[1:]:
+            old.append(f"policy/{page.name}")
+        else:
+            page.unlink()
+    for name, text in made.items():
         page = PAGES / name
         if "--check" in sys.argv[1:]:
             old += [] if page.exists() and page.read_text(encoding="utf-8") == text else [name]
             continue
-        PAGES.mkdir(parents=True, exist_ok=True)
+        page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(text, encoding="utf-8")
     if old:
         sys.stdout.write(f"old: {', '.join(old)}; run python tools/reference.py\n")

@@ -20,6 +20,12 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     fi
 fi
 
+# A virtual environment of another Python cannot be mended, only made anew.
+real='import os, sys; print(os.path.realpath(sys.executable))'
+if [ -e "$venv/pyvenv.cfg" ] && [ "$("$python" -c "$real")" != "$("$venv/bin/python" -c "$real" 2>/dev/null)" ]; then
+    rm -rf "$venv"
+fi
+
 echo "setting up $venv (once; a minute or two of downloads)" >&2
 "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

@@ -10,7 +10,8 @@ from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.adapters.registry import METRICS, TRAFFIC, WORKLOADS, Place, make
 from croupier.engine.desk import Desk
-from croupier.spec.documents import load_platform, load_settings
+from croupier.spec.documents import load_settings
+from croupier.spec.platform import load_platform
 
 SETTINGS = "desk.yaml"
 
@@ -45,4 +46,5 @@ def wire(settings_path: Path) -> Desk:
         evidence=FileEvidence(settings.state / "evidence"),
         clock=clock,
         closing=closing,
+        most_live=settings.most_live_runs,
     )

@@ -8,7 +8,9 @@ CroupierError
 │   └── Refused          a sound request that the rules do not allow now
 ├── EnvironmentFault     the world around us does not answer as it must     exit 4
 │   ├── Unreachable      temporary: the next round tries again
+│   │   └── Expired      what was asked for is too old to be had; read all again
 │   ├── Unauthorized     the desk did not accept the token
+│   ├── Missing          what is addressed is not there, or no longer
 │   └── Conflict         somebody else holds what we need
 └── IntegrityError       the journal or the evidence is not what was written  exit 1
 
@@ -76,14 +78,22 @@ class SpecError(UserError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+_LONGEST_NAME = 80
+_MOST_NAMES = 40
+
+
 class UnknownName(UserError):
     code = "UNKNOWN_NAME"
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
-        near = get_close_matches(name, known, n=1)
-        listing = ", ".join(sorted(known)) or "none"
-        hint = f"did you mean {near[0]}? known: {listing}" if near else f"known: {listing}"
-        super().__init__(f"unknown {kind} {name!r}", hint=hint)
+        """``name`` may be anything that somebody sent, and ``known`` long: the message stays readable."""
+        shown = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        near = get_close_matches(shown, known, n=1)
+        more = len(known) - _MOST_NAMES
+        listing = ", ".join(sorted(known)[-_MOST_NAMES:]) or "none"
+        known_names = f"known: {listing}" if more <= 0 else f"the last of {len(known)}: {listing}"
+        hint = f"did you mean {near[0]}? {known_names}" if near else known_names
+        super().__init__(f"unknown {kind} {shown!r}", hint=hint)
 
 
 class Refused(UserError):
@@ -99,11 +109,25 @@ class EnvironmentFault(CroupierError):
 
 
 class Unreachable(EnvironmentFault):
+    """``retry_after_seconds``: how long the other side asked us to leave it alone; 0.0: it did not ask."""
+
     code = "UNREACHABLE"
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_seconds: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Expired(Unreachable):
+    code = "EXPIRED"
 
 
 class Unauthorized(EnvironmentFault):
     code = "UNAUTHORIZED"
+
+
+class Missing(EnvironmentFault):
+    code = "MISSING"
 
 
 class Conflict(EnvironmentFault):

@@ -53,6 +53,11 @@ where (o.tx, o.seq) > (%s::xid8, %s) and o.tx < pg_snapshot_xmin(pg_current_snap
 order by o.tx, o.seq limit %s
 """
 
+_BEFORE = """
+select o.tx::text, o.seq from {schema}.outbox o
+where o.at < to_timestamp(%s) order by o.tx desc, o.seq desc limit 1
+"""
+
 _HORIZON = """
 select extract(epoch from least(clock_timestamp(), min(xact_start)))::float8
 from pg_stat_activity where backend_xid is not null
@@ -111,6 +116,16 @@ async def horizon(connection: AsyncConnection[Any]) -> float:
     if row is None:
         raise RuntimeError("an aggregate gave no row")
     return float(row[0])
+
+
+async def cursor_before(connection: AsyncConnection[Any], schema: str, at: float) -> Cursor:
+    """Where to begin so as to read every event since ``at`` (epoch seconds) without those of hours before.
+
+    Events of a transaction that was open at that moment may be missing: take ``at`` earlier by as long as one lasts.
+    """
+    statement = sql.SQL(_BEFORE).format(schema=sql.Identifier(schema))
+    row = await (await connection.execute(statement, (at,))).fetchone()
+    return Cursor() if row is None else Cursor(*row)
 
 
 async def read(connection: AsyncConnection[Any], schema: str, after: Cursor, limit: int = 5000) -> Sequence[Event]:

@@ -144,6 +144,9 @@ def _close_when_draining(pod: Pod) -> Callable[[web.Request, web.StreamResponse]
     async def on_prepare(_: web.Request, response: web.StreamResponse) -> None:
         if pod.is_draining:
             response.force_close()
+            # By now aiohttp has written the headers' values. Without this one the proxy is not told, and sends its next
+            # request on a connection that is just being closed: nobody answers that.
+            response.headers["connection"] = "close"
 
     return on_prepare
 

@@ -11,13 +11,16 @@ _CHUNK_BYTES = 512 * 1024
 
 
 class Tail:
-    """Reads a file from its beginning and goes on where it stopped. It need not exist yet.
+    """Reads a file and goes on where it stopped. It need not exist yet.
 
-    A file that was moved away is read to its end before the new one is begun; a file that became shorter is begun anew.
+    A file that was moved away is read to its end before the new one is begun: whoever rotates it must not write to the
+    old one once there is a new one. A file that became shorter is begun anew.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, from_end: bool = False) -> None:
+        """``from_end``: pass over what the file holds at the first ``read``."""
         self._path = path
+        self._is_to_skip = from_end
         self._file: BinaryIO | None = None
         self._rest = b""
 
@@ -30,8 +33,10 @@ class Tail:
         if os.fstat(self._file.fileno()).st_size < self._file.tell():
             self._file.seek(0)
             self._rest = b""
+        # Asked before the read: what was written to the old file until there was a new one is in this chunk or a later.
+        is_replaced = self._is_replaced()
         chunk = self._file.read(_CHUNK_BYTES)
-        if not chunk and self._is_replaced():
+        if not chunk and is_replaced:
             self.close()
             return self.read()
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -47,6 +52,10 @@ class Tail:
             self._file = self._path.open("rb", buffering=0)
         except FileNotFoundError:
             self._file = None
+        else:
+            if self._is_to_skip:
+                self._file.seek(0, os.SEEK_END)
+        self._is_to_skip = False
 
     def _is_replaced(self) -> bool:
         assert self._file is not None

@@ -3,7 +3,9 @@
 Attempts begin in the outboxes of the services, with arm and pod as stored with the intent. They are decided by the
 ledger (the wallet's outbox, written by the function that posts) and by the partners' books; what a service says of its
 own success is not asked. Logins are counted as sessions issued against server errors at the edge; a wrong password is
-no attempt.
+no attempt. The ledger is also watched for what it must never show (``tally_invariants``).
+
+An event that begins an attempt may name its ``provider`` and its ``market``: such attempts are counted for each, too.
 """
 
 from __future__ import annotations
@@ -13,7 +15,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from croupier_kit.outbox import Event
-from croupier_kit.tally_fold import Beginning, Fact, Facts, Fold, Outcome, Request, Rule, parse_arm
+from croupier_kit.tally_fold import Beginning, Fact, Facts, Fold, Outcome, Request, Rule, Strata, parse_arm
+from croupier_kit.tally_invariants import ArmName
+
+STRATA = ("provider", "market")
 
 LOGIN_SERVICE = "identity"
 """Its server errors at the edge are failed logins."""
@@ -72,6 +77,10 @@ def take_event(fold: Fold, event: Event) -> None:
     """One outbox event."""
     if event.type.startswith("transfer."):
         kind = event.data["kind"]
+        poster = parse_arm(event.payload.get("arm") or "")
+        if poster is not None and event.type == "transfer.posted":
+            arm_name = ArmName(poster.service, poster.run, poster.version)
+            fold.invariants.post(kind, event.subject, event.data["amount"], arm_name, event.at)
         if signal := _TRANSFERS.get(kind):
             outcome = event.type.removeprefix("transfer.")
             fold.learn(signal, event.subject, Fact(event.at, f"{outcome}:{kind}", event.data["amount"]))
@@ -81,10 +90,16 @@ def take_event(fold: Fold, event: Event) -> None:
         return
     player, pod = event.payload["player"], event.payload["pod"]
     if signal := _BEGINNINGS.get(event.type):
-        fold.begin(Beginning(event.at, signal, event.subject, arm, player, pod))
+        fold.begin(Beginning(event.at, signal, event.subject, arm, player, pod, _strata(event.data)))
+        if signal == "deposits":
+            fold.invariants.ask(event.subject, event.data["amount"], event.at)
     elif event.type == "session.issued":
-        beginning = Beginning(event.at, "logins", event.id, arm, player, pod)
+        beginning = Beginning(event.at, "logins", event.id, arm, player, pod, _strata(event.data))
         fold.decide(beginning, Outcome(event.at, "issued", is_good=True))
+
+
+def _strata(data: Mapping[str, Any]) -> Strata:
+    return tuple((kind, str(data[kind])) for kind in STRATA if data.get(kind))
 
 
 def take_book_entry(fold: Fold, entry: Mapping[str, Any]) -> None:
@@ -101,14 +116,22 @@ def take_log_line(fold: Fold, line: bytes, internal: frozenset[str]) -> float | 
 
     Players' requests are those on the public listener whose route is the service itself (webhooks have routes of their
     own). Services in ``internal`` are counted on the mesh listener instead.
+
+    A request on the mesh counts for its caller too, as ``calls``, by the arm it carries, which is the caller's own.
+    There a refusal is a failure as well: a service that is asked for what it does not know is asked wrongly.
     """
     try:
         told = json.loads(line.decode())
         seconds = float(told["ms"]) / 1000
         arm, at = parse_arm(told["hop"] or ""), float(told["t"]) + seconds
         listener, route, code = told["listener"], told["route"], int(told["code"])
+        caller = parse_arm(told.get("arm") or "")
     except (ValueError, KeyError, TypeError):
         return None
+    if listener == "mesh" and caller is not None and (arm is None or arm.service != caller.service):
+        call = Beginning(at, "calls", "", caller, told.get("player") or "", told.get("up") or "edge")
+        is_good = 0 < code < 400
+        fold.decide(call, Outcome(at, "answered" if is_good else "failed", is_good))
     if arm is None or route != arm.service or listener != ("mesh" if arm.service in internal else "public"):
         return at
     pod, player = told.get("up") or "edge", told.get("player") or ""

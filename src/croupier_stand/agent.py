@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from croupier.adapters.files import replace_file
@@ -35,13 +35,17 @@ _DRAIN_MARGIN_SECONDS = 2.0
 
 
 class Build(NamedTuple):
-    """What the agent has to know to start a version."""
+    """What the agent has to know to start a version. ``$PORT`` in a word of ``argv`` becomes the pod's port.
+
+    ``environment``: on top of what every pod is told. ``cwd``: where it runs; None: where the agent does.
+    """
 
     service: str
-    descriptor: Path
-    module: str
+    argv: tuple[str, ...]
     drain_seconds: float
     readiness_path: str
+    environment: Mapping[str, str] = MappingProxyType({})
+    cwd: Path | None = None
 
 
 class PodKey(NamedTuple):
@@ -82,15 +86,19 @@ class Agent:
     def __init__(
         self,
         home: Home,
-        builds: Mapping[str, Build],
+        find: Callable[[str], Build | None],
         environment: Callable[[PodKey, int], Mapping[str, str]],
         wall_clock: Callable[[], float],
+        *,
+        reserved: frozenset[int] = frozenset(),
     ) -> None:
-        """``builds``: by digest. ``environment``: of a pod, given its key and port."""
+        """``find``: by digest; None for a version that is not known (yet). ``environment``: of a pod, given its key and
+        port. ``reserved``: no ports for pods."""
         self._home = home
-        self._builds = builds
+        self._find = find
         self._environment = environment
         self._wall_clock = wall_clock
+        self._reserved = reserved
         self._pods: dict[PodKey, Pod] = {}
         self._reported: list[dict[str, object]] | None = None
         self._report_after = 0.0
@@ -121,7 +129,9 @@ class Agent:
         """One look at the wishes and the children. ``now`` is monotonic."""
         wanted = self._wanted()
         missing = sorted(wanted - self._pods.keys())
-        for key, port in free_ports(missing).items():
+        # A pod that is about to be started again, or drains, keeps its port, though nobody listens there just now.
+        taken = self._reserved | {pod.port for pod in self._pods.values()}
+        for key, port in free_ports(missing, taken).items():
             pod = self._pods[key] = self._make(key, port)
             pod.keeper.put_off(now + key.ordinal * _STAGGER_SECONDS)
         for pod in list(self._pods.values()):
@@ -156,17 +166,20 @@ class Agent:
                 wish = json.loads(path.read_bytes())
             except FileNotFoundError:  # withdrawn since it was listed
                 continue
-            if wish["digest"] in self._builds:
+            if self._find(wish["digest"]) is not None:
                 wanted |= {PodKey(wish["service"], wish["digest"], i) for i in range(wish["replicas"])}
         return wanted
 
     def _make(self, key: PodKey, port: int) -> Pod:
-        build = self._builds[key.digest]
+        build = self._find(key.digest)
+        assert build is not None  # or it would not be wanted
         child = ChildProcess(
             name=key.name,
-            argv=(sys.executable, "-m", build.module, "--build", str(build.descriptor)),
+            argv=tuple(word.replace("$PORT", str(port)) for word in build.argv),
             log=self._home.log(key.name),
-            environment=self._environment(key, port),
+            environment={**self._environment(key, port), **build.environment},
+            cwd=build.cwd,
+            signals_group=build.cwd is not None,
         )
         probe = http_probe(f"http://{HOST}:{port}{build.readiness_path}")
         return Pod(key, port, Keeper(child, probe, build.drain_seconds + _DRAIN_MARGIN_SECONDS))

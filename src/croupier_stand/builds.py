@@ -1,20 +1,22 @@
-"""Versions of the casino: which there are, which serves first, and what the agent needs to start one."""
+"""Versions that a stand can run: which there are, which serves first, and what the agent needs to start one.
+
+A version is a module of the casino (``module`` in its descriptor) or a program that somebody brought
+(``build.command``; ``croupier_stand.programs``).
+"""
 
 from __future__ import annotations
 
+import sys
 from importlib import resources
 from pathlib import Path
-
-import yaml
+from typing import cast
 
 from croupier.adapters.workloads.descriptors import Descriptor, read_descriptors
 from croupier.errors import EnvironmentFault
 from croupier.model.service import Platform, Version
 from croupier_stand.agent import Build
 from croupier_stand.home import Home
-
-FIRST = "stable"
-"""Label of the version of each service that serves when a stand comes up."""
+from croupier_stand.programs import FIRST, program_directory
 
 
 def listed(home: Home) -> list[Version]:
@@ -25,36 +27,61 @@ def listed(home: Home) -> list[Version]:
         return [each.version for each in read_descriptors(directory)]
 
 
-def platform_of(path: Path) -> Platform:
-    """The platform that a stand consists of, from its own file."""
-    return Platform.model_validate(yaml.safe_load(path.read_bytes()))
+class Builds:
+    """How to start each version of a stand. Versions that are added while it runs are found when they are asked for."""
 
+    def __init__(self, home: Home, platform: Platform) -> None:
+        self._home = home
+        self._platform = platform
+        self._known: dict[str, Build] = {}
+        self._read_at = -1
+        """Time of change of the folder when it was read last."""
 
-def builds(directory: Path, platform: Platform) -> dict[str, Build]:
-    """Digest -> how to start it. Versions of undeclared services are left out."""
-    return {
-        each.version.digest: _build(each, platform)
-        for each in read_descriptors(directory)
-        if platform.service(each.version.service) is not None
-    }
+    def find(self, digest: str) -> Build | None:
+        """None for a version that does not exist, or of a service that is not declared."""
+        if digest not in self._known:
+            changed_at = self._home.versions.stat().st_mtime_ns
+            if changed_at != self._read_at:
+                self._read_at = changed_at
+                self._known |= {
+                    each.version.digest: build
+                    for each in read_descriptors(self._home.versions)
+                    if (build := self._build(each)) is not None
+                }
+        return self._known.get(digest)
+
+    def _build(self, descriptor: Descriptor) -> Build | None:
+        version, content = descriptor.version, descriptor.content
+        service = self._platform.service(version.service)
+        if service is None:
+            return None
+        drain, readiness = service.drain_seconds, service.readiness_path
+        if "module" in content:
+            module = f"croupier_stand.casino.{content['module']}"
+            return Build(
+                service.name, (sys.executable, "-m", module, "--build", str(descriptor.path)), drain, readiness
+            )
+        build = cast("dict[str, object]", content["build"])
+        return Build(
+            service.name,
+            tuple(cast("list[str]", build["command"])),
+            drain,
+            readiness,
+            cast("dict[str, str]", build["environment"]),
+            program_directory(self._home, version.digest),
+        )
 
 
 def first_digest(directory: Path, service: str) -> str:
-    """Digest of the version of ``service`` that serves first. Raises EnvironmentFault when there is none."""
-    for each in read_descriptors(directory):
-        if (each.version.service, each.version.label) == (service, FIRST):
-            return each.version.digest
-    raise EnvironmentFault(f"there is no version {FIRST!r} of {service} in {directory}")
+    """Digest of the version of ``service`` that serves first: the one labelled "stable", or the only one.
 
-
-def _build(descriptor: Descriptor, platform: Platform) -> Build:
-    service = platform.service(descriptor.version.service)
-    assert service is not None
-    module = str(descriptor.content["module"])
-    return Build(
-        service=service.name,
-        descriptor=descriptor.path,
-        module=f"croupier_stand.casino.{module}",
-        drain_seconds=service.drain_seconds,
-        readiness_path=service.readiness_path,
-    )
+    Raises EnvironmentFault when it is not clear which.
+    """
+    versions = [each.version for each in read_descriptors(directory) if each.version.service == service]
+    first = [version for version in versions if version.label == FIRST] or versions
+    if len(first) != 1:
+        labels = ", ".join(version.label for version in versions) or "there is none"
+        raise EnvironmentFault(
+            f"which version of {service} is to serve first is not clear: {labels}", hint=f"label one {FIRST!r}"
+        )
+    return first[0].digest

@@ -7,10 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from croupier.errors import Conflict, EnvironmentFault
@@ -18,6 +20,7 @@ from croupier_stand import postgres
 from croupier_stand.home import Home, StandRecord
 from croupier_stand.load import Load
 from croupier_stand.process import ProcessId, identify, is_running, stop_recorded, wait_for
+from croupier_stand.programs import find_project
 
 UP_SECONDS = 240.0
 _DOWN_SECONDS = 60.0
@@ -25,36 +28,53 @@ _RECORD_SECONDS = 10.0
 """How long a supervisor that has the stand may take to write its first record."""
 
 
-def up(home: Home, load: Load, progress: Callable[[str], None], *, with_desk: bool = True) -> StandRecord:
+def up(
+    home: Home,
+    load: Load,
+    progress: Callable[[str], None],
+    *,
+    with_desk: bool = True,
+    platform: Path | None = None,
+) -> StandRecord:
     """Start a stand in the background and wait until it runs. What a stand of this name left behind is cleaned up.
+
+    Interrupted (Ctrl-C, and SIGTERM within ``interrupted_by_sigterm``), it takes down what it began.
 
     Args:
         progress: told each milestone.
+        platform: services of one's own (``programs.find_project``); None: the casino.
 
     Raises:
+        SpecError: for a platform or version file with problems; nothing was started.
         Conflict: it is up already, or somebody else brings it up.
         EnvironmentFault: it does not come up; nothing of it is left running.
     """
     if home.running() is not None or home.is_locked():
         raise _already_up(home)
+    project = None if platform is None else find_project(platform.absolute())
     down(home)
     home.root.mkdir(parents=True, exist_ok=True, mode=0o700)  # a place that cannot be written is said here
     options = (*load.options(), *(() if with_desk else ("--without-desk",)))
-    done = subprocess.run(
-        [sys.executable, "-m", "croupier_stand.supervisor", "--detach", "--name", home.name, *options],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    supervisor = identify(int(done.stdout)) if done.returncode == 0 else None
-    if supervisor is None:
-        raise EnvironmentFault(f"the supervisor did not start: {done.stderr.strip()[-500:] or _end_of_log(home)}")
+    if project is not None:
+        options += (f"--platform={project.platform_file}",)
+    supervisor: ProcessId | None = None
     try:
+        with _signals_held():  # or there would be a supervisor that we do not know
+            done = subprocess.run(
+                [sys.executable, "-m", "croupier_stand.supervisor", "--detach", "--name", home.name, *options],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+                start_new_session=True,
+            )
+            supervisor = identify(int(done.stdout)) if done.returncode == 0 else None
+        if supervisor is None:
+            raise EnvironmentFault(f"the supervisor did not start: {done.stderr.strip()[-500:] or _end_of_log(home)}")
         return _wait_until_up(home, supervisor, progress)
     except BaseException:
-        if is_running(supervisor):
+        if supervisor is not None and is_running(supervisor):
             _end_supervisor(supervisor)
         if home.is_locked():  # somebody else was first, and it is theirs
             raise _already_up(home) from None
@@ -126,6 +146,18 @@ def _readable(home: Home) -> StandRecord | None:
 def ended_with(home: Home, *, keep: bool) -> Iterator[None]:
     """Whatever happens in the block, the stand is down afterwards; also on Ctrl-C and SIGTERM, unless ``keep``."""
 
+    try:
+        with interrupted_by_sigterm():
+            yield
+    finally:
+        if not keep:
+            down(home)
+
+
+@contextmanager
+def interrupted_by_sigterm() -> Iterator[None]:
+    """In the block SIGTERM is Ctrl-C, so that what was begun is taken down. Only in the main thread."""
+
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
@@ -134,8 +166,24 @@ def ended_with(home: Home, *, keep: bool) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-        if not keep:
-            down(home)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Ctrl-C and SIGTERM take effect at the end of the block. Only the main thread is ever told of them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda told, _frame: came.append(told)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for told in came[:1]:
+            signal.raise_signal(told)
 
 
 def erase(home: Home) -> None:

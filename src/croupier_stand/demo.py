@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from croupier.adapters.clock import SystemClock
 from croupier.cli.options import EXIT_NO, Output, output_option, print_json, say
 from croupier.errors import Conflict
 from croupier.model.base import Value
+from croupier.model.replay import Replay
 from croupier.report.format import duration, short_duration, table
 from croupier_stand import control, money, scenarios
 from croupier_stand.home import Home
@@ -28,6 +30,9 @@ from croupier_stand.scenarios import Scenario, Told
 from croupier_stand.stats import read_stats
 
 NAME = "demo"
+LEAST_PLAYERS = 2_000
+LEAST_DEPOSITS_PER_SECOND = 20.0
+"""With fewer the demo shows less than it says: the machine is too slow, or too busy."""
 _QUIET_SECONDS = 5.0
 """After the players have left, what is under way comes to its end."""
 
@@ -39,6 +44,20 @@ class Journal(Value):
     sound: bool
     entries: int | None
     said: str
+
+
+class Replayed(Value):
+    """What ``journal replay`` said. ``verdicts``: how many were judged again; ``differing``: what did not come out."""
+
+    ok: bool
+    verdicts: int
+    differing: tuple[str, ...]
+
+    @property
+    def said(self) -> str:
+        if self.ok:
+            return f"{self.verdicts} verdicts come out as they were written"
+        return f"of {self.verdicts} verdicts: {'; '.join(self.differing)}"
 
 
 class Money(Value):
@@ -131,6 +150,8 @@ def run(wanted: Sequence[Scenario], *, seed: int, keep: bool) -> Demo:
     problems += [f"after reconciliation: {each.kind} {each.subject}: {each.detail}" for each in reckoning.remaining]
     if not journal.sound:
         problems.append(f"journal: {journal.said}")
+    players = rates(home)
+    problems += too_few(players)
     return Demo(
         right=not problems,
         problems=tuple(problems),
@@ -142,7 +163,7 @@ def run(wanted: Sequence[Scenario], *, seed: int, keep: bool) -> Demo:
             after=money.by_kind(reckoning.remaining),
         ),
         journal=journal,
-        players=rates(home),
+        players=players,
     )
 
 
@@ -162,6 +183,19 @@ def rates(home: Home) -> Rates:
     )
 
 
+def too_few(players: Rates) -> list[str]:
+    """What was too little for a casino at work. Pure."""
+    found = []
+    if players.distinct < LEAST_PLAYERS:
+        found.append(f"{players.distinct:,} players played, fewer than {LEAST_PLAYERS:,}")
+    if players.deposits_per_second < LEAST_DEPOSITS_PER_SECOND:
+        found.append(
+            f"{players.deposits_per_second:.1f} deposits/s, fewer than {LEAST_DEPOSITS_PER_SECOND:g}: "
+            "this machine is too slow, or does something else"
+        )
+    return found
+
+
 def verify_journal(home: Path) -> Journal:
     """What ``croupier journal verify`` says, asked as anybody would."""
     command = [sys.executable, "-m", "croupier.cli", "journal", "verify", "--home", str(home), "--output", "json"]
@@ -175,6 +209,20 @@ def verify_journal(home: Path) -> Journal:
         sound=done.returncode == 0,
         entries=answer.get("entries"),
         said=answer.get("problem") or "sound",
+    )
+
+
+def replay_journal(home: Path) -> Replayed:
+    """What ``croupier journal replay`` says of every run, asked as anybody would."""
+    command = [sys.executable, "-m", "croupier.cli", "journal", "replay", "--home", str(home), "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
+    try:
+        answer = Replay.model_validate_json(done.stdout)
+    except ValidationError:
+        return Replayed(ok=False, verdicts=0, differing=(done.stderr.strip(),))
+    differing = [f"entry {each.entry}: {each.problem}" for run in answer.runs for each in run.differences]
+    return Replayed(
+        ok=done.returncode == 0, verdicts=sum(run.verdicts for run in answer.runs), differing=tuple(differing)
     )
 
 

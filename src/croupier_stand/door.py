@@ -21,7 +21,8 @@ KEY_HEADER = "idempotency-key"
 _TRIES = 4
 _TRY_SECONDS = 8.0
 _FIRST_PAUSE_SECONDS = 0.25
-_REMEMBERED_FAILURES = 5000
+_REMEMBERED_FAILURES = 10_000
+"""More than fail while a partner is away for a minute."""
 
 
 class Reply(NamedTuple):
@@ -63,8 +64,9 @@ class Door:
         token: str = "",
         key: str = "",
         body: Mapping[str, Any] | None = None,
+        tries: int = _TRIES,
     ) -> Reply:
-        """Ask until there is an answer below 500. Raises ``GaveUp``.
+        """Ask until there is an answer below 500. Raises ``GaveUp`` after ``tries``.
 
         A 409 means that the first request with this key still runs, so it is asked again too.
         """
@@ -74,7 +76,7 @@ class Door:
         if key:
             headers[KEY_HEADER] = key
         data = None if body is None else json.dumps(body).encode()
-        for attempt in range(_TRIES):
+        for attempt in range(tries):
             if attempt:
                 pause = _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1)
                 await asyncio.sleep(pause * (0.5 + self._random.random()))
@@ -104,6 +106,11 @@ class Door:
                 self._failed(operation, f"{response.status} from the edge: {said}", by_edge=True)
             return None
         return Reply(response.status, _object(content))
+
+    @property
+    def forgotten_until(self) -> float:
+        """Of failures until then some are not among ``failures`` any more; 0 when all are."""
+        return self.failures[0].at if sum(self.failed.values()) > len(self.failures) else 0.0
 
     def _failed(self, operation: str, cause: str, *, by_edge: bool) -> None:
         self.failed[cause] += 1

@@ -1,8 +1,9 @@
 """Where a stand keeps its files, and the record of what runs.
 
 A stand is a name and a folder (``croupier.cli.options.home_of``). ``stand.json`` is written by the supervisor alone
-and is what everybody else knows of it: ports, processes, progress. ``parts.json`` is the other direction: which parts
-of the stand are to rest (players while an audit is made, the tally in a fault). Both are replaced as whole files.
+and is what everybody else knows of it: ports, processes, progress, faults. Two things go the other direction:
+``parts.json`` says which parts of the stand are to rest (players while an audit is made), and each file in ``faults``
+orders one fault (``croupier_stand.outages``). All of them are written as whole files.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import random
 import re
 import shutil
 import socket
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,26 @@ class ProcessRecord(BaseModel):
         return ProcessId(self.pid, self.start_ticks)
 
 
+class OutageRecord(BaseModel):
+    """A fault that the supervisor made: ``part`` is ``killed`` or ``stopped``. Times are seconds since the epoch.
+
+    ``id``: of the order. ``until``: when it is over, or was ended; of what is started again at once, when it began.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    part: str
+    kind: str
+    began_at: float
+    until: float
+
+
 class StandRecord(BaseModel):
-    """``stand.json``. ``processes``: children of the supervisor that run; ``resting``: parts told to rest that do."""
+    """``stand.json``. ``processes``: children of the supervisor that run; ``resting``: parts told to rest that do.
+
+    ``outages``: all since the stand came up, oldest first.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,6 +95,7 @@ class StandRecord(BaseModel):
     ports: Mapping[str, int] = {}
     processes: tuple[ProcessRecord, ...] = ()
     resting: tuple[str, ...] = ()
+    outages: tuple[OutageRecord, ...] = ()
 
     @property
     def supervisor(self) -> ProcessId:
@@ -108,6 +128,11 @@ class Home:
         return self.root / "parts.json"
 
     @property
+    def faults(self) -> Path:
+        """Orders of faults that the supervisor has not taken yet, one file each."""
+        return self.root / "faults"
+
+    @property
     def settings(self) -> Path:
         return self.root / "desk.yaml"
 
@@ -118,6 +143,11 @@ class Home:
     @property
     def versions(self) -> Path:
         return self.root / "versions"
+
+    @property
+    def programs(self) -> Path:
+        """Frozen programs that people brought, one folder a version."""
+        return self.root / "programs"
 
     @property
     def edge(self) -> Path:
@@ -157,6 +187,10 @@ class Home:
         return self.root / "books"
 
     @property
+    def tally_memory(self) -> Path:
+        return self.root / "tally.jsonl"
+
+    @property
     def desk(self) -> Path:
         return self.root / "desk"
 
@@ -170,6 +204,10 @@ class Home:
 
     def log(self, process: str) -> Path:
         return self.logs / f"{process}.log"
+
+    def all_logs(self) -> list[Path]:
+        """The log of every process that has one, the supervisor's last; without the parts moved away by rotation."""
+        return [*sorted(self.logs.glob("*.log")), *self.root.glob(self.supervisor_log.name)]
 
     def clear(self) -> None:
         """Make the folder as for a new stand. What the desk wrote (journal, evidence, key) stays."""
@@ -187,9 +225,11 @@ class Home:
             self.edge / "splits",
             self.desired,
             self.versions,
+            self.programs,
             self.secrets,
             self.logs,
             self.books,
+            self.faults,
             self.desk,
         ):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -261,12 +301,17 @@ class Home:
             os.close(descriptor)
 
 
-def free_ports(users: Sequence[User]) -> dict[User, int]:
-    """A free TCP port on loopback for each user. They are not held: whoever gets one binds it soon, or says so."""
+def free_ports(users: Sequence[User], taken: Collection[int] = ()) -> dict[User, int]:
+    """A free TCP port on loopback for each user. They are not held: whoever gets one binds it soon, or says so.
+
+    ``taken``: ports that belong to somebody who does not listen at the moment.
+    """
     ports: dict[User, int] = {}
     for candidate in random.SystemRandom().sample(_PORTS, 4000):
         if len(ports) == len(users):
             return ports
+        if candidate in taken:
+            continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", candidate))
             ports[users[len(ports)]] = candidate

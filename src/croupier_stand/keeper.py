@@ -70,6 +70,8 @@ class Keeper:
     """Starts after an end that nobody asked for."""
     reason: str = "not started"
     """Why it is not ready, or ""."""
+    is_frozen: bool = False
+    """Whether it stands still because it was told to. It is not asked meanwhile: it would not answer."""
     _ends_in_a_row: int = 0
     _started_at: float = 0.0
     _start_after: float = 0.0
@@ -94,6 +96,20 @@ class Keeper:
         """Do not start it before."""
         self._start_after = until
 
+    def kill(self, until: float) -> None:
+        """End its process from one moment to the next. It is started again as after any other end, but not before."""
+        self.child.kill()
+        self._start_after = until
+
+    def freeze(self) -> None:
+        """Let its process stand still, until ``thaw`` or its end."""
+        self.child.freeze()
+        self.is_frozen = True
+
+    def thaw(self) -> None:
+        self.child.thaw()
+        self.is_frozen = False
+
     def probed(self, answer: Answer, now: float) -> None:
         """Take in the answer of one readiness probe."""
         if self.phase not in ("starting", "running"):
@@ -110,7 +126,7 @@ class Keeper:
         return self.phase in ("starting", "running") and now >= self._probe_after
 
     def _start(self, now: float) -> None:
-        self._started_at, self._probe_after, self._failed_probes = now, now, 0
+        self._started_at, self._probe_after, self._failed_probes, self.is_frozen = now, now, 0, False
         try:
             self.child.start()
         except EnvironmentFault as error:
@@ -119,6 +135,7 @@ class Keeper:
             self.phase, self.reason = "starting", "not ready yet"
 
     def _let_go(self, now: float) -> None:
+        self.thaw()
         self.phase, self.ready, self.reason = "draining", False, "draining"
         self._drain_until = now + self.drain_seconds
         self.child.terminate()
@@ -138,15 +155,18 @@ class Keeper:
         self._ends_in_a_row = 1 if now - self._started_at > _STEADY_SECONDS else self._ends_in_a_row + 1
         delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** (self._ends_in_a_row - 1))
         self.phase, self.ready = "backing-off", False
-        self.reason = f"{why}, restart in {delay:g} s"
-        self._start_after = now + delay
+        self._start_after = max(self._start_after, now + delay)
+        self.reason = f"{why}, restart in {round(self._start_after - now, 1):g} s"
 
 
 async def probe_all(client: aiohttp.ClientSession, keepers: Iterable[Keeper], clock: Callable[[], float]) -> None:
     """Ask every keeper's process that is due, all at once, and hand each its answer."""
 
     async def ask(keeper: Keeper) -> None:
-        answer = Answer(True) if keeper.probe is None else await keeper.probe(client)
+        if keeper.is_frozen:
+            answer = Answer(False, "stopped")
+        else:
+            answer = Answer(True) if keeper.probe is None else await keeper.probe(client)
         keeper.probed(answer, clock())
 
     async with asyncio.TaskGroup() as tasks:

@@ -7,12 +7,18 @@ from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """``seed`` decides who does what and when; ``players`` is how many there are."""
+    """``seed`` decides who does what and when; ``players`` is how many there are.
+
+    Deposits and bets are for the casino. A platform of one's own is visited: ``requests_per_second`` in all, over
+    ``paths`` (with commas between; "": the first route of every service that players reach).
+    """
 
     seed: int = 1
     players: int = 4000
     deposits_per_second: float = 40.0
     bets_per_second: float = 35.0
+    requests_per_second: float = 60.0
+    paths: str = ""
 
     def options(self) -> tuple[str, ...]:
         """As command line options; ``read`` reads them back."""

@@ -41,6 +41,8 @@ def reckon(home: Home, *, everything: bool = False) -> Reckoning:
     Raises EnvironmentFault when the stand is not up, or when something that has to be read does not answer.
     """
     record = home.require()
+    if not record.database:
+        raise EnvironmentFault(f"stand {home.name!r} runs services of its own: there is no casino with money to audit")
     told = environment(home, record.ports, record.database)
     grace = 0.0 if everything else GRACE_SECONDS
     try:

@@ -24,7 +24,8 @@ from croupier_stand.process import ChildProcess
 
 HOST = "127.0.0.1"
 PSPS = ("psp-a", "psp-b")
-PORTS = ("edge", "mesh", "admin", *PSPS, "provider", "tally")
+TALLY_FRONT = "tally-front"
+PORTS = ("edge", "mesh", "admin", *PSPS, "provider", "tally", TALLY_FRONT)
 SECRETS = ("session.key", *(f"webhook-{psp}.key" for psp in PSPS))
 
 
@@ -45,8 +46,10 @@ def environment(home: Home, ports: Mapping[str, int], database: str) -> dict[str
         "PROVIDER_URL": url(ports, "provider"),
         "TALLY_URL": url(ports, "tally"),
         "SECRETS_DIR": str(home.secrets),
+        "PLATFORM": str(home.platform),
         "ACCESS_LOG": str(home.access_log),
         "BOOKS_DIR": str(home.books),
+        "TALLY_MEMORY": str(home.tally_memory),
         "PLAYERS_MEMORY": str(home.players_memory),
         "PLAYERS_STATS": str(home.players_stats),
     }
@@ -93,12 +96,22 @@ class Parts:
         books = self._home.books / f"{name}.jsonl"
         return self._python(name, module, f"--port={self._ports[name]}", f"--seed={seed}", f"--books={books}", *options)
 
-    def tally(self, internal: Iterable[str]) -> Keeper:
-        """``internal``: services that only other services call; they are counted on the mesh."""
-        schemas = [f"--schema={schema}" for schema in SERVICES]
-        books = [f"--books={name}={url(self._ports, name)}" for name in (*PSPS, "provider")]
-        hidden = [f"--internal={service}" for service in internal]
-        return self._python("tally", "croupier_kit.tally", *schemas, *books, *hidden)
+    def tally(self, internal: Iterable[str], *, has_casino: bool) -> Keeper:
+        """``internal``: services that only other services call; they are counted on the mesh.
+
+        ``has_casino``: False: there is nothing to read but the edge's log.
+        """
+        sources = [f"--internal={service}" for service in internal]
+        if has_casino:
+            sources += [f"--schema={schema}" for schema in SERVICES]
+            sources += [f"--books={name}={url(self._ports, name)}" for name in (*PSPS, "provider")]
+        return self._python("tally", "croupier_kit.tally", *sources)
+
+    def tally_front(self) -> Keeper:
+        """What the desk scrapes; see ``tally_front``."""
+        books = self._home.books / f"{TALLY_FRONT}.jsonl"
+        options = (f"--tally={url(self._ports, 'tally')}", f"--books={books}")
+        return self._python(TALLY_FRONT, "croupier_stand.tally_front", *options)
 
     def reconciler(self) -> Keeper:
         return self._python("reconciler", "croupier_stand.reconciler")
@@ -123,6 +136,9 @@ class Parts:
 
     def players(self, load: Load) -> Keeper:
         return self._python("players", "croupier_stand.players", *load.options())
+
+    def visitors(self, load: Load) -> Keeper:
+        return self._python("players", "croupier_stand.visitors", *load.options())
 
     def _python(self, name: str, module: str, *arguments: str) -> Keeper:
         port = self._ports.get(name)

@@ -9,39 +9,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
-import resource
-import signal
-from collections import Counter, deque
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
 import uvloop
 
-from croupier.adapters.files import replace_file
 from croupier_kit import logs
 from croupier_kit.clock import now
 from croupier_stand.casino import passwords
 from croupier_stand.casino.schema import player_ids
+from croupier_stand.counts import Counts, attend, until
 from croupier_stand.door import Door, GaveUp, Reply, client
 from croupier_stand.load import Load
 from croupier_stand.memory import Memory
-from croupier_stand.script import Move, Rates, sitting
-from croupier_stand.stats import PlayersStats, Tally
+from croupier_stand.script import GAMES, Move, Rates, sitting
 
-_LOG = logging.getLogger(__name__)
-_WINDOW_SECONDS = 10
 _CREDIT_POLLS_SECONDS = (1.5, 1.5, 3.0, 6.0)
 """Pauses before each look at a payment that is under way; after the last, the player gives up waiting."""
 _MOST_SITTINGS = 500
 """More than twice what sits at the usual pace. A casino that has stopped answering is not buried in retries."""
 _LEAVE_SECONDS = 3.0
-_BEGAN = f"{int(now() * 1000):x}"
-"""Tells this life of the process from its earlier ones."""
 
 
 class Settings(NamedTuple):
@@ -51,45 +41,6 @@ class Settings(NamedTuple):
     memory: Path
     stats: Path
     load: Load
-
-
-class Counts:
-    """What ended, by kind and outcome, for ever and second by second for the last window."""
-
-    def __init__(self, began: float) -> None:
-        self.began = began
-        self.ended: dict[str, Counter[str]] = {}
-        self._seconds: deque[Counter[str]] = deque([Counter()], maxlen=_WINDOW_SECONDS)
-        self.players: set[str] = set()
-
-    def add(self, kind: str, outcome: str) -> None:
-        self.ended.setdefault(kind, Counter())[outcome] += 1
-        self._seconds[-1][kind] += 1
-
-    def requested(self, requests: int) -> None:
-        """Close a second, in which so many requests were sent."""
-        self._seconds[-1]["requests"] = requests
-        self._seconds.append(Counter())
-
-    def snapshot(self, at: float, door: Door) -> PlayersStats:
-        closed = list(self._seconds)[:-1]
-        recent = sum(closed, Counter())
-        window = len(closed)
-        return PlayersStats(
-            at=at,
-            seconds=at - self.began,
-            window_seconds=window,
-            distinct_players=len(self.players),
-            requests=door.requests,
-            requests_per_second=recent["requests"] / window if window else 0.0,
-            operations={
-                kind: Tally(done=ended["done"], declined=ended["declined"], failed=ended["failed"], recent=recent[kind])
-                for kind, ended in sorted(self.ended.items())
-            },
-            failed_requests=dict(door.failed),
-            failures=tuple(door.failures),
-            cpu_seconds=_cpu_seconds(),
-        )
 
 
 class Player:
@@ -103,23 +54,26 @@ class Player:
         self._memory = memory
         self._token = ""
         self._keys = 0
-        self.is_sitting = False
+        self._offered: Collection[str] = GAMES
+        """The games in the lobby when it was last seen."""
 
     async def sit(self, moves: list[Move]) -> None:
         """Make the moves, one after the other. A player who cannot get in leaves."""
-        self.is_sitting = True
         self._counts.players.add(self.name)
-        try:
-            if not self._token and moves[0].kind != "login":
-                moves = [Move("login", 0.0), *moves]
-            for move in moves:
-                await asyncio.sleep(move.pause_seconds)
-                outcome = await self._make(move)
-                self._counts.add(move.kind, outcome)
-                if not self._token:
-                    return
-        finally:
-            self.is_sitting = False
+        if not self._token and moves[0].kind != "login":
+            moves = [Move("login", 0.0), *moves]
+        has_looked = False
+        for move in moves:
+            await asyncio.sleep(move.pause_seconds)
+            if move.kind == "bet" and not has_looked:
+                has_looked = True
+                await self._look_around()
+            if move.kind == "bet" and move.with_ not in self._offered:
+                continue  # the game this player came for is not there
+            outcome = await self._make(move)
+            self._counts.add(move.kind, outcome)
+            if not self._token:
+                return
 
     async def _make(self, move: Move) -> str:
         try:
@@ -141,6 +95,15 @@ class Player:
         reply = await self._door.ask("login", "POST", "/identity/login", player=self.name, body=body)
         self._token = str(reply.body.get("token", "")) if reply.status == 200 else ""
         return "done" if self._token else "failed"
+
+    async def _look_around(self) -> None:
+        """See which games there are. Who cannot see the lobby plays what was there last time."""
+        try:
+            reply = await self._door.ask("lobby", "GET", "/bets/games", player=self.name, token=self._token)
+        except GaveUp:
+            return
+        if reply.status == 200:
+            self._offered = frozenset(reply.body.get("games", ()))
 
     async def _deposit(self, move: Move) -> str:
         body = {"amount": move.amount, "currency": "EUR", "psp": move.with_}
@@ -211,22 +174,19 @@ class Player:
     def _new_key(self) -> str:
         self._keys += 1
         # The start of the process is part of it: players that begin anew must not use a key for a second thing.
-        return f"{self.name}-{self._counts.began:.0f}-{self._keys}"
+        return f"{self.name}-{int(self._counts.began * 1000):x}-{self._keys}"
 
 
 class Crowd:
     """All players, and the beat at which they sit down."""
 
-    def __init__(self, settings: Settings, door: Door, memory: Memory) -> None:
-        load = settings.load
-        self._settings = settings
-        self._door = door
+    def __init__(self, load: Load, door: Door, memory: Memory) -> None:
         self._random = Random(load.seed)
         self._rates = Rates.of(load)
         self.counts = Counts(now())
         self._players = [Player(name, load.seed, door, self.counts, memory) for name in player_ids(load.players)]
         self._eagerness = [self._random.lognormvariate(0.0, 0.7) for _ in self._players]
-        self._sitting = 0
+        self._sitting: set[Player] = set()
 
     async def play(self, told_to_leave: asyncio.Event) -> None:
         """Let players sit down until told to leave; those who sit may finish for a few seconds."""
@@ -236,8 +196,8 @@ class Crowd:
             begin = loop.time()
             while not told_to_leave.is_set():
                 begin += self._random.expovariate(self._rates.sittings_per_second)
-                await _until(told_to_leave, begin - loop.time())
-                player = self._somebody()
+                await until(told_to_leave, begin - loop.time())
+                player = self._seat()
                 if player is not None:
                     task = tables.create_task(self._sit(player))
                     sittings.add(task)
@@ -247,60 +207,30 @@ class Crowd:
             for task in sittings:
                 task.cancel()
 
-    async def report(self) -> None:
-        """Write the figures once a second, for ever."""
-        before = 0
-        while True:
-            await asyncio.sleep(1.0)
-            self.counts.requested(self._door.requests - before)
-            before = self._door.requests
-            await asyncio.to_thread(self.write)
-
-    def write(self) -> None:
-        snapshot = self.counts.snapshot(now(), self._door)
-        replace_file(self._settings.stats, snapshot.model_dump_json().encode())
-
-    def _somebody(self) -> Player | None:
-        """A player who does not sit; None when the house is full."""
-        if self._sitting >= _MOST_SITTINGS:
+    def _seat(self) -> Player | None:
+        """A player who did not sit and does from now on; None when the house is full."""
+        if len(self._sitting) >= _MOST_SITTINGS:
             return None
         found = self._random.choices(self._players, self._eagerness, k=4)
-        return next((player for player in found if not player.is_sitting), None)
+        player = next((player for player in found if player not in self._sitting), None)
+        if player is not None:
+            self._sitting.add(player)  # now, not when the task runs: the next may be seated before that
+        return player
 
     async def _sit(self, player: Player) -> None:
-        self._sitting += 1
         try:
             await player.sit(sitting(player.random, self._rates.bets_per_sitting))
         finally:
-            self._sitting -= 1
-
-
-async def _until(event: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until the event."""
-    if seconds > 0:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await event.wait()
+            self._sitting.discard(player)
 
 
 async def run(settings: Settings) -> None:
     """Play until SIGTERM."""
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    async with client() as session, asyncio.TaskGroup() as tasks:
+    async with client() as session:
+        door = Door(session, settings.url, now, Random(settings.load.seed + 1))
         with Memory(settings.memory) as memory:
-            crowd = Crowd(settings, Door(session, settings.url, now, Random(settings.load.seed + 1)), memory)
-            reporting = tasks.create_task(crowd.report(), name="report")
-            await crowd.play(told)
-            reporting.cancel()
-            crowd.write()
-
-
-def _cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+            crowd = Crowd(settings.load, door, memory)
+            await attend(crowd.play, crowd.counts, door, settings.stats)
 
 
 def main() -> None:

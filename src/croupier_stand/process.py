@@ -85,6 +85,8 @@ class ChildProcess:
     environment: Mapping[str, str] | None = None
     """None: ours."""
     cwd: Path | None = None
+    signals_group: bool = False
+    """Whether what it started is told to end with it: for programs of others, which may be a shell around one."""
     account: tuple[int, int] | None = None
     """(uid, gid) to run as; None: ourselves."""
     stop_signal: signal.Signals = signal.SIGTERM
@@ -140,8 +142,25 @@ class ChildProcess:
 
     def terminate(self) -> None:
         """Ask it to end. Returns at once."""
-        if self._popen is not None:
+        if self._popen is None or self._popen.poll() is not None:
+            return
+        if self.signals_group:
+            with suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, self.stop_signal)
+        else:
             self._popen.send_signal(self.stop_signal)
+
+    def freeze(self) -> None:
+        """Let it stand still where it is (SIGSTOP), until ``thaw``; it can be killed all the same."""
+        self._tell(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on after ``freeze``; nothing happens to one that runs."""
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, number: signal.Signals) -> None:
+        if self._popen is not None and self._popen.poll() is None:
+            self._popen.send_signal(number)
 
     def kill(self) -> None:
         """End it and whatever it started."""

@@ -170,7 +170,7 @@ class Reconciler:
         async with connection.transaction():
             statement = f"select payments.move_{movement.table}(%s, %s, %s)"
             await connection.execute(statement.encode(), (entry.id, list(movement.before), movement.after))
-            await _tell(connection, movement.after, entry.id, entry.player, {"psp": psp, "amount": entry.amount})
+            await _tell(connection, movement.after, entry.id, entry.player, {"provider": psp, "amount": entry.amount})
         log.info("booked what was missing", extra=logs.fields(id=entry.id, psp=psp, as_=movement.after))
 
     async def _take_back_surplus(self, connection: AsyncConnection[Any], done: Counter[str]) -> None:
@@ -180,7 +180,7 @@ class Reconciler:
             psp = await self._psp_of(connection, id_)
             for number in range(corrected + 1, credits):
                 outcome = await self._reverse(f"{id_}:{number}", id_, player, psp, amount)
-                await _tell(connection, outcome, id_, player, {"psp": psp, "amount": amount})
+                await _tell(connection, outcome, id_, player, {"provider": psp, "amount": amount})
                 done[outcome] += 1
                 log.info("took back a double credit", extra=logs.fields(id=id_, psp=psp, as_=outcome))
 

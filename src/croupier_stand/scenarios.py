@@ -8,7 +8,9 @@ requests failed. It never looks into the desk.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import httpx
@@ -17,48 +19,142 @@ from croupier.adapters.metrics.exposition import ArmKey, read_page
 from croupier.cli.choice import complete_release
 from croupier.cli.client import DeskClient
 from croupier.cli.follow import follow
-from croupier.errors import EnvironmentFault
+from croupier.errors import EnvironmentFault, Refused
 from croupier.model.base import Value, short
+from croupier.model.release import Release
 from croupier.model.view import JournalEntryView, PlanPreview, RunView
 from croupier.report.run import change_lines
+from croupier_stand import faults
+from croupier_stand.faults import StandFault
 from croupier_stand.home import Home
 from croupier_stand.parts import url
 from croupier_stand.process import wait_for
-from croupier_stand.stats import Failure, read_stats
+from croupier_stand.stats import Failure, PlayersStats, read_stats
 
-Ending = Literal["promoted", "rolled-back"]
+NO_RUN = "–"
+Ending = Literal["promoted", "rolled-back", "refused"]
+"""``refused``: the desk does not start it at all."""
 Say = Callable[[str], None]
 
-_SPLIT_ACTIONS = frozenset({"set-split", "settle"})
-_SPLIT_SECONDS = (0.2, 2.0)
-"""A request that fails from so long before to so long after a change of the split may have failed because of it."""
+_SPLIT_ACTIONS = frozenset({"set-split", "settle", "retire"})
+SPLIT_SECONDS = (0.2, 10.0)
+"""A request that fails from so long before to so long after a change of the split may have failed because of it: a
+player waits up to eight seconds for an answer, and retired pods drain for five."""
 _HISTORY_SECONDS = 35.0
 """A desk refuses a plan before it has watched for half a minute; and it learns how much failures cluster."""
+CALM_SECONDS = 20.0
+"""Only who has seen what is usual can tell what is not: the gates want three calm scrapes first."""
+_REFUSED_PAUSE_SECONDS = 15.0
+_SOON_SECONDS = 5.0
+"""A bad version is soon gone: what else is to happen must not wait for calm."""
+_RECOVERY_SECONDS = 15.0
+"""After the end of a fault, until killed processes serve and the edge knows it."""
+MOST_GROWTH_BYTES = 64 * 1024 * 1024
+"""By which the desk may grow while metrics are 50 MB large; it reads 16 of them."""
 _LATE_SECONDS = 10.0
 """After a run's end the last attempts of its canary are decided: a deposit expires after eight seconds."""
 
 
+class Illness(NamedTuple):
+    """A fault of a partner or a part that begins when the canary has had players for a while; no version is to blame.
+
+    ``held_by``: the code by which the run must be held meanwhile; "": it need not be. ``blind_after``: from so many
+    seconds after its begin to its end no step may pass; None: one may.
+    """
+
+    part: str
+    kind: str
+    seconds: int
+    held_by: str = ""
+    blind_after: float | None = None
+
+    @property
+    def breaks_requests(self) -> bool:
+        """Whether requests reach no pod meanwhile, whatever the split does."""
+        return self.part in ("envoy", faults.STABLE)
+
+
+Begin = Callable[[Home, Illness], StandFault]
+"""Lets a part be ill, and says from when to when."""
+
+
+def begin_fault(home: Home, illness: Illness) -> StandFault:
+    """As ``stand fault`` does."""
+    return faults.begin(home, illness.part, illness.kind, illness.seconds)
+
+
 class Scenario(NamedTuple):
-    """``signal``: which gate is expected to tell; "" when pods tell (they crash, or never become ready)."""
+    """One release and how it must end."""
 
     label: str
     expected: Ending
     signal: str = ""
+    """Which gate is expected to tell; "" when pods tell (they crash, or never become ready)."""
     service: str = "payments-api"
     settings: Mapping[str, object] = {}
     """Fields of the release that differ from the defaults."""
+    refusal: str = ""
+    """Words in the desk's answer when it is to refuse."""
+    version: str = ""
+    """Label of the version that is released; "": the scenario's own."""
+    named: str = ""
+    """Words that the reason of the way back must have: the provider that it is about."""
+    illness: Illness | None = None
+
+    @property
+    def released(self) -> str:
+        """Label of the version that is released."""
+        return self.version or self.label
 
 
 HEALTHY = Scenario("healthy", "promoted")
-STABLE = Scenario("stable", "promoted")
 DEFECTS = (
     Scenario("deposit-loss", "rolled-back", "deposits"),
     Scenario("errors", "rolled-back", "errors"),
     Scenario("slow", "rolled-back", "latency"),
     Scenario("crash-loop", "rolled-back"),
     Scenario("never-ready", "rolled-back"),
+    Scenario("double-credit", "rolled-back", "ledger"),
+    Scenario("late", "rolled-back", "errors"),
+    Scenario("silent", "rolled-back", "errors"),
+    Scenario("leak", "rolled-back", "latency"),
+    Scenario("config", "rolled-back", "deposits"),
+    Scenario("provider", "rolled-back", "deposits", named="through psp-b"),
+    Scenario("cross-service", "rolled-back", "calls"),
+    Scenario("fewer-bets", "rolled-back", "bets", service="bets"),
+    Scenario("schema", "refused", refusal="cannot read"),
 )
 DEPOSIT_LOSS = DEFECTS[0]
+_ILL_PARTNERS = (
+    Illness("psp-a", "down", 60, held_by="shared-incident"),
+    Illness("psp-a", "slow", 60),
+    Illness("psp-a", "duplicate-webhooks", 60),
+)
+_STALE_SECONDS = 20.0
+"""Counters are too old after three scrapes, and a desk looks every five seconds."""
+_ILL_PARTS = (
+    Illness("envoy", "killed", 0),
+    Illness("postgres", "killed", 0),
+    Illness(faults.STABLE, "killed", 20, blind_after=5.0),
+    Illness("desk", "killed", 0),
+    Illness("desk", "stopped", 300, blind_after=1.0),
+    Illness("tally", "stopped", 60, blind_after=_STALE_SECONDS),
+    *(Illness("tally", kind, 45, blind_after=_STALE_SECONDS) for kind in ("nan", "text", "500", "huge")),
+)
+SHORT = {"steps": (25, 100), "dwell_seconds": 45.0}
+"""Steps of a run that is about one fault: it holds long enough for the fault to begin."""
+FAULTS = (
+    *(Scenario(f"{ill.part} {ill.kind}", "promoted", version="healthy", illness=ill) for ill in _ILL_PARTNERS),
+    *(
+        Scenario(f"{ill.part} {ill.kind}", "promoted", version="healthy", settings=SHORT, illness=ill)
+        for ill in _ILL_PARTS
+    ),
+    *(
+        Scenario(f"deposit-loss desk {kind}", "rolled-back", "deposits", version="deposit-loss", illness=illness)
+        for kind, illness in (("killed", Illness("desk", "killed", 0)), ("stopped", Illness("desk", "stopped", 60)))
+    ),
+)
+"""A healthy version while somebody else is ill: held perhaps, and promoted in the end. And a bad one, taken back."""
 
 
 class Served(Value):
@@ -76,7 +172,12 @@ class Told(Value):
     ``forecast_seconds`` and ``actual_seconds``: from the start to the promotion, or from the first traffic to the fail
     verdict. ``zero_seconds``: from that verdict until no player is sent to the canary. ``failed_requests``: cause ->
     count, all requests of all players that failed meanwhile; ``failed_by_splits``: those of them that no pod answered,
-    around a change of the split. ``problems``: what did not come out as it must; empty when all is right.
+    around a change of the split, unless Envoy or all stable pods were killed just then; ``failures_forgotten``: so many
+    failed that the players did not remember when each did. ``passed_blind``: steps that passed while nobody could
+    know. ``desk_growth_bytes``: by how much the desk's largest size rose during a fault of metrics. ``caught_by``: the
+    gate whose verdict took it back, or the reason code when no gate did; "" when it was promoted. ``waited_for``: the
+    codes of all verdicts by which it was kept at a step. ``problems``: what did not come out as it must; empty when all
+    is right.
     """
 
     label: str
@@ -84,6 +185,8 @@ class Told(Value):
     expected: Ending
     outcome: Ending | None
     reason: str
+    caught_by: str = ""
+    waited_for: tuple[str, ...] = ()
     peak_weight: int
     seconds: float
     forecast_seconds: float | None
@@ -92,7 +195,10 @@ class Told(Value):
     served: Served
     failed_requests: dict[str, int]
     failed_by_splits: int
+    failures_forgotten: bool
     split_changes: int
+    passed_blind: int = 0
+    desk_growth_bytes: int | None = None
     problems: tuple[str, ...]
 
     @property
@@ -111,25 +217,37 @@ def watch_stable(home: Home, say: Say) -> None:
     wait_for(has_seen_enough, 3 * _HISTORY_SECONDS, pause_seconds=0.5)
 
 
-def play(home: Home, scenario: Scenario, say: Say) -> Told:
+def play(
+    home: Home, scenario: Scenario, say: Say, *, patience_seconds: float = 0.0, begin: Begin = begin_fault
+) -> Told:
     """Release it and watch to the end.
 
-    Raises ``CroupierError`` when the desk does not answer or refuses the release; a wrong ending is told, not raised.
+    ``patience_seconds``: how long a plan that the desk refuses is offered again, because stable itself may have had a
+    bad time that the desk still remembers. ``begin``: how the scenario's illness begins. Raises ``CroupierError`` when
+    the desk does not answer or refuses the release; a wrong ending is told, not raised.
     """
     with DeskClient.of(home.name) as desk:
         digest = digest_of(desk, scenario)
         service = next(each for each in desk.services() if each.name == scenario.service)
-        preview = desk.plan(complete_release(service, digest, scenario.settings))
+        release = complete_release(service, digest, scenario.settings)
+        if scenario.expected == "refused":
+            return _refused(desk, scenario, release)
+        preview = _plan(desk, release, say, patience_seconds)
         run = desk.start(preview.plan.release).run
-    watched = _watch(home, run, say)
+    watched = _watch(home, scenario, run, say, begin)
     with DeskClient.of(home.name) as desk:
-        splits = split_times(desk.journal(run))
+        entries = desk.journal(run)
+    splits = split_times(entries)
     last = watched.last
     served = _served(home, last)
     # The last change of the split ends the run: what it breaks, breaks after the end.
-    until = (last.ended_at or last.updated_at) + _SPLIT_SECONDS[1]
-    failures = _failures(home, since=last.started_at, until=until)
-    near = [each for each in failures if each.by_edge and _is_near(each.at, splits)]
+    until = (last.ended_at or last.updated_at) + SPLIT_SECONDS[1]
+    stats = _stats_after(home, until)
+    failures = [each for each in stats.failures if last.started_at <= each.at <= until]
+    fault, growth = watched.fault, None
+    if fault is not None and fault.part == "tally" and watched.desk_bytes is not None:
+        after = _largest_size_of_desk(home)
+        growth = None if after is None else after - watched.desk_bytes
     forecast, actual = _times(scenario, preview, watched)
     told = Told(
         label=scenario.label,
@@ -137,6 +255,8 @@ def play(home: Home, scenario: Scenario, say: Say) -> Told:
         expected=scenario.expected,
         outcome=last.outcome,
         reason=last.reason,
+        caught_by=caught_by(last),
+        waited_for=watched.waited_for,
         peak_weight=last.peak_weight,
         seconds=(last.ended_at or last.updated_at) - last.started_at,
         forecast_seconds=forecast,
@@ -144,11 +264,56 @@ def play(home: Home, scenario: Scenario, say: Say) -> Told:
         zero_seconds=last.zero_at - last.verdict_at if last.zero_at and last.verdict_at and last.peak_weight else None,
         served=served,
         failed_requests=dict(Counter(each.cause for each in failures)),
-        failed_by_splits=len(near),
+        failed_by_splits=len(near_changes(without(failures, scenario.illness, fault), splits)),
+        failures_forgotten=stats.forgotten_until > last.started_at,
         split_changes=len(splits),
+        passed_blind=len(passed_blind(entries, scenario.illness, fault)),
+        desk_growth_bytes=growth,
         problems=(),
     )
-    return told.model_copy(update={"problems": tuple(problems(told, preview.plan.release.scrape_seconds))})
+    return told.model_copy(update={"problems": tuple(problems(told, scenario, preview.plan.release.scrape_seconds))})
+
+
+def _refused(desk: DeskClient, scenario: Scenario, release: Release) -> Told:
+    """Ask for a plan that must be refused. A plan that comes is not started."""
+    try:
+        desk.plan(release)
+    except Refused as error:
+        if scenario.refusal in error.message:
+            return unplayed(scenario, error.message, "refused")
+        return unplayed(scenario, error.message, "refused", problem=f"refused for another reason: {error.message}")
+    return unplayed(scenario, "the desk would have started it", None, problem=f"{scenario.label} was not refused")
+
+
+def unplayed(scenario: Scenario, reason: str, outcome: Ending | None, *, problem: str = "") -> Told:
+    """A scenario of which no run came about."""
+    return Told(
+        label=scenario.label,
+        run=NO_RUN,
+        expected=scenario.expected,
+        outcome=outcome,
+        reason=reason,
+        peak_weight=0,
+        seconds=0.0,
+        forecast_seconds=None,
+        actual_seconds=None,
+        zero_seconds=None,
+        served=Served(),
+        failed_requests={},
+        failed_by_splits=0,
+        failures_forgotten=False,
+        split_changes=0,
+        problems=(problem,) if problem else (),
+    )
+
+
+def not_serving(home: Home, scenario: Scenario) -> Scenario:
+    """With the stable version in place of a healthy one that serves: releasing that would be no release."""
+    with DeskClient.of(home.name) as desk:
+        serving = next(each.stable for each in desk.services() if each.name == scenario.service)
+    if serving is not None and serving.label == scenario.released:
+        return scenario._replace(version="stable")
+    return scenario
 
 
 def wait_until_ended(home: Home, run: str) -> None:
@@ -158,24 +323,43 @@ def wait_until_ended(home: Home, run: str) -> None:
             return
 
 
-def problems(told: Told, scrape_seconds: float) -> list[str]:
+def problems(told: Told, scenario: Scenario, scrape_seconds: float) -> list[str]:
     """What is not as it must be (the bars of the first acceptance lines). Pure."""
     found = []
     if told.outcome != told.expected:
         found.append(f"{told.label} is {told.outcome or 'not decided'}, not {told.expected}: {told.reason}")
+    if told.outcome == "rolled-back" and scenario.named not in told.reason:
+        found.append(f"{told.label} was taken back, and the reason does not say {scenario.named!r}: {told.reason}")
+    illness = scenario.illness
+    if illness is not None and illness.held_by and illness.held_by not in told.waited_for:
+        found.append(f"{illness.part} was {illness.kind}, and the run was not held by {illness.held_by}")
+    if told.passed_blind:
+        found.append(f"{told.passed_blind} steps passed although nobody could know")
+    if told.desk_growth_bytes is not None and told.desk_growth_bytes > MOST_GROWTH_BYTES:
+        found.append(f"the desk grew by {told.desk_growth_bytes / 2**20:.0f} MiB")
     if told.zero_seconds is not None and told.zero_seconds > scrape_seconds + 1.0:
         found.append(f"the canary had players {told.zero_seconds:.1f} s after the verdict")
     if told.failed_by_splits:
         found.append(f"{told.failed_by_splits} requests failed around a change of the split")
+    if told.failures_forgotten:
+        found.append("too many requests failed to know which of them failed around a change of the split")
     return found
 
 
 def digest_of(desk: DeskClient, scenario: Scenario) -> str:
-    """Digest of the version with the scenario's label. Raises EnvironmentFault when there is none."""
+    """Digest of the version that the scenario releases. Raises EnvironmentFault when there is none."""
     for version in desk.versions(scenario.service):
-        if version.label == scenario.label:
+        if version.label == scenario.released:
             return version.digest
-    raise EnvironmentFault(f"{scenario.service} has no version {scenario.label!r}")
+    raise EnvironmentFault(f"{scenario.service} has no version {scenario.released!r}")
+
+
+def caught_by(view: RunView) -> str:
+    """The gate that took it back, or the reason code when no gate did; "" while it was not taken back. Pure."""
+    if view.outcome != "rolled-back":
+        return ""
+    failed = [reading.gate for reading in view.verdict.gates if reading.outcome == "fail"] if view.verdict else []
+    return failed[0] if failed else view.code
 
 
 def split_times(entries: Sequence[JournalEntryView]) -> list[float]:
@@ -190,17 +374,56 @@ def split_times(entries: Sequence[JournalEntryView]) -> list[float]:
     return times
 
 
+def near_changes(failures: Iterable[Failure], changes: Sequence[float]) -> list[Failure]:
+    """Those that no pod answered, around one of the changes of the split. Pure."""
+    before, after = SPLIT_SECONDS
+    return [each for each in failures if each.by_edge and any(at - before <= each.at <= at + after for at in changes)]
+
+
+def without(failures: Sequence[Failure], illness: Illness | None, fault: StandFault | None) -> Sequence[Failure]:
+    """Those that are not the fault's own: while Envoy or all stable pods are dead, no request reaches a pod. Pure."""
+    if illness is None or fault is None or not illness.breaks_requests:
+        return failures
+    return [each for each in failures if not fault.began_at <= each.at <= fault.until + _RECOVERY_SECONDS]
+
+
+def passed_blind(
+    entries: Sequence[JournalEntryView], illness: Illness | None, fault: StandFault | None
+) -> Sequence[JournalEntryView]:
+    """Steps that the gates let pass while nobody could know, from the journal of a run. Pure."""
+    if illness is None or fault is None or illness.blind_after is None:
+        return ()
+    begin = fault.began_at + illness.blind_after
+    passes = [each for each in entries if each.kind == "step.passed" and each.body.get("code") == "gates"]
+    return [each for each in passes if begin <= each.at <= fault.until]
+
+
 class _Watched(NamedTuple):
-    """``traffic_at``: when the canary got its first players; None if it never did."""
+    """``traffic_at``: when the canary got its first players; None if it never did.
+
+    ``waited_for``: codes of the verdicts that kept it at a step. ``fault``: the illness as it came about; None: the
+    scenario has none. ``desk_bytes``: the desk's largest size before it; None: not known.
+    """
 
     last: RunView
     traffic_at: float | None
+    waited_for: tuple[str, ...]
+    fault: StandFault | None
+    desk_bytes: int | None
 
 
-def _watch(home: Home, run: str, say: Say) -> _Watched:
-    """Follow the run to its end, or until it waits for a person."""
+def _watch(home: Home, scenario: Scenario, run: str, say: Say, begin: Begin) -> _Watched:
+    """Follow the run to its end, or until it waits for a person; let the part be ill meanwhile.
+
+    Raises EnvironmentFault when nothing was heard of it, or when it ended before the part fell ill.
+    """
+    illness = scenario.illness
+    fault: StandFault | None = None
+    desk_bytes: int | None = None
+    calm = CALM_SECONDS if scenario.expected == "promoted" else _SOON_SECONDS
     last: RunView | None = None
     traffic_at: float | None = None
+    waited_for: dict[str, None] = {}
     for view in follow(home.name, run):
         if view is None:
             continue
@@ -208,17 +431,38 @@ def _watch(home: Home, run: str, say: Say) -> _Watched:
             say(line)
         if traffic_at is None and view.weight > 0:
             traffic_at = view.step_at
+        if illness is not None and view.phase == "holding" and view.updated_at - view.step_at > calm:
+            desk_bytes = _largest_size_of_desk(home)
+            fault = begin(home, illness)
+            say(f"{illness.part} is {illness.kind} for {illness.seconds} s")
+            illness = None
+        if view.phase == "holding" and view.verdict is not None and view.verdict.outcome == "inconclusive":
+            waited_for[view.verdict.code] = None
         last = view
         if view.phase == "held":
             break
     if last is None:
         raise EnvironmentFault(f"nothing was heard of {run}")
-    return _Watched(last, traffic_at)
+    if illness is not None and last.ended_at is not None:
+        raise EnvironmentFault(f"{run} had ended before {illness.part} could be {illness.kind}: it shows nothing")
+    return _Watched(last, traffic_at, tuple(waited_for), fault, desk_bytes)
+
+
+def _largest_size_of_desk(home: Home) -> int | None:
+    """The most memory the stand's desk has held since it was started, in bytes; None when it does not run."""
+    desk = home.require().process("desk")
+    with suppress(OSError):
+        for line in Path(f"/proc/{desk.pid if desk else 0}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
 
 
 def _times(scenario: Scenario, preview: PlanPreview, watched: _Watched) -> tuple[float | None, float | None]:
     """Forecast and actual time to the verdict that the scenario is about."""
     last = watched.last
+    if scenario.illness is not None:  # no forecast foresees it
+        return None, None
     if scenario.expected == "promoted":
         took = last.ended_at - last.started_at if last.ended_at and last.outcome == "promoted" else None
         return preview.forecast.seconds, took
@@ -249,12 +493,35 @@ def _served(home: Home, view: RunView) -> Served:
     return Served(deposits=deposits, bad_deposits=bad_deposits, requests=requests, bad_requests=bad_requests)
 
 
-def _failures(home: Home, *, since: float, until: float) -> list[Failure]:
-    """Requests that players saw fail in this time."""
-    stats = read_stats(home.players_stats)
-    return [each for each in stats.failures if since <= each.at <= until] if stats is not None else []
+def _plan(desk: DeskClient, release: Release, say: Say, patience_seconds: float) -> PlanPreview:
+    """The desk's plan. Raises ``Refused`` when it still refuses after ``patience_seconds``."""
+    found: list[PlanPreview] = []
+    refusals: list[Refused] = []
+
+    def is_planned() -> bool:
+        try:
+            found.append(desk.plan(release))
+        except Refused as error:
+            refusals.append(error)
+            if patience_seconds:
+                say(f"refused for now: {error.message}")
+        return bool(found)
+
+    if not wait_for(is_planned, patience_seconds, pause_seconds=_REFUSED_PAUSE_SECONDS):
+        raise refusals[-1]
+    return found[0]
 
 
-def _is_near(at: float, changes: Sequence[float]) -> bool:
-    before, after = _SPLIT_SECONDS
-    return any(change - before <= at <= change + after for change in changes)
+def _stats_after(home: Home, at: float) -> PlayersStats:
+    """What the players counted until ``at`` and a little later. Raises EnvironmentFault when they count no more."""
+    found: list[PlayersStats] = []
+
+    def is_late_enough() -> bool:
+        stats = read_stats(home.players_stats)
+        if stats is not None and stats.at > at:
+            found.append(stats)
+        return bool(found)
+
+    if not wait_for(is_late_enough, 3 * SPLIT_SECONDS[1], pause_seconds=0.5):
+        raise EnvironmentFault("the players have stopped counting", hint="croupier stand status")
+    return found[-1]

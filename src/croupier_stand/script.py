@@ -1,7 +1,8 @@
 """What a player does in one sitting, decided beforehand from a seed. Pure.
 
 A sitting is a list of moves with pauses between them. Sittings begin at random moments at a steady rate, whatever the
-casino does (an open loop: a slow casino does not slow its players down, it only makes them wait).
+casino does (an open loop: a slow casino does not slow its players down, it only makes them wait). What a player came
+for is decided here; whether the lobby offers that game is for the casino to say.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal, NamedTuple
 from croupier_stand.load import Load
 
 PSPS = ("psp-a", "psp-b")
-GAMES = ("roulette", "blackjack", "slots")
+GAMES = ("roulette", "blackjack", "baccarat", "slots", "crash")
 _DEPOSITS = ((1, 0.6), (2, 0.3), (3, 0.1))
 """How many deposits a sitting has, and how often."""
 DEPOSITS_PER_SITTING = sum(count * share for count, share in _DEPOSITS)

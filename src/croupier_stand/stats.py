@@ -51,6 +51,8 @@ class PlayersStats(BaseModel):
     """Cause -> count, of all failed requests, retried or not."""
     failures: tuple[Failure, ...]
     """The last few thousand of them, oldest first."""
+    forgotten_until: float = 0.0
+    """Of failures until then, seconds since the epoch, some are not among ``failures``; 0 when all are."""
     cpu_seconds: float
 
     def rate(self, operation: str) -> float:

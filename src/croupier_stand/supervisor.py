@@ -1,9 +1,10 @@
 """The supervisor: brings a stand up in order, keeps every part of it running, and takes it down again.
 
 ``croupier stand up`` starts it in the background as ``python -m croupier_stand.supervisor --name NAME``. It owns every
-process of the stand and writes ``stand.json``; nobody else does. It takes orders by files only (``parts.json``, the
-agent's desired files) and by SIGTERM. The order up: PostgreSQL, providers, pods, Envoy with one split a service, tally,
-reconciler, desk, players; the order down is the reverse.
+process of the stand and writes ``stand.json``; nobody else does. It takes orders by files only (``parts.json``,
+``faults``, the agent's desired files) and by SIGTERM. The order up: PostgreSQL, providers, pods, Envoy with one split a
+service, tally and its front, reconciler, desk, players; the order down is the reverse. A stand of somebody's own
+services (``--platform``) has pods, Envoy, tally and its front, desk and visitors only.
 
 If it is killed, the kernel ends its children; what survives all the same is found by ``control.down`` in the record.
 """
@@ -34,15 +35,19 @@ from croupier.adapters.workloads.processes import ProcessWorkloads
 from croupier.errors import CroupierError, EnvironmentFault
 from croupier.model.service import Platform
 from croupier.model.traffic import ArmBackend, Split
+from croupier.spec.platform import load_platform
 from croupier_stand import postgres
 from croupier_stand.agent import Agent, PodKey
-from croupier_stand.builds import builds, first_digest, platform_of
+from croupier_stand.builds import Builds, first_digest
 from croupier_stand.casino import schema
 from croupier_stand.home import Home, Phase, ProcessRecord, StandRecord, free_ports
 from croupier_stand.keeper import STEP_SECONDS, Keeper, probe_all
 from croupier_stand.load import Load
-from croupier_stand.parts import PORTS, PSPS, SECRETS, Parts, environment, url
+from croupier_stand.outages import Outages
+from croupier_stand.parts import PORTS, PSPS, SECRETS, TALLY_FRONT, Parts, environment, url
 from croupier_stand.process import identify
+from croupier_stand.programs import Project, find_project, freeze
+from croupier_stand.rotation import Rotation
 
 _LOG = logging.getLogger("croupier_stand.supervisor")
 _PART_SECONDS = 60.0
@@ -52,9 +57,13 @@ _PODS_SECONDS = 120.0
 class Supervisor:
     """One stand, from nothing to nothing. ``run`` is called once."""
 
-    def __init__(self, home: Home, load: Load, *, with_desk: bool, clock: SystemClock) -> None:
+    def __init__(
+        self, home: Home, load: Load, *, with_desk: bool, clock: SystemClock, project: Project | None = None
+    ) -> None:
+        """``project``: services of one's own instead of the casino; None: the casino."""
         self._home = home
         self._load = load
+        self._project = project
         self._with_desk = with_desk
         self._clock = clock
         self._ports = free_ports(PORTS)
@@ -63,6 +72,7 @@ class Supervisor:
         self._keepers: dict[str, Keeper] = {}
         """By name, in the order in which they were brought up."""
         self._agent: Agent | None = None
+        self._outages = Outages(home.faults)
         self._phase: Phase = "starting"
         self._milestones: list[str] = []
         self._started_at = clock.now()
@@ -80,7 +90,10 @@ class Supervisor:
                 await told_to_stop.wait()
                 rising.cancel()
                 keeping.cancel()
-        except* CroupierError as failed:
+        except ExceptionGroup as group:  # not except*, which wraps what it raises before Python 3.11.4
+            failed = group.subgroup(CroupierError)
+            if failed is None:
+                raise
             first = _first_of(failed)
             self._phase = "failed"
             self._milestone(str(first))
@@ -92,8 +105,35 @@ class Supervisor:
     # --- up ------------------------------------------------------------------------------------------------------
 
     async def _rise(self) -> None:
-        home, parts, load, dsn = self._home, self._parts, self._load, self._where.dsn
-        self._lay_out()
+        parts, load = self._parts, self._load
+        platform = self._lay_out()
+        if self._project is None:
+            await self._rise_casino(platform)
+        else:
+            await self._rise_services(platform)
+        if self._with_desk:
+            await self._start(desk=parts.desk())
+            self._milestone("the desk is open")
+        await self._start(players=parts.players(load) if self._project is None else parts.visitors(load))
+        self._milestone(
+            f"{load.players:,} players play" if self._project is None else f"{load.players:,} visitors come"
+        )
+        self._phase = "running"
+
+    async def _rise_services(self, platform: Platform) -> None:
+        """Somebody's own services: pods, edge and tally; no database, no money."""
+        splits = await self._start_pods(platform)
+        self._milestone("pods are ready")
+        await self._start_edge(platform, splits)
+        self._milestone(f"Envoy serves players at {url(self._ports, 'edge')}")
+        internal = [service.name for service in platform.services if service.internal]
+        await self._start(
+            **{"tally": self._parts.tally(internal, has_casino=False), TALLY_FRONT: self._parts.tally_front()}
+        )
+        self._milestone("the tally runs")
+
+    async def _rise_casino(self, platform: Platform) -> None:
+        parts, load, dsn = self._parts, self._load, self._where.dsn
         await asyncio.to_thread(postgres.initialise, self._where)
         await self._start(postgres=parts.postgres())
         await asyncio.to_thread(schema.install, dsn)
@@ -106,21 +146,14 @@ class Supervisor:
             psps = {name: parts.psp(name, load.seed) for name in PSPS}
             await self._start(**psps, provider=parts.game_provider(load.seed))
             self._milestone("payment and game providers answer")
-            platform = platform_of(home.platform)
             splits = await self._start_pods(platform)
             self._milestone("pods are ready")
             await self._start_edge(platform, splits)
             self._milestone(f"Envoy serves players at {url(self._ports, 'edge')}")
             internal = [service.name for service in platform.services if service.internal]
-            await self._start(tally=parts.tally(internal), reconciler=parts.reconciler())
+            tally = {"tally": parts.tally(internal, has_casino=True), TALLY_FRONT: parts.tally_front()}
+            await self._start(**tally, reconciler=parts.reconciler())
             self._milestone("tally and reconciler run")
-
-        if self._with_desk:
-            await self._start(desk=parts.desk())
-            self._milestone("the desk is open")
-        await self._start(players=parts.players(load))
-        self._milestone(f"{load.players:,} players play")
-        self._phase = "running"
 
     async def _start(self, **keepers: Keeper) -> None:
         """Start parts side by side and wait until all are ready."""
@@ -148,30 +181,41 @@ class Supervisor:
         except TimeoutError as error:
             raise EnvironmentFault(f"not ready after {seconds:g} s: {why()}") from error
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> Platform:
         """Files that others need before anything runs: platform, versions, secrets, the desk's settings."""
         home = self._home
-        packaged = resources.files("croupier_stand") / "platform"
-        with resources.as_file(packaged) as directory:
-            shutil.copyfile(directory / "platform.yaml", home.platform)
-            for descriptor in sorted((directory / "versions").glob("*.yaml")):
-                shutil.copyfile(descriptor, home.versions / descriptor.name)
+        if self._project is not None:
+            shutil.copyfile(self._project.platform_file, home.platform)
+            for path in self._project.versions:
+                freeze(path, self._project.platform, home)
+        else:
+            with resources.as_file(resources.files("croupier_stand") / "platform") as directory:
+                shutil.copyfile(directory / "platform.yaml", home.platform)
+                for descriptor in sorted((directory / "versions").glob("*.yaml")):
+                    shutil.copyfile(descriptor, home.versions / descriptor.name)
         for name in SECRETS:
             replace_file(home.secrets / name, f"whsec_{b64encode(secrets.token_bytes(32)).decode()}".encode())
         replace_file(home.settings, settings(self._ports).encode())
+        return load_platform(home.platform)
 
     async def _start_pods(self, platform: Platform) -> list[Split]:
         """Start the stable version of every service; gives the splits that send everybody there."""
         home = self._home
-        known = builds(home.versions, platform)
         told = environment(home, self._ports, self._where.dsn)
+        drains = {service.name: str(service.drain_seconds) for service in platform.services}
 
         def pod_environment(key: PodKey, port: int) -> Mapping[str, str]:
-            drain = str(known[key.digest].drain_seconds)
+            drain = drains[key.service]
             own = {"CROUPIER_SERVICE": key.service, "CROUPIER_DIGEST": key.digest, "DRAIN_SECONDS": drain}
             return told | own | {"POD_NAME": key.name, "PORT": str(port)}
 
-        agent = self._agent = Agent(home, known, pod_environment, self._clock.now)
+        agent = self._agent = Agent(
+            home,
+            Builds(home, platform).find,
+            pod_environment,
+            self._clock.now,
+            reserved=frozenset(self._ports.values()),
+        )
         workloads = ProcessWorkloads(home.workloads, home.versions, self._clock)
         stable = {service.name: first_digest(home.versions, service.name) for service in platform.services}
         for service in platform.services:
@@ -204,12 +248,15 @@ class Supervisor:
     async def _keep(self) -> None:
         """Step every keeper, for ever."""
         loop = asyncio.get_running_loop()
+        rotation = Rotation(self._home.access_log, url(self._ports, "admin"), self._home.all_logs)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=1.0)) as client:
             while True:
                 resting = self._home.resting()
+                pods: tuple[Keeper, ...] = () if self._agent is None else self._agent.keepers
+                children = {keeper.child.name: keeper for keeper in (*self._keepers.values(), *pods)}
+                self._outages.step(children, loop.time(), self._clock.now())
                 for name, keeper in self._keepers.items():
                     keeper.step(name not in resting, loop.time())
-                pods: tuple[Keeper, ...] = ()
                 if self._agent is not None:
                     self._agent.step(loop.time())
                     pods = self._agent.keepers
@@ -217,6 +264,7 @@ class Supervisor:
                 await probe_all(client, (*self._keepers.values(), *pods), loop.time)
                 if self._agent is not None:
                     await self._agent.report(loop.time())
+                await rotation.step(client, loop.time())
                 async with self._round:
                     self._round.notify_all()
                 await asyncio.sleep(STEP_SECONDS)
@@ -238,6 +286,7 @@ class Supervisor:
             ports=self._ports,
             processes=(*(process for process in own if process is not None), *pods),
             resting=tuple(name for name, keeper in self._keepers.items() if keeper.phase == "resting"),
+            outages=self._outages.records,
         )
         if record != self._written:
             try:
@@ -256,6 +305,7 @@ class Supervisor:
         """End everything, in the reverse order; PostgreSQL's data go with it."""
         if self._phase != "failed":
             self._phase = "stopping"
+        self._outages.end(self._clock.now())
         self._write()
         for name in reversed(self._keepers):
             if name == "provider" and self._agent is not None:
@@ -280,9 +330,9 @@ def settings(ports: Mapping[str, int]) -> str:
     """``desk.yaml``: how the desk reaches this stand, paths relative to the file."""
     return (
         "platform: platform.yaml\n"
-        f'traffic: {{kind: envoy, directory: edge, admin: "{url(ports, "admin")}"}}\n'
+        f'traffic: {{kind: envoy, directory: edge, admin: "{url(ports, "admin")}", log: logs/envoy.log}}\n'
         "workloads: {kind: processes, directory: workloads, versions: versions}\n"
-        f'metrics: {{kind: scrape, urls: ["{url(ports, "tally")}/metrics"]}}\n'
+        f'metrics: {{kind: scrape, urls: ["{url(ports, TALLY_FRONT)}/metrics"]}}\n'
         "state: desk\n"
     )
 
@@ -293,6 +343,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--without-desk", action="store_true")
     parser.add_argument("--detach", action="store_true", help="run in the background; print the process id and return")
+    parser.add_argument("--platform", type=Path, help="services of one's own instead of the casino")
     Load.declare(parser)
     options = parser.parse_args()
     home = Home.of(options.name)
@@ -306,7 +357,9 @@ def main() -> None:
                 os.truncate(home.supervisor_log, 0)  # only now: until here it may be that of a running stand
             home.clear()
             load, with_desk = Load.read(options), not options.without_desk
-            asyncio.run(_until_sigterm(Supervisor(home, load, with_desk=with_desk, clock=SystemClock())))
+            project = None if options.platform is None else find_project(options.platform)
+            supervisor = Supervisor(home, load, with_desk=with_desk, clock=SystemClock(), project=project)
+            asyncio.run(_until_sigterm(supervisor))
     except CroupierError as error:
         _LOG.error("%s", error)
         sys.exit(1)

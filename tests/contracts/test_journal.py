@@ -11,6 +11,8 @@ from tests.support.records import draft
 
 from croupier.adapters.journal.memory import MemoryJournal
 from croupier.adapters.journal.sqlite import SqliteJournal
+from croupier.core.roll import Roll
+from croupier.errors import IntegrityError
 from croupier.model.journal import GENESIS, Draft
 from croupier.ports.journal import Journal
 
@@ -102,3 +104,29 @@ def test_appends_from_several_threads_make_one_chain(journal: Journal) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(write, ["r-0001", "r-0002", "r-0003", "r-0004"]))
     assert journal.verify() == 80
+
+
+def test_the_newest_of_a_kind_and_subject_is_found(journal: Journal) -> None:
+    assert journal.newest("desk.snapshot", "desk") is None
+    journal.append([draft(1), draft(2, kind="desk.snapshot", subject="r-0001")])
+    assert journal.newest("desk.snapshot", "desk") is None
+    body = Roll().snapshot(2)
+    written = journal.append([Draft("desk.snapshot", "desk", 1.0, body), draft(4)])
+    assert journal.newest("desk.snapshot", "desk") == written[0]
+    (again,) = journal.append([Draft("desk.snapshot", "desk", 2.0, Roll().snapshot(4))])
+    assert journal.newest("desk.snapshot", "desk") == again
+
+
+def test_a_snapshot_is_compared_with_the_entries_before_it(journal: Journal) -> None:
+    roll = Roll()
+    planned = Draft("run.planned", "r-0001", 1.0, {"plan": {"service": "wallet"}})
+    started = Draft("run.started", "r-0001", 1.0, {"who": "ann", "owner": "uid-1"})
+    roll.take(planned)
+    roll.take(started)
+    journal.append([planned, started, Draft("desk.snapshot", "desk", 1.0, roll.snapshot(2))])
+    assert journal.verify() == 3
+    roll.take(Draft("run.ended", "r-0001", 2.0, {}))
+    journal.append([draft(4), Draft("desk.snapshot", "desk", 2.0, roll.snapshot(4))])
+    with pytest.raises(IntegrityError, match="entry 5: the snapshot says other than the entries") as caught:
+        journal.verify()
+    assert caught.value.entry == 5

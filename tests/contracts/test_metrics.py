@@ -10,15 +10,18 @@ from typing import NamedTuple, Protocol
 import pytest
 from aiohttp import web
 from tests.support.edge import free_port
+from tests.support.prometheus import FakePrometheus, running_prometheus
 
 from croupier.adapters.metrics.memory import MemoryMetrics
 from croupier.adapters.metrics.scrape import ScrapeMetrics
 from croupier.errors import Unreachable
 from croupier.model.base import short
-from croupier.model.evidence import ArmSample, Count, SeriesCounts
+from croupier.model.evidence import ArmSample, Count, SeriesCounts, Spread
 from croupier.ports.metrics import Metrics, Target
-from croupier_kit.tally_fold import Arm, Fold, Request
+from croupier_kit.tally_fold import Arm, Beginning, Fold, Outcome, Request
+from croupier_kit.tally_invariants import ArmName
 from croupier_kit.tally_page import render
+from croupier_kit.tally_sources import RULES
 
 CANARY = Target("payments-api", "r-0001", "sha256:" + "b" * 64)
 STABLE = Target("payments-api", "r-0001", "sha256:" + "a" * 64)
@@ -93,6 +96,20 @@ class PageSource:
         self.page = Page(text.encode(), status, kind)
 
 
+class PrometheusSource:
+    """A Prometheus that has scraped the tally's page."""
+
+    def __init__(self, prometheus: FakePrometheus) -> None:
+        self._prometheus = prometheus
+        self.metrics = prometheus.metrics
+
+    def publish(self, arms: Mapping[Target, ArmSample]) -> None:
+        self._prometheus.scraped(page_of(arms), job="tally", instance="books:80")
+
+    async def break_down(self) -> None:
+        await self._prometheus.stop()
+
+
 def page_of(arms: Mapping[Target, ArmSample], *, updated_at: float = NOW - 1) -> str:
     """The tally's page for these arms."""
     lines = []
@@ -107,19 +124,26 @@ def page_of(arms: Mapping[Target, ArmSample], *, updated_at: float = NOW - 1) ->
                     for name, value in zip(names, count, strict=True):
                         place = f'{{{labels},pod="{pod}",signal="{signal}"}}'
                         lines.append(f"croupier_signal_{name}_total{place} {value}")
+        lines += [
+            f'croupier_invariant_violations_total{{{labels},invariant="{name}"}} {count}'
+            for name, count in arm.violations.items()
+        ]
         if arm.players_seen is not None:
             lines.append(f'croupier_players_seen{{{labels},split="{arm.players_revision}"}} {arm.players_seen}')
     lines.append(f"croupier_tally_updated_seconds {updated_at}")
     return "\n".join(lines) + "\n"
 
 
-@pytest.fixture(params=["memory", "scrape"])
+@pytest.fixture(params=["memory", "scrape", "prometheus"])
 async def source(request: pytest.FixtureRequest) -> AsyncIterator[Source]:
     if request.param == "memory":
         yield MemorySource()
-        return
-    async with running_page() as page:
-        yield page
+    elif request.param == "scrape":
+        async with running_page() as page:
+            yield page
+    else:
+        async with running_prometheus() as prometheus:
+            yield PrometheusSource(prometheus)
 
 
 @pytest.fixture
@@ -145,6 +169,7 @@ ARM = ArmSample(
             {"pod-0": Count(120.0, 3.0), "pod-1": Count(80.0, 0.0)},
             {"pod-0": Count(60.0, 2.0), "pod-1": Count(40.0, 0.0)},
         ),
+        "deposits:provider=psp-b": SeriesCounts({"pod-1": Count(9.0, 0.0)}, {"pod-1": Count(7.0, 0.0)}),
         "latency:0.25": SeriesCounts({"pod-0": Count(500.0, 20.0)}),
     },
     players_seen=140,
@@ -311,3 +336,33 @@ async def test_the_page_of_the_tally_says_what_the_tally_counted(page: PageSourc
     assert arms[CANARY].series["latency:0.25"].events == {"pod-c": Count(10.0, 10.0)}
     assert arms[STABLE].series["errors"].events == {"pod-s": Count(10.0, 0.0)}
     assert (arms[STABLE].players_seen, arms[STABLE].players_revision) == (10, 3)
+
+
+async def test_a_signal_that_only_the_other_arm_has_is_zero_and_not_unknown(page: PageSource) -> None:
+    """A version that loses every deposit before it begins has no counter of deposits."""
+    events = SeriesCounts({"pod-s": Count(50.0, 1.0)}, {"pod-s": Count(40.0, 1.0)})
+    requests = SeriesCounts({"pod-c": Count(9.0, 0.0)}, {"pod-c": Count(9.0, 0.0)})
+    page.say(page_of({CANARY: ArmSample({"errors": requests}), STABLE: ArmSample({"deposits": events})}))
+    arms = await page.metrics.read([CANARY, STABLE])
+    nothing = {"": Count(0.0, 0.0)}
+    assert arms[CANARY].series["deposits"] == SeriesCounts(nothing, nothing)
+    assert arms[STABLE].series["errors"] == SeriesCounts(nothing, nothing)
+
+
+async def test_visits_and_violations_are_read_as_the_tally_counts_them(page: PageSource) -> None:
+    canary, stable = (Arm("payments-api", "r-0001", short(target.digest), 3) for target in (CANARY, STABLE))
+    fold = Fold(RULES)
+    for number in range(4):
+        fold.request(Request(NOW - 9, canary if number else stable, f"p{number}", "pod", False, 0.3))
+        arm = canary if number else stable
+        fold.decide(Beginning(NOW - 5, "logins", f"l{number}", arm, f"p{number}", "pod"), Outcome(NOW - 5, "ok", True))
+    fold.invariants.post("deposit", "d1", 500, ArmName(*canary[:3]), NOW - 5)
+    fold.invariants.post("deposit", "d1", 500, ArmName(*canary[:3]), NOW - 4)
+    fold.advance(NOW)
+    page.say(render(fold, NOW - 1))
+    arms = await page.metrics.read([CANARY, STABLE])
+    assert arms[CANARY].series["logins"].spread == Spread(3.0, 3.0, 3.0, 3.0)
+    assert arms[STABLE].series["logins"].spread == Spread(1.0, 1.0, 1.0, 1.0)
+    assert arms[CANARY].series["errors"].spread is None
+    assert arms[CANARY].violations == {"posted-twice": 1.0, "paid-and-returned": 0.0, "amount-differs": 0.0}
+    assert not any(arms[STABLE].violations.values())

@@ -1,14 +1,17 @@
-"""What the engine relies on from any data plane (S4.5, S8.7). Run on memory and on a real Envoy."""
+"""What the engine relies on from any data plane (S4.5, S8.7). Run on memory and on a real Envoy; what does not ask for
+players who stay with a version also on Gateway API, over the twin of an API server and a gateway as small as can be."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from tests.support.edge import CANARY, PLATFORM, STABLE, Edge, running_edge
+from tests.support.small_cluster import NAMESPACE, Operator, SmallCluster
 
 from croupier.adapters.clock import SystemClock
 from croupier.adapters.traffic.memory import MemoryTraffic
@@ -26,6 +29,8 @@ class Plane(Protocol):
     """A data plane under test: the port, and what a test needs around it."""
 
     traffic: Traffic
+    stable: str
+    canary: str
 
     def split(
         self, weight: int | None, revision: int = 1, *, service: str = ..., run: str = ..., offset: int = ...
@@ -33,11 +38,9 @@ class Plane(Protocol):
         """``weight`` percent on the canary; None: no release is live."""
         ...
 
-    async def versions_of(self, players: Iterable[str]) -> dict[str, str]:
-        """Player -> digest that served one request of the player."""
+    def name(self, service: str) -> str:
+        """What the data plane calls a service."""
         ...
-
-    async def arm_of(self, player: str) -> str: ...
 
     async def break_down(self) -> None:
         """From now on the data plane does not answer."""
@@ -48,7 +51,19 @@ class Plane(Protocol):
         ...
 
 
+class StickyPlane(Plane, Protocol):
+    """One that keeps a player with a version, and stamps requests with their arm."""
+
+    async def versions_of(self, players: Iterable[str]) -> dict[str, str]:
+        """Player -> digest that served one request of the player."""
+        ...
+
+    async def arm_of(self, player: str) -> str: ...
+
+
 class MemoryPlane:
+    stable, canary = STABLE, CANARY
+
     def __init__(self) -> None:
         self.traffic = MemoryTraffic(PLATFORM, SystemClock())
 
@@ -69,6 +84,9 @@ class MemoryPlane:
             return Split(service=service, run="-", revision=0, stable=stable)
         return Split(service=service, run=run, revision=revision, stable=stable, canary=canary, offset=offset)
 
+    def name(self, service: str) -> str:
+        return service
+
     async def versions_of(self, players: Iterable[str]) -> dict[str, str]:
         return {player: self.traffic.serve("payments-api", player).digest for player in players}
 
@@ -84,10 +102,15 @@ class MemoryPlane:
 
 
 class EnvoyPlane:
+    stable, canary = STABLE, CANARY
+
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
         self.traffic = edge.traffic
         self.split = edge.split
+
+    def name(self, service: str) -> str:
+        return service
 
     async def versions_of(self, players: Iterable[str]) -> dict[str, str]:
         return await self.edge.versions_of(players)
@@ -102,8 +125,83 @@ class EnvoyPlane:
         return self.edge.split(50, 9, run="r\n1")
 
 
-@pytest.fixture(params=["memory", pytest.param("envoy", marks=pytest.mark.stand)])
+class GatewayPlane:
+    """Of each of three services two versions stand; the gateway accepts every route."""
+
+    def __init__(self, world: SmallCluster, operator: Operator, versions: dict[str, list[str]]) -> None:
+        self.traffic = operator.traffic
+        self._world = world
+        self._versions = versions
+        self.stable, self.canary = versions["payments-api"]
+
+    @classmethod
+    @asynccontextmanager
+    async def begin(cls) -> AsyncIterator[GatewayPlane]:
+        async with SmallCluster.begin() as world:
+            operator = await world.operator()
+            versions: dict[str, list[str]] = {}
+            for service in ("payments-api", "bets", "wallet"):
+                await world.declare(name=service)
+                versions[service] = [await _made(world, operator, service, build) for build in ("1", "2")]
+            yield cls(world, operator, versions)
+
+    def name(self, service: str) -> str:
+        return f"{service}.{NAMESPACE}"
+
+    def split(
+        self,
+        weight: int | None,
+        revision: int = 1,
+        *,
+        service: str = "payments-api",
+        run: str = "r-0001",
+        offset: int = 0,
+    ) -> Split:
+        name = service.partition(".")[0]
+        stable, canary = (
+            ArmBackend(digest=digest, weight=share, endpoints=(Endpoint(host="10.1.1.1", port=8080),))
+            for digest, share in zip(
+                self._versions.get(name, [self.stable, self.canary]), (100 - (weight or 0), weight or 0), strict=True
+            )
+        )
+        if weight is None:
+            return Split(service=self.name(name), run="-", revision=0, stable=stable)
+        return Split(service=self.name(name), run=run, revision=revision, stable=stable, canary=canary, offset=offset)
+
+    async def break_down(self) -> None:
+        self._world.server.silence()
+        self._world.clock.time += 100.0
+        self._world.server.fail(Unreachable("the API server does not answer"), calls=100)
+
+    def bad_split(self) -> Split:
+        self._world.gateway_says = "False"
+        return self.split(50, 9)
+
+
+async def _made(world: SmallCluster, operator: Operator, service: str, build: str) -> str:
+    await world.commit(name=service, BUILD=build, config=False)
+    await world.settle()
+    digest = operator.workloads.wanted(f"{service}.{NAMESPACE}")
+    assert digest is not None
+    await operator.workloads.ensure(f"{service}.{NAMESPACE}", digest, 1)
+    return digest
+
+
+@pytest.fixture(params=["memory", pytest.param("envoy", marks=pytest.mark.stand), "gateway"])
 async def plane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Plane]:
+    match request.param:
+        case "memory":
+            yield MemoryPlane()
+        case "gateway":
+            async with GatewayPlane.begin() as plane:
+                yield plane
+        case _:
+            async with running_edge(tmp_path) as edge:
+                yield EnvoyPlane(edge)
+
+
+@pytest.fixture(params=["memory", pytest.param("envoy", marks=pytest.mark.stand)])
+async def sticky(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StickyPlane]:
     if request.param == "memory":
         yield MemoryPlane()
     else:
@@ -116,94 +214,96 @@ def canaries(versions: dict[str, str]) -> set[str]:
     return {player for player, version in versions.items() if version == CANARY}
 
 
-async def test_a_ramp_only_adds_players_and_keeps_the_share_in_its_band(plane: Plane) -> None:
+async def test_a_ramp_only_adds_players_and_keeps_the_share_in_its_band(sticky: StickyPlane) -> None:
     """S4.5: five steps, 2,000 players, nobody moved back."""
     before: set[str] = set()
     for revision, weight in enumerate(STEPS, start=1):
-        await plane.traffic.set_split(plane.split(weight, revision, offset=9_700))
-        now = canaries(await plane.versions_of(PLAYERS))
+        await sticky.traffic.set_split(sticky.split(weight, revision, offset=9_700))
+        now = canaries(await sticky.versions_of(PLAYERS))
         assert before - now == set()
         low, high = share_band(len(PLAYERS), weight)
         assert low <= len(now) / len(PLAYERS) <= high
         before = now
 
 
-async def test_a_player_stays_with_a_version(plane: Plane) -> None:
-    await plane.traffic.set_split(plane.split(50))
-    first = await plane.versions_of(PLAYERS[:200])
-    again = await plane.versions_of(PLAYERS[:200])
+async def test_a_player_stays_with_a_version(sticky: StickyPlane) -> None:
+    await sticky.traffic.set_split(sticky.split(50))
+    first = await sticky.versions_of(PLAYERS[:200])
+    again = await sticky.versions_of(PLAYERS[:200])
     assert first == again
     assert len(set(first.values())) == 2
 
 
-async def test_the_window_rotates_with_the_offset(plane: Plane) -> None:
+async def test_the_window_rotates_with_the_offset(sticky: StickyPlane) -> None:
     groups = []
     for revision, offset in enumerate((0, 2_500, 5_000, 7_500), start=1):
-        await plane.traffic.set_split(plane.split(25, revision, offset=offset))
-        groups.append(canaries(await plane.versions_of(PLAYERS)))
+        await sticky.traffic.set_split(sticky.split(25, revision, offset=offset))
+        groups.append(canaries(await sticky.versions_of(PLAYERS)))
     assert sum(map(len, groups)) == len(PLAYERS)
     assert set().union(*groups) == set(PLAYERS)
 
 
 async def test_observe_tells_what_is_in_force(plane: Plane) -> None:
     await plane.traffic.set_split(plane.split(None))
-    idle = await plane.traffic.observe("payments-api")
-    assert (idle.run, idle.revision, idle.weights) == ("-", 0, {STABLE: 100})
+    idle = await plane.traffic.observe(plane.name("payments-api"))
+    assert (idle.run, idle.revision, idle.weights) == ("-", 0, {plane.stable: 100})
     await plane.traffic.set_split(plane.split(25, 3))
-    stepping = await plane.traffic.observe("payments-api")
-    assert (stepping.run, stepping.revision, stepping.weights) == ("r-0001", 3, {STABLE: 75, CANARY: 25})
+    stepping = await plane.traffic.observe(plane.name("payments-api"))
+    assert (stepping.run, stepping.revision, stepping.weights) == ("r-0001", 3, {plane.stable: 75, plane.canary: 25})
 
 
-async def test_a_request_carries_its_arm(plane: Plane) -> None:
-    await plane.traffic.set_split(plane.split(100, 7))
-    assert await plane.arm_of("p00001") == f"payments-api/r-0001/{short(CANARY)}/7"
-    await plane.traffic.set_split(plane.split(None))
-    assert await plane.arm_of("p00001") == f"payments-api/-/{short(STABLE)}/0"
+async def test_a_request_carries_its_arm(sticky: StickyPlane) -> None:
+    await sticky.traffic.set_split(sticky.split(100, 7))
+    assert await sticky.arm_of("p00001") == f"payments-api/r-0001/{short(CANARY)}/7"
+    await sticky.traffic.set_split(sticky.split(None))
+    assert await sticky.arm_of("p00001") == f"payments-api/-/{short(STABLE)}/0"
 
 
-async def test_weight_zero_takes_everybody_back(plane: Plane) -> None:
-    await plane.traffic.set_split(plane.split(50, 1))
-    await plane.traffic.set_split(plane.split(0, 2))
-    assert canaries(await plane.versions_of(PLAYERS[:200])) == set()
-    observed = await plane.traffic.observe("payments-api")
+async def test_weight_zero_takes_everybody_back(sticky: StickyPlane) -> None:
+    await sticky.traffic.set_split(sticky.split(50, 1))
+    await sticky.traffic.set_split(sticky.split(0, 2))
+    assert canaries(await sticky.versions_of(PLAYERS[:200])) == set()
+    observed = await sticky.traffic.observe("payments-api")
     assert (observed.revision, observed.weights) == (2, {STABLE: 100})
 
 
 async def test_a_change_may_be_repeated(plane: Plane) -> None:
     for _ in range(2):
         await plane.traffic.set_split(plane.split(10, 2))
-        assert (await plane.traffic.observe("payments-api")).weights == {STABLE: 90, CANARY: 10}
+        assert (await plane.traffic.observe(plane.name("payments-api"))).weights == {plane.stable: 90, plane.canary: 10}
 
 
 async def test_changes_of_two_services_at_the_same_time_both_hold(plane: Plane) -> None:
     async with asyncio.TaskGroup() as group:
         for service, weight in (("payments-api", 10), ("bets", 25), ("wallet", 50)):
             group.create_task(plane.traffic.set_split(plane.split(weight, 1, service=service)))
-    weights = {name: (await plane.traffic.observe(name)).weights[CANARY] for name in ("payments-api", "bets", "wallet")}
-    assert weights == {"payments-api": 10, "bets": 25, "wallet": 50}
+    names = ("payments-api", "bets", "wallet")
+    weights = [sorted((await plane.traffic.observe(plane.name(name))).weights.values()) for name in names]
+    assert weights == [[10, 90], [25, 75], [50, 50]]
 
 
 async def test_an_unknown_service_is_an_error_that_lists_those_known(plane: Plane) -> None:
     with pytest.raises(UnknownName) as caught:
-        await plane.traffic.observe("payment-api")
+        await plane.traffic.observe(plane.name("payment-api"))
     assert "payments-api" in caught.value.hint
     with pytest.raises(UnknownName):
         await plane.traffic.set_split(plane.split(5, service="payment-api"))
 
 
-async def test_a_service_without_a_split_is_not_served(plane: Plane) -> None:
-    await plane.traffic.set_split(plane.split(None))
+async def test_a_service_without_a_split_is_not_served(sticky: StickyPlane) -> None:
+    """On a cluster it is: by the pods of its Deployment, as before anything of ours was there."""
+    await sticky.traffic.set_split(sticky.split(None))
     with pytest.raises(UnknownName):
-        await plane.traffic.observe("bets")
+        await sticky.traffic.observe("bets")
 
 
-async def test_a_refused_change_raises_and_the_split_before_stays(plane: Plane) -> None:
-    await plane.traffic.set_split(plane.split(25, 3))
-    served = await plane.versions_of(PLAYERS[:100])
+async def test_a_refused_change_raises_and_the_split_before_stays(sticky: StickyPlane) -> None:
+    await sticky.traffic.set_split(sticky.split(25, 3))
+    served = await sticky.versions_of(PLAYERS[:100])
     with pytest.raises(Unreachable):
-        await plane.traffic.set_split(plane.bad_split())
-    assert await plane.versions_of(PLAYERS[:100]) == served
-    observed = await plane.traffic.observe("payments-api")
+        await sticky.traffic.set_split(sticky.bad_split())
+    assert await sticky.versions_of(PLAYERS[:100]) == served
+    observed = await sticky.traffic.observe("payments-api")
     assert (observed.revision, observed.weights) == (3, {STABLE: 75, CANARY: 25})
 
 
@@ -211,19 +311,19 @@ async def test_a_dead_data_plane_confirms_nothing(plane: Plane) -> None:
     await plane.traffic.set_split(plane.split(25, 3))
     await plane.break_down()
     with pytest.raises(Unreachable):
-        await plane.traffic.observe("payments-api")
+        await plane.traffic.observe(plane.name("payments-api"))
     with pytest.raises(Unreachable):
         await plane.traffic.set_split(plane.split(50, 4))
 
 
-async def test_a_version_without_endpoints_gets_no_traffic(plane: Plane) -> None:
-    await plane.traffic.set_split(plane.split(None))
-    split = plane.split(5, 1)
+async def test_a_version_without_endpoints_gets_no_traffic(sticky: StickyPlane) -> None:
+    await sticky.traffic.set_split(sticky.split(None))
+    split = sticky.split(5, 1)
     assert split.canary is not None
     empty = split.model_copy(update={"canary": split.canary.model_copy(update={"endpoints": ()})})
     with pytest.raises(Unreachable):
-        await plane.traffic.set_split(empty)
-    assert (await plane.traffic.observe("payments-api")).weights == {STABLE: 100}
+        await sticky.traffic.set_split(empty)
+    assert (await sticky.traffic.observe("payments-api")).weights == {STABLE: 100}
 
 
 @pytest.mark.parametrize(("stable", "canary"), [(95, 10), (100, 100), (-1, 101)])

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,20 @@ service: payments-api
 digest: {digest}
 steps: [25, 100]
 dwellSeconds: 5
-deadlineSeconds: 240
+deadlineSeconds: 600
 bakeSeconds: 5
 policy:
   gates:
-    - {{signal: deposits, role: required, importance: 3, margin: {{points: 5}}}}
+    - signal: deposits
+      role: required
+      importance: 3
+      margin: {{points: {points}}}
+      strata: [{{by: provider, of: [psp-a, psp-b]}}]
     - {{signal: errors, role: required, margin: {{points: 4}}}}
     - {{signal: latency, margin: {{ratio: 3}}}}
   latencyEdges: [0.4, 1.0]
 """
-"""Short: wide margins need few players. What is promised stays the same."""
+"""Short: wide margins need few players. What is promised stays the same: worse than the margin goes back."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,10 @@ class Bench:
         assert stable is not None
         return self.digest("stable" if stable.label == "healthy" else "healthy")
 
-    def start(self, digest: str, directory: Path) -> str:
-        """Start a short release through the command line; gives the run."""
+    def start(self, digest: str, directory: Path, *, points: int = 5) -> str:
+        """Start a short release through the command line; gives the run. ``points``: margin of the deposits."""
         file = directory / "release.yaml"
-        file.write_text(RELEASE.format(digest=digest))
+        file.write_text(RELEASE.format(digest=digest, points=points))
         said: list[Result] = []
 
         def has_history() -> bool:
@@ -111,17 +116,33 @@ class Bench:
     def wait_for_end(self, run: str, *, seconds: float = 240.0) -> RunView:
         return self.wait(run, lambda view: view.ended_at is not None, seconds=seconds)
 
-    def kill(self, process: str) -> None:
-        """kill -9 one process of the stand; wait until the supervisor has started it again."""
-        before = self.home.require().process(process)
-        assert before is not None, process
-        os.kill(before.pid, signal.SIGKILL)
+    def kill(self, *processes: str) -> None:
+        """kill -9 processes of the stand at once; wait until the supervisor has started all of them again."""
+        with self.killed(*processes) as pids:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
 
-        def is_back() -> bool:
-            now = self.home.require().process(process)
-            return now is not None and now.pid != before.pid and now.ready
+    @contextmanager
+    def killed(self, *processes: str) -> Iterator[list[int]]:
+        """Gives their ids; after the block, waits until the supervisor has started all of them again."""
+        before = {each.name: each.pid for each in self.home.require().processes if each.name in processes}
+        assert set(before) == set(processes)
+        yield list(before.values())
 
-        assert wait_for(is_back, 60), f"{process} did not come back"
+        def are_back() -> bool:
+            now = [each for each in self.home.require().processes if each.name in processes]
+            return len(now) == len(before) and all(each.pid != before[each.name] and each.ready for each in now)
+
+        assert wait_for(are_back, 60), f"{', '.join(processes)} did not come back"
+
+    def fault(self, *words: str) -> Any:
+        """``stand fault``: what it answers."""
+        return self.json("stand", "fault", *words, "--name", self.home.name)
+
+    def pods(self, digest: str) -> list[str]:
+        """Names of the pods of a version of payments-api that run."""
+        begin = f"payments-api-{digest.removeprefix('sha256:')[:12]}-"
+        return [process.name for process in self.home.require().processes if process.name.startswith(begin)]
 
     def labels_serving(self) -> set[str]:
         with DeskClient.of(self.home.name) as desk:

@@ -11,6 +11,8 @@ from tests.support.world import HEALTHY, LOSSY, STABLE, World, release
 from croupier.adapters.journal.emergency import read_batches
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
+from croupier.errors import Unreachable
+from croupier.model.journal import Draft
 
 
 @pytest.fixture
@@ -52,6 +54,9 @@ async def test_a_rollback_does_not_wait_for_a_full_disk_and_nothing_of_it_is_los
     connection = journal._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(Unreachable):
+        while True:  # what is left of the last page
+            journal.append([Draft("drift", "desk", world.clock.now(), {})])
     view = await world.play(desk, run)
     assert (view.outcome, view.code) == ("rolled-back", "worse")
     assert world.serves() == {STABLE: 100}

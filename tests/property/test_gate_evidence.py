@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import comb, exp
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from croupier.core.gates import assess, fold, new_evidence
 from croupier.core.gates.likelihood import PointsNotWorse, RatioNotWorse, RatioRise
 from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
 from croupier.model.release import GatePolicy, GateSpec, Margin
+from croupier.model.service import Strata
 from croupier.model.verdict import Outcome
 
 # --- a bet is fair: its expected capital never exceeds what it was before ------------------------------------------
@@ -83,17 +85,31 @@ def test_more_failures_of_the_canary_never_speak_for_it(n, m, bad, phi, data):
 
 POLICY = GatePolicy(
     gates=(
-        GateSpec(signal="deposits", role="required", margin=Margin(points=2.0), objective_ratio=0.9985),
+        GateSpec(
+            signal="deposits",
+            role="required",
+            margin=Margin(points=2.0),
+            objective_ratio=0.9985,
+            strata=(Strata(by="provider", of=("psp-a", "psp-b")), Strata(by="market", of=("MT",), required=("MT",))),
+        ),
         GateSpec(signal="errors", role="required", margin=Margin(ratio=2.0)),
         GateSpec(signal="latency", role="veto", margin=Margin(ratio=1.5)),
     ),
     latency_edges=(0.25, 1.0),
 )
-SERIES = ("deposits", "errors", "latency:0.25", "latency:1")
+SERIES = (
+    "deposits",
+    "deposits:provider=psp-a",
+    "deposits:provider=psp-b",
+    "deposits:market=MT",
+    "errors",
+    "latency:0.25",
+    "latency:1",
+)
 numbers = st.one_of(st.integers(0, 5000).map(float), st.just(float("nan")), st.just(float("inf")))
 pods = st.dictionaries(st.sampled_from(["a", "b"]), st.builds(Count, numbers, numbers), max_size=2)
 counts = st.builds(SeriesCounts, pods, st.one_of(st.none(), pods))
-arms = st.one_of(st.none(), st.builds(ArmSample, st.dictionaries(st.sampled_from(SERIES), counts, max_size=4)))
+arms = st.one_of(st.none(), st.builds(ArmSample, st.dictionaries(st.sampled_from(SERIES), counts, max_size=7)))
 streams = st.lists(
     st.tuples(st.floats(-10.0, 400.0), st.sampled_from([0, 5, 25, 50, 100]), arms, arms), min_size=1, max_size=25
 )
@@ -159,6 +175,68 @@ def test_nan_never_decides(stream):
         )
         fold(evidence, Sample(at=sample.at, weight=sample.weight, canary=absent, stable=absent))
         assert assess(evidence, weight=sample.weight, now=sample.at).outcome is Outcome.INCONCLUSIVE
+
+
+# --- providers and markets -------------------------------------------------------------------------------------------
+
+
+def judged(stream, *strata: Strata):
+    """The verdicts after each sample with a gate on deposits that has these strata."""
+    gate = GateSpec(signal="deposits", role="required", margin=Margin(points=2.0), strata=strata)
+    evidence = new_evidence(GatePolicy(gates=(gate,)), 5.0, {})
+    for sample in samples_of(stream):
+        fold(evidence, sample)
+        yield assess(evidence, weight=sample.weight, now=sample.at)
+
+
+def same(one, other) -> bool:
+    first, second = one.gates[0], other.gates[0]
+    codes = (one.outcome, one.code, first.outcome, first.code) == (
+        other.outcome,
+        other.code,
+        second.outcome,
+        second.code,
+    )
+    figures = (one.against, first.against, first.favour)
+    return codes and figures == pytest.approx((other.against, second.against, second.favour), abs=2e-4)
+
+
+def by_name(verdict):
+    return sorted((each.name, each.outcome, each.code, each.against, each.favour) for each in verdict.gates[0].strata)
+
+
+@given(streams)
+def test_the_order_of_strata_does_not_matter(stream):
+    ways = ("psp-a", "psp-b"), ("psp-b", "psp-a")
+    one, other = (judged(stream, Strata(by="provider", of=names)) for names in ways)
+    for first, second in zip(one, other, strict=True):
+        assert same(first, second)
+        assert by_name(first) == by_name(second)
+        assert first.reason.partition("; not known")[0] == second.reason.partition("; not known")[0]
+
+
+@given(streams)
+def test_a_stratum_equal_to_the_whole_changes_nothing(stream):
+    whole = [
+        (step, weight, *(of_everything(arm) for arm in (canary, stable))) for step, weight, canary, stable in stream
+    ]
+    for everything in (Strata(by="provider", of=("all",)), Strata(by="provider", of=("all",), required=("all",))):
+        plain = judged(whole)
+        for first, second in zip(plain, judged(whole, everything), strict=True):
+            assert same(first, second)
+
+
+def of_everything(arm: ArmSample | None) -> ArmSample | None:
+    if arm is None or "deposits" not in arm.series:
+        return arm
+    return ArmSample({"deposits": arm.series["deposits"], "deposits:provider=all": arm.series["deposits"]})
+
+
+@given(streams)
+def test_no_stratum_takes_a_release_back_with_fewer_than_three_failures(stream):
+    for verdict in judged(stream, Strata(by="provider", of=("psp-a", "psp-b"))):
+        for each in verdict.gates[0].strata:
+            assert each.against <= 0.0 or each.canary.bad >= 3.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3), st.booleans()), min_size=2, max_size=30))

@@ -29,7 +29,7 @@ from croupier.adapters.journal.chain import (
 )
 from croupier.adapters.journal.codec import decode_sample, encode_sample
 from croupier.errors import IntegrityError
-from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
+from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts, Spread
 from croupier.model.journal import Draft
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -115,11 +115,16 @@ def _changes(rows: list[Row], at: int) -> list[list[Row]]:
 
 counts = st.builds(Count, st.floats(allow_infinity=False), st.floats(allow_infinity=False))
 pods = st.dictionaries(st.text(string.printable, max_size=8), counts, max_size=3)
+numbers = st.floats(allow_infinity=False)
+spreads = st.none() | st.builds(Spread, numbers, numbers, numbers, numbers)
 arms = st.none() | st.builds(
     ArmSample,
-    series=st.dictionaries(texts, st.builds(SeriesCounts, events=pods, players=st.none() | pods), max_size=3),
+    series=st.dictionaries(
+        texts, st.builds(SeriesCounts, events=pods, players=st.none() | pods, spread=spreads), max_size=3
+    ),
     players_seen=st.none() | st.integers(0, 10**9),
     players_revision=st.none() | st.integers(0, 10**6),
+    violations=st.dictionaries(texts, numbers, max_size=2),
 )
 samples = st.builds(Sample, at=st.floats(0, 4e9), weight=st.integers(0, 100), canary=arms, stable=arms)
 
@@ -128,8 +133,8 @@ def test_the_encoding_knows_every_field_of_a_sample() -> None:
     names = {cls: [field.name for field in fields(cls)] for cls in (Sample, ArmSample, SeriesCounts)}
     assert names == {
         Sample: ["at", "weight", "canary", "stable"],
-        ArmSample: ["series", "players_seen", "players_revision"],
-        SeriesCounts: ["events", "players"],
+        ArmSample: ["series", "players_seen", "players_revision", "violations"],
+        SeriesCounts: ["events", "players", "spread"],
     }
 
 

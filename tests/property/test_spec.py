@@ -13,13 +13,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from croupier.errors import SpecError
-from croupier.spec.documents import load_descriptor, load_platform, load_release, load_settings
+from croupier.spec.documents import load_descriptor, load_release, load_settings
+from croupier.spec.platform import load_described, load_platform
 
 LOADERS = [load_descriptor, load_platform, load_release, load_settings]
 KEYS = (
     *("service", "digest", "steps", "policy", "gates", "signal", "margin", "ratio", "points", "services", "name"),
     *("replicas", "routes", "dependsOn", "objectives", "kind", "traffic", "workloads", "metrics", "urls", "state"),
-    *("platform", "label", "build"),
+    *("platform", "label", "build", "brands", "markets", "regions", "cells", "layers", "at", "set", "unset", "presets"),
+    *(
+        "defaults",
+        "when",
+        "tier",
+        "market",
+        "config",
+        "scaling",
+        "min",
+        "egress",
+        "add",
+        "remove",
+        "residency",
+        "locks",
+    ),
 )
 VALUES = ("envoy", "deposits", "latency", "sha256:", "5", "100", "101", "-1", "1e999", ".nan", "no", "true", "~")
 SIGNS = [*"*&!|>-?:,[]{}#%@`'\"\t\n\u2028\x85\ufeff", "\r\n", "---", "...", "<<", "&a", "*a", "!!x", "é", "😀", ""]
@@ -57,3 +72,15 @@ def test_any_file_gives_a_value_or_problems_with_places(load: Callable[[Path], A
                 assert problem.line >= 1
                 assert problem.column >= 1
                 assert problem.message
+
+
+@given(contents, contents)
+def test_any_platform_gives_cells_or_problems_in_its_files(one: bytes, other: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "a.yaml").write_bytes(one)
+        Path(directory, "b.yaml").write_bytes(other)
+        try:
+            load_described(Path(directory))
+        except SpecError as error:
+            assert {problem.file for problem in error.problems} <= {f"{directory}/a.yaml", f"{directory}/b.yaml"}
+            assert all(problem.line >= 1 for problem in error.problems)

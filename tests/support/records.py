@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
+from croupier.adapters.journal.chain import Row
+from croupier.adapters.journal.packing import pack
+from croupier.adapters.journal.reading import open_for_reading
 from croupier.adapters.journal.sqlite import SqliteJournal
-from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
+from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts, Spread
 from croupier.model.journal import Draft
 
 
@@ -22,10 +26,12 @@ def sample(at: float, *, bad: float = 0.0) -> Sample:
             "deposits": SeriesCounts(
                 events={"pod-0": Count(100.0, bad), "pod-1": Count(math.nan, math.nan)},
                 players={"pod-0": Count(40.0, bad)},
+                spread=Spread(30.0, 120.0, 55.0, 31.0),
             )
         },
         players_seen=12,
         players_revision=3,
+        violations={"posted-twice": bad},
     )
     stable = ArmSample({"latency:0.25": SeriesCounts(events={"pod-9": Count(1e6 + 0.1, 3.0)})})
     return Sample(at=at, weight=5, canary=canary, stable=stable)
@@ -46,3 +52,15 @@ def raw(path: Path) -> sqlite3.Connection:
         connection.execute(f"DROP TRIGGER {name}")
     connection.commit()
     return connection
+
+
+def rows_of(path: Path) -> list[Row]:
+    with open_for_reading(path) as reader, reader.snapshot() as (rows, _):
+        return list(rows)
+
+
+def insert_rows(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """As the format of the file has them."""
+    connection.executemany(
+        "INSERT INTO entries VALUES (?, ?, ?, ?, '', '', '', ?)", [(*row[:4], pack(row.hash, row.body)) for row in rows]
+    )

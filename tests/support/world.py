@@ -116,6 +116,9 @@ class Wired:
     def read(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
         return self._world.journal.read(after=after, subject=subject)
 
+    def newest(self, kind: str, subject: str) -> Entry | None:
+        return self._world.journal.newest(kind, subject)
+
     def verify(self) -> int:
         return self._world.journal.verify()
 
@@ -133,6 +136,11 @@ class WiredWorkloads:
     async def ensure(self, service: str, digest: str, replicas: int) -> None:
         number = self._world.tripwire.before(f"ensure {replicas}")
         await self._world.workloads.ensure(service, digest, replicas)
+        self._world.tripwire.after(number)
+
+    async def reduce(self, service: str, digest: str, replicas: int) -> None:
+        number = self._world.tripwire.before(f"reduce {replicas}")
+        await self._world.workloads.reduce(service, digest, replicas)
         self._world.tripwire.after(number)
 
     async def retire(self, service: str, digest: str) -> None:
@@ -170,6 +178,8 @@ class World:
         self.evidence = MemoryEvidence()
         self.tripwire = Tripwire()
         self.splits_set: list[Split] = []
+        self.per_second = dict(PER_SECOND)
+        """Series -> attempts of all players."""
         self.failures = {(LOSSY, "deposits"): 0.33}
         """(digest, series) -> failure ratio, where it is not the usual one."""
         self.odd_players = 1.0
@@ -214,7 +224,7 @@ class World:
         target = Target(split.service, split.run, backend.digest)
         share = backend.weight / 100
         series: dict[str, SeriesCounts] = {}
-        for name, rate in PER_SECOND.items():
+        for name, rate in self.per_second.items():
             ratio = self.failures.get((backend.digest, name), USUAL)
             events: dict[str, Count] = {}
             for endpoint in backend.endpoints:
@@ -244,7 +254,7 @@ class World:
         deadline = self.clock.now() + seconds
         while self.clock.now() < deadline:
             await desk.round()
-            view = desk.run_view(run)
+            view = await desk.run_view(run)
             if view.outcome is not None or (until is not None and until(view)):
                 return view
             await self.pass_time(2.5)
@@ -268,6 +278,15 @@ class World:
         return {backend.digest: backend.weight for backend in backends if backend.weight}
 
 
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Wait in real time, while a desk runs beside. Far longer than needed: only a broken promise waits for the end."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.001)
+
+
 def release(digest: str = HEALTHY, service: str = PAYMENTS.name, **changes: object) -> Release:
     values: dict[str, object] = {
         "service": service,
@@ -276,5 +295,6 @@ def release(digest: str = HEALTHY, service: str = PAYMENTS.name, **changes: obje
         "dwell_seconds": 10.0,
         "bake_seconds": 10.0,
         "deadline_seconds": 120.0,
+        "hold_back_percent": 0,
     }
     return Release.model_validate(values | changes)

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Write ``data`` to ``path``: temporary file beside it (mode 0600), fsync, rename, fsync of the directory.
+
+    Args:
+        path: whole file to replace; its directory exists.
+        data: the new content.
+        durable: what was written outlasts a power cut. False leaves out the fsyncs, which cost milliseconds each: for
+            files that are made anew before anybody reads them after one.
 
     Raises ``OSError``; the old content is then untouched and no temporary file is left behind.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     try:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         os.rename(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        # An interrupt may come between the rename and here: then it is no longer there.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
-    sync_directory(path.parent)
+    if durable:
+        sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:

@@ -28,7 +28,7 @@ def address_of(stand: str) -> DeskAddress:
         url = json.loads((folder / "desk.json").read_text(encoding="utf-8"))["url"]
         token = (folder / "token").read_text(encoding="ascii").strip()
     except FileNotFoundError as error:
-        raise unreachable(stand) from error
+        raise absent(stand) from error
     except PermissionError as error:
         raise Unauthorized(f"the desk of stand {stand!r} belongs to another user", hint=str(folder)) from error
     except (ValueError, KeyError, TypeError) as error:
@@ -36,9 +36,20 @@ def address_of(stand: str) -> DeskAddress:
     return DeskAddress(str(url), token)
 
 
-def unreachable(stand: str) -> Unreachable:
-    """What to say, and what to do, when no desk answers."""
-    name = "" if stand == "default" else f" --name {stand}"
+def absent(stand: str) -> Unreachable:
+    """What to say, and what to do, when no desk has left an address."""
     return Unreachable(
-        f"no desk answers for stand {stand!r}", hint=f"start the stand with its desk: croupier stand up{name}"
+        f"no desk answers for stand {stand!r}", hint=f"start the stand with its desk: croupier stand up{_name(stand)}"
     )
+
+
+def silent(stand: str) -> Unreachable:
+    """The same when there is an address and nobody answers there: a desk that ended takes its address along."""
+    return Unreachable(
+        f"no desk answers for stand {stand!r} at its address",
+        hint=f"a stand restarts a desk that died: try again in a few seconds; see croupier stand status{_name(stand)}",
+    )
+
+
+def _name(stand: str) -> str:
+    return "" if stand == "default" else f" --name {stand}"

@@ -9,17 +9,19 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from croupier.cli.client import DeskClient
 from croupier.errors import Problem, SpecError, UnknownName, UsageError
 from croupier.model.release import Release
-from croupier.model.view import RunView, ServiceView, VersionView
+from croupier.model.view import GroupRequest, RunView, ServiceView, VersionView
 
 _FULL = re.compile(r"sha256:[0-9a-f]{64}")
 _SHORT = re.compile(r"sha256:[0-9a-f]{0,11}")
 _PREFIX = re.compile(r"sha256:[0-9a-f]{12,63}")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def chosen_digest(client: DeskClient, service: str, text: str) -> str:
@@ -64,9 +66,17 @@ def chosen_service(client: DeskClient, name: str) -> ServiceView:
 
 def complete_release(service: ServiceView, digest: str, given: Mapping[str, object]) -> Release:
     """A release with the service's own gates. ``given``: fields set by options; ``SpecError`` names the option."""
-    fields = {"service": service.name, "digest": digest, "policy": service.default_policy, **given}
+    return _checked(Release, {"service": service.name, "digest": digest, "policy": service.default_policy, **given})
+
+
+def complete_group(releases: Sequence[Release], given: Mapping[str, object]) -> GroupRequest:
+    """Several releases as one. ``given``: fields set by options; ``SpecError`` names the option."""
+    return _checked(GroupRequest, {"releases": tuple(releases), **given})
+
+
+def _checked(model: type[Model], fields: Mapping[str, object]) -> Model:
     try:
-        return Release.model_validate(fields)
+        return model.model_validate(fields)
     except ValidationError as error:
         raise SpecError(
             Problem(_option(each["loc"]), 0, 0, each["type"].replace("_", "-"), each["msg"])
@@ -76,7 +86,7 @@ def complete_release(service: ServiceView, digest: str, given: Mapping[str, obje
 
 def _option(where: tuple[int | str, ...]) -> str:
     """The option that set a field."""
-    return f"--{str(where[0]).removesuffix('_seconds')}" if where else "release"
+    return f"--{str(where[0]).removesuffix('_seconds').replace('_', '-')}" if where else "release"
 
 
 def chosen_run(client: DeskClient, text: str | None, *, live_only: bool) -> RunView:

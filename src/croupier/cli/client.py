@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from croupier.cli.address import address_of, unreachable
+from croupier.cli.address import address_of, silent
 from croupier.errors import (
     Conflict,
     CroupierError,
@@ -29,7 +29,16 @@ from croupier.errors import (
     UserError,
 )
 from croupier.model.release import Release
-from croupier.model.view import HealthView, JournalEntryView, PlanPreview, RunView, ServiceView, VersionView
+from croupier.model.view import (
+    GroupRequest,
+    GroupView,
+    HealthView,
+    JournalEntryView,
+    PlanPreview,
+    RunView,
+    ServiceView,
+    VersionView,
+)
 
 TIMEOUT_SECONDS = 20.0
 _ERRORS: dict[str, type[CroupierError]] = {
@@ -75,7 +84,13 @@ class DeskClient:
 
     def runs(self) -> tuple[RunView, ...]:
         """All runs, newest first."""
-        return tuple(_many(RunView, self._call("GET", "/v1/runs")["runs"]))
+        runs: list[RunView] = []
+        while True:
+            older = {"before": runs[-1].run} if runs else None
+            page = _many(RunView, self._call("GET", "/v1/runs", params=older)["runs"])
+            if not page:
+                return tuple(runs)
+            runs += page
 
     def run(self, run: str) -> RunView:
         return _one(RunView, self._call("GET", f"/v1/runs/{_segment(run)}"))
@@ -89,6 +104,22 @@ class DeskClient:
     def command(self, run: str, command: str, reason: str) -> RunView:
         body = {"command": command, "reason": reason}
         return _one(RunView, self._call("POST", f"/v1/runs/{_segment(run)}/commands", body=body))
+
+    def retry(self, run: str, reason: str) -> RunView:
+        return _one(RunView, self._call("POST", f"/v1/runs/{_segment(run)}/retry", body={"reason": reason}))
+
+    def groups(self) -> tuple[GroupView, ...]:
+        """All groups, newest first."""
+        return tuple(_many(GroupView, self._call("GET", "/v1/groups")["groups"]))
+
+    def group(self, group: str) -> GroupView:
+        return _one(GroupView, self._call("GET", f"/v1/groups/{_segment(group)}"))
+
+    def start_group(self, asked: GroupRequest) -> GroupView:
+        return _one(GroupView, self._call("POST", "/v1/groups", body=asked))
+
+    def abort_group(self, group: str, reason: str) -> GroupView:
+        return _one(GroupView, self._call("POST", f"/v1/groups/{_segment(group)}/abort", body={"reason": reason}))
 
     def services(self) -> tuple[ServiceView, ...]:
         return tuple(_many(ServiceView, self._call("GET", "/v1/services")["services"]))
@@ -132,8 +163,8 @@ class DeskClient:
                         if view.ended_at is not None:
                             return
         except httpx.TransportError as error:
-            raise self._unreachable() from error
-        raise self._unreachable()
+            raise silent(self._stand) from error
+        raise silent(self._stand)
 
     # --- the wire --------------------------------------------------------------------------------------------------
 
@@ -156,10 +187,7 @@ class DeskClient:
         try:
             return self._http.request(method, path, **more)
         except httpx.TransportError as error:
-            raise self._unreachable() from error
-
-    def _unreachable(self) -> Unreachable:
-        return unreachable(self._stand)
+            raise silent(self._stand) from error
 
     def _error(self, response: httpx.Response) -> CroupierError:
         if response.status_code == httpx.codes.UNAUTHORIZED:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from croupier.cli.client import DeskClient
 from croupier.errors import Unauthorized, Unreachable
-from croupier.model.view import RunView
+from croupier.model.view import GroupView, RunView
 
 PATIENCE_TRIES = 60
 """How many times in a row a lost desk is looked for, a second apart, before following gives up."""
@@ -53,3 +53,21 @@ def carried_out(client: DeskClient, before: RunView) -> RunView | None:
             return view
         pause.wait(COMMAND_LOOK_SECONDS)
     return None
+
+
+def follow_group(client: DeskClient, view: GroupView, tell: Callable[[str], object]) -> GroupView:
+    """Tell every change of a group until it has ended, or Ctrl-C; the last view. Raises ``Unreachable``."""
+    from croupier.report.group import group_changes
+
+    pause = threading.Event()
+    before: GroupView | None = None
+    try:
+        while True:
+            for line in group_changes(before, view):
+                tell(line)
+            if view.ended_at is not None:
+                return view
+            pause.wait(RETRY_SECONDS)
+            before, view = view, client.group(view.group)
+    except KeyboardInterrupt:
+        return view

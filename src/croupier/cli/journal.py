@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from croupier.cli.options import EXIT_NO, Output, home_of, output_option, print_json, say, stand_option
-from croupier.errors import IntegrityError, UsageError
+from croupier.cli.options import EXIT_NO, Output, home_of, output_option, print_json, print_value, say, stand_option
+from croupier.errors import IntegrityError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Unpack
 
     from croupier.adapters.journal.checkpoint import PublicKey
+    from croupier.adapters.journal.evidence import FileEvidence
     from croupier.adapters.journal.reading import JournalReader
     from croupier.model.journal import Entry
+    from croupier.model.replay import RunReplay
     from croupier.ports.journal import EvidenceStore
 
 SUMMARY_WIDTH = 100
 """Characters of a body in ``log``."""
-_STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 class Where(TypedDict):
@@ -53,16 +53,22 @@ def place_options(command: Callable[..., None]) -> Callable[..., None]:
     return stand_option(home(command))
 
 
-def _folder(where: Where) -> Path:
+def folder_of(where: Where) -> Path:
     """The folder that holds ``journal.sqlite``. It need not exist."""
     home = where["home"] or home_of(where["stand"])
     return home if (home / "journal.sqlite").exists() else home / "desk"
 
 
-def _reader(where: Where) -> JournalReader:
+def evidence_of(where: Where) -> FileEvidence:
+    from croupier.adapters.journal.evidence import FileEvidence
+
+    return FileEvidence(folder_of(where) / "evidence")
+
+
+def reader_of(where: Where) -> JournalReader:
     from croupier.adapters.journal.reading import open_for_reading
 
-    return open_for_reading(_folder(where) / "journal.sqlite")
+    return open_for_reading(folder_of(where) / "journal.sqlite")
 
 
 def _as_json(entry: Entry) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def log(*, run: str | None, after: int, last: int | None, output: Output, **wher
     """List entries, oldest first."""
     from collections import deque
 
-    with _reader(where) as reader:
+    with reader_of(where) as reader:
         entries = deque(reader.read(after=after, subject=run), maxlen=last)
     if output == "json":
         print_json({"entries": [_as_json(entry) for entry in entries]})
@@ -95,20 +101,15 @@ def log(*, run: str | None, after: int, last: int | None, output: Output, **wher
 
 def _line(entry: Entry) -> str:
     from croupier.core.run import story_line
-    from croupier.report.format import timestamp
+    from croupier.report.format import plain, timestamp
 
     try:
         told = story_line(entry)
     except (KeyError, TypeError, ValueError):  # a body of another release of croupier, or a changed one
         told = ""
-    told = _plain(told or json.dumps(entry.body, ensure_ascii=False, separators=(",", ":")))
+    told = plain(told or json.dumps(entry.body, ensure_ascii=False, separators=(",", ":")))
     told = told if len(told) <= SUMMARY_WIDTH else told[: SUMMARY_WIDTH - 1] + "…"
-    return f"{entry.seq:>6}  {timestamp(entry.at)}  {_plain(entry.subject):<8} {_plain(entry.kind):<17} {told}"
-
-
-def _plain(text: str) -> str:
-    """Without characters that steer a terminal: a reason somebody typed must not draw on another one's screen."""
-    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+    return f"{entry.seq:>6}  {timestamp(entry.at)}  {plain(entry.subject):<8} {plain(entry.kind):<17} {told}"
 
 
 @journal.command()
@@ -117,9 +118,9 @@ def _plain(text: str) -> str:
 @output_option
 def show(*, seq: int, output: Output, **where: Unpack[Where]) -> None:
     """Show one entry in full."""
-    from croupier.report.format import timestamp
+    from croupier.report.format import plain, timestamp
 
-    with _reader(where) as reader:
+    with reader_of(where) as reader:
         entry = next(reader.read(after=seq - 1), None)
     if entry is None or entry.seq != seq:
         raise UsageError(f"there is no entry {seq}", hint="`croupier journal log` lists them")
@@ -128,14 +129,15 @@ def show(*, seq: int, output: Output, **where: Unpack[Where]) -> None:
         return
     for name, value in (
         ("entry", entry.seq),
-        ("kind", _plain(entry.kind)),
-        ("subject", _plain(entry.subject)),
+        ("kind", plain(entry.kind)),
+        ("subject", plain(entry.subject)),
         ("at", f"{timestamp(entry.at)} ({entry.at!r})"),
         ("previous", entry.previous),
         ("hash", entry.hash),
     ):
         click.echo(f"{name:<9} {value}")
-    click.echo(_plain(json.dumps(entry.body, ensure_ascii=False, indent=2)))
+    for line in json.dumps(entry.body, ensure_ascii=False, indent=2).split("\n"):
+        click.echo(plain(line))
 
 
 # --- verifying --------------------------------------------------------------------------------------------------------
@@ -170,7 +172,7 @@ def verify(
     from croupier.adapters.journal.export import verify_export
 
     trusted = _key(key) if key else None
-    directory = segments or (None if file else _folder(where) / "evidence")
+    directory = segments or (None if file else folder_of(where) / "evidence")
     evidence = FileEvidence(directory) if directory and not no_evidence else None
     try:
         if file is not None:
@@ -192,7 +194,7 @@ def verify(
 
 
 def _verify_here(where: Where, key: PublicKey | None, evidence: EvidenceStore | None) -> tuple[int, PublicKey]:
-    with _reader(where) as reader:
+    with reader_of(where) as reader:
         used = key or reader.public_key()
         return reader.verify(evidence=evidence, key=used), used
 
@@ -217,6 +219,59 @@ def _key(text: str) -> PublicKey:
         raise UsageError(f"--key: {error}", hint="it stands in the file key.pub of a desk") from error
 
 
+# --- judging again ----------------------------------------------------------------------------------------------------
+
+
+@journal.command()
+@click.argument("run", required=False)
+@place_options
+@output_option
+def replay(*, run: str | None, output: Output, **where: Unpack[Where]) -> None:
+    """Judge every verdict again, of RUN or of every run, from the evidence it names.
+
+    Exit code 0 when every verdict comes out as it was written; 1 when one does not, and its entry is named. Whether the
+    journal itself is sound is for `croupier journal verify`.
+    """
+    from croupier.model.replay import Replay
+    from croupier.report.replay import replay_text
+
+    evidence = evidence_of(where)
+    with reader_of(where) as reader:
+        done = tuple(_replayed(reader, evidence, name) for name in runs_of(reader, run))
+    answer = Replay(ok=not any(each.differences for each in done), runs=done)
+    if output == "json":
+        print_value(answer)
+    else:
+        click.echo(replay_text(answer))
+    if not answer.ok:
+        say("hint: another version of croupier may judge otherwise; else look: croupier journal show ENTRY")
+        raise click.exceptions.Exit(EXIT_NO)
+
+
+def _replayed(reader: JournalReader, evidence: EvidenceStore, run: str) -> RunReplay:
+    from croupier.core.replay import replay
+    from croupier.model.replay import Difference, RunReplay
+
+    entries = list(reader.read(subject=run))
+    try:
+        return replay(entries, evidence.read(run), evidence.digests(run))
+    except (IntegrityError, KeyError, TypeError, ValueError) as error:
+        # Not to be read is not to be judged again: a difference of its own, and the other runs still have their turn.
+        entry = getattr(error, "entry", None) or entries[0].seq
+        difference = Difference(entry=entry, problem=f"cannot be judged again: {error}")
+        return RunReplay(run=run, verdicts=0, unstored=0, differences=(difference,))
+
+
+def runs_of(reader: JournalReader, run: str | None) -> list[str]:
+    """All runs of a journal, oldest first, or the one asked for. Raises ``UnknownName``."""
+    known = [entry.subject for entry in reader.read() if entry.kind == "run.planned"]
+    if run is None:
+        return known
+    if run not in known:
+        raise UnknownName("run", run, known)
+    return [run]
+
+
 # --- exporting --------------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +287,7 @@ def export(*, file: Path | None, output: Output, **where: Unpack[Where]) -> None
     from croupier.adapters.files import replace_file
     from croupier.adapters.journal.export import export_lines
 
-    with _reader(where) as reader:
+    with reader_of(where) as reader:
         key = reader.public_key()
         with reader.snapshot() as (rows, notes):
             lines = list(export_lines(rows, notes, key))

@@ -7,19 +7,34 @@ found by the entry point group ``croupier.commands``; this package never imports
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import IO, Any, NamedTuple
 
 import click
 
 from croupier import __version__
-from croupier.cli.options import EXIT_WAITING, colour_allowed, wants_json
+from croupier.cli.options import EXIT_WAITING, asks_for_json, colour_allowed, wants_json
 from croupier.errors import CroupierError, EnvironmentFault, SpecError, UsageError
 from croupier.report.problems import error_body
 
 ENTRY_POINTS = "croupier.commands"
+_WORDS = "croupier.words"
+_NO_RIGHT = "name a place where you may write, or ask its owner"
+_NO_PLACE = "a part of the path is missing or is no folder; name another place"
+_HINTS: Mapping[int, str] = {
+    errno.EACCES: _NO_RIGHT,
+    errno.EPERM: _NO_RIGHT,
+    errno.EROFS: _NO_RIGHT,
+    errno.ENOENT: _NO_PLACE,
+    errno.ENOTDIR: _NO_PLACE,
+    errno.EEXIST: _NO_PLACE,
+    errno.EISDIR: "it is a folder; name a file",
+    errno.ENOSPC: "make room on the disk, and run it again",
+}
 
 
 class Lazy(NamedTuple):
@@ -33,7 +48,17 @@ class Lazy(NamedTuple):
 COMMANDS = {
     "release": Lazy("Releases", "croupier.cli.release:release", "Plan, start, watch and steer releases."),
     "journal": Lazy("Releases", "croupier.cli.journal:journal", "Read and verify what was decided, and why."),
+    "gate": Lazy("Releases", "croupier.cli.gate:gate", "Why a verdict fell; what other gates would have said."),
+    "init": Lazy("The platform", "croupier.cli.platform:init", "Write a small platform to begin with."),
+    "check": Lazy("The platform", "croupier.cli.platform:check", "Everything that is wrong with it, by line."),
+    "explain": Lazy("The platform", "croupier.cli.platform:explain", "Where a value comes from."),
+    "plan": Lazy("The platform", "croupier.cli.platform:plan", "What changes between two states of it."),
+    "render": Lazy("The platform", "croupier.cli.platform:render", "Hardened manifests for every cell, for Git."),
+    "schema": Lazy("The platform", "croupier.cli.platform:schema", "The form of its files, for editors."),
+    "policy": Lazy("Manifests", "croupier.cli.policy:policy", "Check Kubernetes manifests against the rules."),
     "desk": Lazy("The desk", "croupier.cli.desk:desk", "Run the desk: the engine and its JSON API."),
+    "judge": Lazy("On a cluster", "croupier.cli.judge:judge", "Verdicts for Argo Rollouts and Flagger."),
+    "operator": Lazy("On a cluster", "croupier.cli.operator:operator", "Release on a Kubernetes cluster."),
     "stand": Lazy("A casino of your own", "", "Run a small real casino on this machine."),
     "demo": Lazy("A casino of your own", "", "A good release promoted, a bad one taken back."),
 }
@@ -106,8 +131,46 @@ def _trace(error: Exception) -> str:
     return "".join(traceback.format_exception(error))
 
 
-class Root(click.Group):
-    """The group behind ``croupier``: commands from the table, errors to exit codes."""
+def _fault(known: OSError) -> EnvironmentFault:
+    """What the system refused: the place and what to do about it, where they are known."""
+    if known.filename is None:
+        return EnvironmentFault(str(known))
+    hint = _HINTS.get(known.errno or 0, "")
+    return EnvironmentFault(f"{known.filename}: {known.strerror}", hint=hint)
+
+
+class Guarded(click.Group):
+    """A group at the outermost edge: errors become exit codes and words here, and nowhere else."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CroupierError as error:
+            raise Failure(error, as_json=wants_json(ctx)) from error
+        except KeyboardInterrupt as stopped:
+            click.echo("interrupted", err=True)
+            raise click.exceptions.Exit(EXIT_WAITING) from stopped
+        except BrokenPipeError as stopped:
+            _leave_stdout()
+            raise click.exceptions.Exit(EXIT_WAITING) from stopped
+        except OSError as known:
+            raise Failure(_fault(known), as_json=wants_json(ctx)) from known
+        except click.UsageError as wrong:
+            if wants_json(ctx) or asks_for_json(ctx.meta[_WORDS]):
+                raise Failure(UsageError(wrong.format_message()), as_json=True) from wrong
+            raise
+        except (click.ClickException, click.exceptions.Exit, click.Abort, EOFError):
+            raise
+        except Exception as error:
+            raise Bug(error, debug=bool(ctx.params.get("debug"))) from error
+
+
+class Root(Guarded):
+    """The group behind ``croupier``: commands from the table."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -130,28 +193,6 @@ class Root(click.Group):
                 formatter.write_dl(
                     [(name.ljust(width), lazy.help) for name, lazy in COMMANDS.items() if lazy.section == section]
                 )
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except CroupierError as error:
-            raise Failure(error, as_json=wants_json(ctx)) from error
-        except KeyboardInterrupt as stopped:
-            click.echo("interrupted", err=True)
-            raise click.exceptions.Exit(EXIT_WAITING) from stopped
-        except BrokenPipeError as stopped:
-            _leave_stdout()
-            raise click.exceptions.Exit(EXIT_WAITING) from stopped
-        except OSError as known:
-            raise Failure(EnvironmentFault(str(known)), as_json=wants_json(ctx)) from known
-        except click.UsageError as wrong:
-            if wants_json(ctx):
-                raise Failure(UsageError(wrong.format_message()), as_json=True) from wrong
-            raise
-        except (click.ClickException, click.exceptions.Exit, click.Abort, EOFError):
-            raise
-        except Exception as error:
-            raise Bug(error, debug=bool(ctx.params.get("debug"))) from error
 
 
 def _leave_stdout() -> None:

@@ -6,10 +6,11 @@ stdout, talk to stderr; colours only where a person reads and ``NO_COLOR`` is no
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
@@ -53,7 +54,8 @@ def _stand_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str
     return value
 
 
-def _remember_output(ctx: click.Context, _param: click.Parameter, value: Output) -> Output:
+def remember_output(ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """Callback of an option for the form of the answer: errors are JSON if the answer is."""
     ctx.meta[_JSON_WANTED] = value == "json"
     return value
 
@@ -81,7 +83,7 @@ def output_option(command: Command) -> Command:
         default="text",
         show_default=True,
         is_eager=True,
-        callback=_remember_output,
+        callback=remember_output,
         help="Text for people, or JSON with documented fields.",
     )(command)
 
@@ -94,6 +96,14 @@ def no_input_option(command: Command) -> Command:
 def wants_json(ctx: click.Context) -> bool:
     """Whether this call was given ``--output json`` (known as soon as the option is parsed)."""
     return bool(ctx.meta.get(_JSON_WANTED, False))
+
+
+def asks_for_json(words: Sequence[str]) -> bool:
+    """Whether ``--output json`` is among words that could not be parsed."""
+    together = {"--output=json", "-ojson"}
+    return any(word in together for word in words) or any(
+        pair in {("--output", "json"), ("-o", "json")} for pair in itertools.pairwise(words)
+    )
 
 
 def may_ask(no_input: bool) -> bool:

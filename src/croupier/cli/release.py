@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -22,12 +23,12 @@ from croupier.cli.options import (
 from croupier.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Unpack
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import TypeGuard, Unpack
 
     from croupier.cli.client import DeskClient
     from croupier.model.release import Release, ReleaseFile
-    from croupier.model.view import CommandName, RunView
+    from croupier.model.view import CommandName, GroupView, RunView
 
 
 @click.group()
@@ -57,11 +58,14 @@ class Asked(TypedDict):
 
     service: str | None
     wanted: str | None
-    file: Path | None
+    files: tuple[Path, ...]
     steps: tuple[int, ...] | None
     dwell: float | None
     deadline: float | None
     bake: float | None
+    strategy: str | None
+    max_surge: int | None
+    max_unavailable: int | None
 
 
 def _percents(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
@@ -82,30 +86,39 @@ def release_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option(
                 "-f",
                 "--file",
+                "files",
+                multiple=True,
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="A release file instead of SERVICE and --version.",
+                help="A release file instead of SERVICE and --version; `start` takes several, as one group.",
             ),
             click.option("--steps", callback=_percents, metavar="P,P,…", help="Percent of players, rising to 100."),
             click.option("--dwell", type=float, metavar="S", help="Least seconds at each step."),
             click.option("--deadline", type=float, metavar="S", help="Longest seconds at a step without a pass."),
             click.option("--bake", type=float, metavar="S", help="Seconds the old version is kept after 100 %."),
+            click.option(
+                "--strategy",
+                type=click.Choice(["canary", "rolling"]),
+                help="rolling: old pods make way for new ones in batches.",
+            ),
+            click.option("--max-surge", type=int, metavar="N", help="Rolling: pods more than usual at any time."),
+            click.option("--max-unavailable", type=int, metavar="N", help="Rolling: pods that may be missing."),
         )
     ):
         command = option(command)
     return command
 
 
-def _written(asked: Asked) -> ReleaseFile | None:
-    """The release file, read before anybody is asked anything; None when the release is given in words."""
-    if asked["file"] is None:
+def _written(asked: Asked) -> Sequence[ReleaseFile | None]:
+    """The release files, read before anybody is asked anything; one None when the release is given in words."""
+    if not asked["files"]:
         if not asked["service"] or not asked["wanted"]:
             raise UsageError("say what to release: SERVICE --version sha256:…", hint="or give a file: -f release.yaml")
-        return None
-    if any(value is not None for name, value in asked.items() if name != "file"):
+        return [None]
+    if any(value is not None for name, value in asked.items() if name != "files"):
         raise UsageError("a release file says everything: no SERVICE and no other options beside it")
     from croupier.spec.documents import load_release
 
-    return load_release(asked["file"])
+    return [load_release(file) for file in asked["files"]]
 
 
 def _complete(client: DeskClient, asked: Asked, written: ReleaseFile | None) -> Release:
@@ -121,6 +134,9 @@ def _complete(client: DeskClient, asked: Asked, written: ReleaseFile | None) -> 
             ("dwell_seconds", asked["dwell"]),
             ("deadline_seconds", asked["deadline"]),
             ("bake_seconds", asked["bake"]),
+            ("strategy", asked["strategy"]),
+            ("max_surge", asked["max_surge"]),
+            ("max_unavailable", asked["max_unavailable"]),
         )
         if value is not None
     }
@@ -137,7 +153,9 @@ def plan(*, stand: str, output: Output, **asked: Unpack[Asked]) -> None:
 
     Exit code 1 when the plan would be refused.
     """
-    written = _written(asked)
+    written, *more = _written(asked)
+    if more:
+        raise UsageError("plan one release at a time", hint="`release start` takes several files, as one group")
     desk = desk_of(stand)
     from croupier.cli.choice import next_command
     from croupier.report.plan import plan_text
@@ -159,39 +177,83 @@ def _same_words(asked: Asked) -> list[str]:
     words = [asked["service"]] if asked["service"] else []
     if asked["wanted"]:
         words += ["--version", asked["wanted"]]
-    if asked["file"]:
-        words += ["-f", str(asked["file"])]
+    for file in asked["files"]:
+        words += ["-f", str(file)]
     if asked["steps"]:
         words += ["--steps", ",".join(map(str, asked["steps"]))]
-    for flag, seconds in (("--dwell", asked["dwell"]), ("--deadline", asked["deadline"]), ("--bake", asked["bake"])):
-        if seconds is not None:
-            words += [flag, f"{seconds:g}"]
+    for flag, number in (
+        ("--dwell", asked["dwell"]),
+        ("--deadline", asked["deadline"]),
+        ("--bake", asked["bake"]),
+        ("--max-surge", asked["max_surge"]),
+        ("--max-unavailable", asked["max_unavailable"]),
+    ):
+        if number is not None:
+            words += [flag, f"{number:g}"]
+    if asked["strategy"]:
+        words += ["--strategy", asked["strategy"]]
     return words
+
+
+def _need_person(no_input: bool, to_confirm: str) -> None:
+    """Raises ``UsageError`` when nobody is there to be asked."""
+    if not may_ask(no_input):
+        raise UsageError(f"nobody is there to confirm the {to_confirm}", hint="add --yes")
+
+
+_reason = click.option("--reason", default="", metavar="TEXT", help="Why; goes into the journal.")
+_wait = click.option("--wait", is_flag=True, help="Stay to the end: exit 0 promoted, 1 rolled back, 3 held.")
 
 
 @release.command()
 @release_options
+@click.option("--supersede", is_flag=True, help="Take back a live release that stands in the way, then start.")
+@click.option(
+    "--fix-forward",
+    is_flag=True,
+    help="Stable itself is bad: everybody moves at once, no gate compares. Needs --reason.",
+)
+@_reason
 @click.option("-y", "--yes", is_flag=True, help="Start without asking.")
-@click.option("--wait", is_flag=True, help="Stay to the end: exit 0 promoted, 1 rolled back, 3 held.")
+@_wait
 @no_input_option
 @stand_option
 @output_option
-def start(*, yes: bool, wait: bool, no_input: bool, stand: str, output: Output, **asked: Unpack[Asked]) -> None:
+def start(
+    *,
+    supersede: bool,
+    fix_forward: bool,
+    reason: str,
+    yes: bool,
+    wait: bool,
+    no_input: bool,
+    stand: str,
+    output: Output,
+    **asked: Unpack[Asked],
+) -> None:
     """Start a release.
 
-    Shows the plan and asks first; scripts give --yes.
+    Shows the plan and asks first; scripts give --yes. Several files are started as a group: one after another, what
+    others depend on first, until one is taken back; `release abort GROUP` ends them all.
     """
-    written = _written(asked)
+    if fix_forward and not reason.strip():
+        raise UsageError("--fix-forward moves everybody past the gates", hint='say who decided and why: --reason "…"')
+    files = _written(asked)
+    if len(files) > 1 or supersede or fix_forward:
+        ways = {"supersede": supersede, "fix_forward": fix_forward, "reason": reason}
+        _start_group(stand, asked, files, ways, yes=yes, no_input=no_input, wait=wait, output=output)
+        return
+    if reason:
+        raise UsageError("--reason is for --fix-forward, --supersede and groups")
     desk = desk_of(stand)
     from croupier.cli.choice import next_command
     from croupier.report.format import version
     from croupier.report.plan import plan_text
 
     with desk as client:
-        wished = _complete(client, asked, written)
+        wished = _complete(client, asked, files[0])
         if not yes:
-            if not may_ask(no_input):
-                raise UsageError("nobody is there to confirm the start", hint="add --yes")
+            _need_person(no_input, "start")
             click.echo(plan_text(client.plan(wished)), err=True)
             click.confirm("\nStart it?", abort=True, err=True)
         run = client.start(wished)
@@ -204,6 +266,75 @@ def start(*, yes: bool, wait: bool, no_input: bool, stand: str, output: Output, 
         say(f"Take it back: {next_command(stand, 'release', 'abort', run.run)}")
         return
     _follow(stand, run.run, output, until_held=True)
+
+
+def _start_group(
+    stand: str,
+    asked: Asked,
+    files: Sequence[ReleaseFile | None],
+    ways: Mapping[str, object],
+    *,
+    yes: bool,
+    no_input: bool,
+    wait: bool,
+    output: Output,
+) -> None:
+    """Start what is more than one plain release. ``ways``: the fields of ``GroupRequest`` beside its releases."""
+    desk = desk_of(stand)
+    from croupier.cli.choice import complete_group, next_command
+    from croupier.cli.follow import follow_group
+    from croupier.report.group import group_text
+
+    with desk as client:
+        request = complete_group([_complete(client, asked, file) for file in files], ways)
+        if not yes:
+            _need_person(no_input, "start")
+            services = ", ".join(release.service for release in request.releases)
+            what = " WITHOUT GATES" if request.fix_forward else ""
+            click.confirm(f"Start {services}{what}?", abort=True, err=True)
+        view = client.start_group(request)
+        if not wait:
+            if output == "json":
+                print_value(view)
+                return
+            click.echo(group_text(view))
+            say(f"Look again:   {next_command(stand, 'release', 'status', view.group)}")
+            say(f"Take it back: {next_command(stand, 'release', 'abort', view.group)}")
+            return
+        last = follow_group(client, view, say if output == "json" else click.echo)
+    if output == "json":
+        print_value(last)
+    if last.outcome is None:
+        raise click.exceptions.Exit(EXIT_WAITING)
+    if last.outcome != "promoted":
+        raise click.exceptions.Exit(EXIT_NO)
+
+
+@release.command()
+@click.argument("run")
+@_reason
+@_wait
+@stand_option
+@output_option
+def retry(*, run: str, reason: str, wait: bool, stand: str, output: Output) -> None:
+    """Start a release that was taken back once more, as it was asked for: same version, steps and gates.
+
+    A release that was started with --fix-forward moves everybody WITHOUT GATES again, and needs --reason again.
+    """
+    desk = desk_of(stand)
+    from croupier.cli.choice import chosen_run, next_command
+    from croupier.report.format import version
+
+    with desk as client:
+        view = client.retry(chosen_run(client, run, live_only=False).run, reason)
+    if wait:
+        _follow(stand, view.run, output, until_held=True)
+    elif output == "json":
+        print_value(view)
+    else:
+        started = "started WITHOUT GATES" if view.fix_forward else "started"
+        click.echo(f"{view.run} {started}: {view.service} {version(view.stable)} → {version(view.canary)}")
+        say(f"Watch it: {next_command(stand, 'release', 'watch', view.run)}")
 
 
 # --- looking ----------------------------------------------------------------------------------------------------------
@@ -233,9 +364,13 @@ def list_(*, live: bool, stand: str, output: Output) -> None:
 def status(*, run: str | None, stand: str, output: Output) -> None:
     """Show one release: gates, numbers, what it waits for, what is safe to do.
 
-    RUN is a run (r-0001) or a service; without it, the live release, else the newest.
+    RUN is a run (r-0001), a group (g-0001) or a service; without it, the live release, else the newest.
     """
     desk = desk_of(stand)
+    if _is_group(run):
+        with desk as client:
+            _show_group(client.group(run), output)
+        return
     from croupier.cli.choice import chosen_run, next_command
     from croupier.report.run import status_text
 
@@ -247,6 +382,36 @@ def status(*, run: str | None, stand: str, output: Output) -> None:
     click.echo(status_text(view))
     for command in view.commands:
         say(f"  {next_command(stand, 'release', command, view.run)}")
+
+
+@release.command()
+@stand_option
+@output_option
+def groups(*, stand: str, output: Output) -> None:
+    """List groups of releases, newest first."""
+    desk = desk_of(stand)
+    from croupier.report.group import groups_text
+
+    with desk as client:
+        views = client.groups()
+    if output == "json":
+        print_json({"groups": [view.model_dump(mode="json", by_alias=True) for view in views]})
+    else:
+        click.echo(groups_text(views))
+
+
+def _is_group(text: str | None) -> TypeGuard[str]:
+    """A service may begin with ``g-`` too, so the number counts."""
+    return text is not None and re.fullmatch(r"g-\d+", text) is not None
+
+
+def _show_group(view: GroupView, output: Output) -> None:
+    from croupier.report.group import group_text
+
+    if output == "json":
+        print_value(view)
+    else:
+        click.echo(group_text(view))
 
 
 @release.command()
@@ -337,9 +502,6 @@ def _steer(command: CommandName, run: str, *, reason: str, stand: str, output: O
     say(f"{'Go on' if command == 'pause' else 'Watch it'}: {next_command(stand, 'release', then, view.run)}")
 
 
-_reason = click.option("--reason", default="", metavar="TEXT", help="Why; goes into the journal.")
-
-
 @release.command()
 @click.argument("run")
 @_reason
@@ -373,8 +535,7 @@ def promote(*, run: str, reason: str, yes: bool, no_input: bool, stand: str, out
     A failing gate still takes the release back, and nothing passes without data.
     """
     if not yes:
-        if not may_ask(no_input):
-            raise UsageError("nobody is there to confirm the promotion", hint="add --yes")
+        _need_person(no_input, "promotion")
         click.confirm(
             f"Promote {run} to its next step as soon as its gates allow, without the dwell?", abort=True, err=True
         )
@@ -387,5 +548,12 @@ def promote(*, run: str, reason: str, yes: bool, no_input: bool, stand: str, out
 @stand_option
 @output_option
 def abort(*, run: str, reason: str, stand: str, output: Output) -> None:
-    """Take the release back now. Always safe; asks nothing."""
+    """Take the release back now. Always safe; asks nothing.
+
+    RUN is a run, a service, or a group (g-0001): its live release goes back, and no further one starts.
+    """
+    if _is_group(run):
+        with desk_of(stand) as client:
+            _show_group(client.abort_group(run, reason), output)
+        return
     _steer("abort", run, reason=reason, stand=stand, output=output)

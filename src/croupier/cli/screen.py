@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from croupier.model.base import short
-from croupier.model.verdict import GateReading, Outcome
+from croupier.model.verdict import GateReading, Outcome, StratumReading
 from croupier.model.view import Phase, RunView, VersionView
 from croupier.report.format import (
     UNKNOWN,
@@ -58,6 +58,7 @@ _WAITING = {
     "shared-incident": ("! both", "yellow"),
     "warming-up": ("warming", "dim"),
     "not-telling": ("can't say", "dim"),
+    "too-few": ("too few", "dim"),
 }
 """Reason code of an undecided gate -> what fits into its column."""
 
@@ -201,17 +202,27 @@ def _gates(view: RunView, is_wide: bool) -> Table:
             _evidence(gate.favour, gate.favour_bar, is_wide, against=False),
             _outcome(gate),
         )
+        for each in gate.strata:
+            mark = "●" if each.required else "·"
+            grid.add_row(
+                Text(f"  {mark} {each.name}", style="bold" if _decides(each) else "dim"),
+                _bad(each, of_canary=True),
+                _bad(each, of_canary=False),
+                _evidence(each.against, each.against_bar, is_wide, against=True),
+                _evidence(each.favour, each.favour_bar, is_wide, against=False),
+                _outcome(each),
+            )
     merged = _evidence(view.verdict.against, view.verdict.against_bar, is_wide, against=True)
     numbers = Text() if is_wide else Text(f" {evidence(view.verdict.against, view.verdict.against_bar)}", style="dim")
     grid.add_row(Text("all together", style="dim"), "", "", merged, numbers, "")
     return grid
 
 
-def _decides(gate: GateReading) -> bool:
+def _decides(gate: GateReading | StratumReading) -> bool:
     return gate.outcome is Outcome.FAIL
 
 
-def _bad(gate: GateReading, *, of_canary: bool) -> Text:
+def _bad(gate: GateReading | StratumReading, *, of_canary: bool) -> Text:
     numbers = gate.canary if of_canary else gate.stable
     ratio = bad_ratio(numbers)
     counts = f"{short_count(numbers.bad)}/{short_count(numbers.total)}"
@@ -220,7 +231,7 @@ def _bad(gate: GateReading, *, of_canary: bool) -> Text:
     return Text.assemble((counts, "dim"), f" {ratio:>6}")
 
 
-def _outcome(gate: GateReading) -> Text:
+def _outcome(gate: GateReading | StratumReading) -> Text:
     if gate.outcome in _OUTCOME:
         word, style = _OUTCOME[gate.outcome]
         return Text(word, style=style)

@@ -154,6 +154,8 @@ def _crashing(state: RunState, s: Snapshot) -> Draft | None:
     if canary - stable <= RESTARTS_TOLERATED:
         return None
     why = f"canary pods restarted {canary} times, stable pods {stable}; {RESTARTS_TOLERATED} more are tolerated"
+    if ended := "; ".join(_unready(s.pods.get(state.plan.canary))):
+        why += f" ({ended})"  # what the platform says of it, such as OOMKilled
     return _back_or_hold(state, s, "restarts", why)
 
 
@@ -181,9 +183,13 @@ def _gates_fail(state: RunState, s: Snapshot) -> Draft | None:
 
 
 def _objective_missed(state: RunState, s: Snapshot) -> Draft | None:
-    """At 100 % there is no control, so nobody can tell whether the release is to blame: a person decides."""
+    """During the bake. With a hold-back, stable keeps the objective that the canary misses: back. At 100 % there is no
+    control, so nobody can tell whether the release is to blame: a person decides."""
     breach = _breach(s.verdict)
-    return _hold(state, s, "slo-breach", breach) if breach and state.current.weight == 100 else None
+    if not breach or state.step != len(state.plan.steps) - 2:
+        return None
+    move = _hold if state.current.weight == 100 else _back_or_hold
+    return move(state, s, "slo-breach", breach)
 
 
 def _pause(state: RunState, s: Snapshot) -> Draft | None:
@@ -282,8 +288,8 @@ _RULES: Mapping[Phase, Sequence[Rule]] = {
     Phase.PREPARING: (_abort, _crashing, _prepared, _never_ready),
     Phase.SETTLING: (*_TAKE_BACK, _pause, _settled, _never_settled),
     Phase.HOLDING: (*_TAKE_BACK, _pause, _promote, _objective_missed, _passed, _deadline),
-    Phase.HELD: (*_TAKE_BACK, _resume, _promote),
-    Phase.PAUSED: (*_TAKE_BACK, _resume),
+    Phase.HELD: (*_TAKE_BACK, _resume, _promote, _objective_missed),
+    Phase.PAUSED: (*_TAKE_BACK, _resume, _objective_missed),
     Phase.PASSED: (_enter_next,),
     Phase.PROMOTING: (_promoted,),
     Phase.ROLLING_BACK: (_rolled_back,),

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from croupier.core.phases import Phase
 from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
-from croupier.model.plan import Action, EnsureVersion, ReplicasReady, Retire, SetSplit, Settle, SplitConfirmed
+from croupier.model.plan import Action, EnsureVersion, Reduce, ReplicasReady, Retire, SetSplit, Settle, SplitConfirmed
 from croupier.model.workload import VersionPods
 
 
@@ -22,7 +22,10 @@ def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
         case Phase.PREPARING | Phase.SETTLING | Phase.HOLDING | Phase.HELD:
             return _forward(state, s)
         case Phase.PAUSED:
-            kept = () if state.split is None else (state.split,)
+            if state.split is None:
+                return ()
+            pods = [action for action in state.current.actions if isinstance(action, EnsureVersion)]
+            kept: list[Action] = [*pods, state.split]
             return tuple(action for action in kept if not in_force(state, s, action))
         case Phase.PROMOTING:
             return _in_turn(state, s, state.current.actions)
@@ -41,6 +44,8 @@ def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
         is_new_split = isinstance(action, SetSplit) and action != state.split
         if is_new_split and not pods_ready(state, s):
             break
+        if isinstance(action, Reduce) and not (split_confirmed(state, s) and pods_ready(state, s)):
+            break  # a pod leaves the split before it ends, and stays while a new one is missing
         actions.append(action)
     return tuple(actions)
 
@@ -89,6 +94,9 @@ def in_force(state: RunState, s: Snapshot, action: Action) -> bool:
         case EnsureVersion():
             pods = None if s.pods is None else s.pods.get(action.digest)
             return pods is not None and pods.desired >= action.replicas
+        case Reduce():
+            pods = None if s.pods is None else s.pods.get(action.digest)
+            return s.pods is not None and (pods is None or pods.desired <= action.replicas)
         case SetSplit():
             return (
                 s.split is not None

@@ -5,7 +5,7 @@ written. A desk that was killed folds the same entries to the same state. ``crou
 only the engine writes entries. Kinds and bodies (all keys camelCase):
 
     run.planned       plan, forecast | null, stable {label}, canary {label}
-    run.started       restarts {digest: count}, who
+    run.started       restarts {digest: count}, who, reason, owner | absent, group | absent, fixForward | absent
     step.entered      step, name, weight
     step.settled      step
     step.passed       step, code, reason, who | absent, share | null, players, evidence {sha256, samples} | null
@@ -14,7 +14,7 @@ only the engine writes entries. Kinds and bodies (all keys camelCase):
     run.promoting     code, reason
     run.rolling-back  code, reason, who | absent, evidence | null
     run.ended         outcome, code, reason
-    command           command, who, reason
+    command           command, who, reason, request | absent
     verdict           verdict, weight, evidence {sha256, samples}
     intent            actions              outcome       actions (those now observed in force)
     traffic.returned  –                    (the data plane confirmed that the canary gets no more players)
@@ -66,6 +66,14 @@ class RunState:
     """When the present step was entered, or last resumed."""
     updated_at: float
     forecast: ForecastView | None = None
+    group: str = ""
+    """The group of releases it belongs to; "": none."""
+    owner: str = ""
+    """What the run was started for, where services come and go; "": nobody."""
+    fix_forward: str = ""
+    """What was seen of stable when a person approved a start without gates; "": nobody did."""
+    request: str = ""
+    """Name of the newest command that had one."""
     step: int = 0
     settled_at: float | None = None
     """When the present step's split was confirmed; None while settling."""
@@ -142,7 +150,8 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
     match record.kind:
         case "command":
             name = cast(CommandName, _text(body, "command"))
-            return replace(state, command=Command(name, _text(body, "who"), _text(body, "reason")))
+            command = Command(name, _text(body, "who"), _text(body, "reason"))
+            return replace(state, command=command, request=_text(body, "request") or state.request)
         case "verdict":
             verdict = Verdict.model_validate(body["verdict"])
             same = state.verdict is not None and state.verdict.outcome is verdict.outcome
@@ -181,7 +190,14 @@ def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
     code, reason = _text(body, "code"), _text(body, "reason")
     match event:
         case Event.STARTED:
-            return replace(state, restarts=cast("Mapping[str, int]", body["restarts"]), started_at=record.at)
+            return replace(
+                state,
+                restarts=cast("Mapping[str, int]", body["restarts"]),
+                started_at=record.at,
+                owner=_text(body, "owner"),
+                group=_text(body, "group"),
+                fix_forward=_text(body, "fixForward"),
+            )
         case Event.ENTERED:
             step = cast(int, body["step"])
             return replace(state, step=step, step_at=record.at, settled_at=None, code="", reason="")
@@ -216,7 +232,8 @@ def story_line(record: Entry | Draft) -> str:
     why = f": {body['reason']}" if body.get("reason") else ""
     match record.kind:
         case "run.started":
-            return f"started{by}"
+            seen = body.get("fixForward")
+            return f"started{by} without gates, because stable is bad ({seen}){why}" if seen else f"started{by}"
         case "step.entered":
             return f"step {body['name']}"
         case "step.settled":

@@ -32,18 +32,21 @@ def share_band(players: int, weight: int) -> tuple[float, float]:
 
 
 def _quantiles(n: int, p: float) -> tuple[int, int]:
-    """Smallest and largest count inside the band. Few steps: it is only called while the variance is small."""
-    low = 0
-    high = n
-    below = 0.0
-    found_low = False
-    for k in range(n + 1):
-        below += exp(
-            lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(p) + (n - k) * log1p(-p),
-        )
-        if not found_low and below > _TAIL:
-            low, found_low = k, True
+    """Smallest and largest count inside the band. Few steps: it is only called while the variance is small.
+
+    Summed up from so far below the mean that what is left out is nothing (1e-15 at most), each probability from the one
+    before it.
+    """
+    odds = log(p) - log1p(-p)
+    k = max(0, int(n * p - 10 * sqrt(n * p * (1 - p)) - 20))
+    log_mass = lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) + k * log(p) + (n - k) * log1p(-p)
+    below, low = 0.0, -1
+    while k < n:
+        below += exp(log_mass)
+        if low < 0 and below > _TAIL:
+            low = k
         if below >= 1 - _TAIL:
-            high = k
             break
-    return low, high
+        log_mass += log((n - k) / (k + 1)) + odds
+        k += 1
+    return (low if low >= 0 else n), k

@@ -8,24 +8,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 
 from pydantic import JsonValue
 
-from croupier.core.plans.canary import plan_canary
-from croupier.core.run import RunState
+from croupier.core.group import GroupState, in_order
+from croupier.core.phases import ENDS, Event, Phase
+from croupier.core.plans.release import plan_release
+from croupier.core.plans.rolling import rolling_steps
+from croupier.core.roll import group_id, run_id
 from croupier.core.snapshot import Snapshot
 from croupier.engine import preview, views
+from croupier.engine.groups import Groups
 from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.register import DESK, Register
 from croupier.errors import Refused, UnknownName, Unreachable
 from croupier.model.base import short
 from croupier.model.journal import Draft, Entry
+from croupier.model.plan import EnsureVersion
 from croupier.model.release import Release
 from croupier.model.service import Platform, Service, Version
 from croupier.model.traffic import ObservedSplit
-from croupier.model.view import CommandName, HealthView, PlanPreview, RunView, ServiceView, VersionView
+from croupier.model.view import (
+    CommandName,
+    GroupRequest,
+    GroupView,
+    HealthView,
+    PlanPreview,
+    RunView,
+    ServiceView,
+    VersionView,
+)
 from croupier.ports.clock import Clock
 from croupier.ports.journal import EvidenceStore, Journal
 from croupier.ports.metrics import Metrics
@@ -49,14 +63,21 @@ class Desk:
         evidence: EvidenceStore,
         clock: Clock,
         closing: AsyncExitStack | None = None,
+        most_live: int | None = None,
     ) -> None:
-        """``closing`` closes what the back ends hold; None: nothing is to be closed."""
+        """``closing`` closes what the back ends hold; None: nothing is to be closed.
+
+        ``most_live``: how many gated releases may be live at a time; None: as many as there are services.
+        """
         self._closing = closing or AsyncExitStack()
         self._platform = platform
         self._traffic = traffic
         self._workloads = workloads
         self._clock = clock
+        self._most_live = most_live
         self._register = Register(journal)
+        self._groups = Groups(self._register, self._begin_member, clock.now)
+        self._wake = asyncio.Event()
         self._loop = Loop(
             platform=platform,
             traffic=traffic,
@@ -65,10 +86,9 @@ class Desk:
             evidence=evidence,
             register=self._register,
             clock=clock,
+            on_late=self._wake.set,
         )
         self._lock = asyncio.Lock()
-        self._wake = asyncio.Event()
-        self._turn = asyncio.Condition()
         self._started_at = clock.now()
         self._is_open = False
 
@@ -100,16 +120,25 @@ class Desk:
             await self.close()
 
     async def close(self) -> None:
-        """Give up the journal and all connections."""
-        await self._closing.aclose()
+        """Give up what is being carried out, then the journal and all connections."""
+        try:
+            await self._loop.close()
+        finally:
+            await self._closing.aclose()
 
     async def round(self) -> None:
         """One round; never two at a time."""
         await self.open()
         async with self._lock:
             await self._loop.round()
-        async with self._turn:
-            self._turn.notify_all()
+            if await self._groups.advance():
+                self._wake.set()
+
+    async def declare(self, platform: Platform) -> None:
+        """Serve this platform from the next round on; live runs of a service that is gone are still looked after."""
+        async with self._lock:
+            self._platform = platform
+            self._loop.declare(platform)
 
     # --- releases ----------------------------------------------------------------------------------------------------
 
@@ -123,66 +152,240 @@ class Desk:
         async with self._lock:
             return await self._preview(release)
 
-    async def start(self, release: Release, *, who: str = "", reason: str = "") -> str:
-        """Start a release; returns the run's id. Raises as ``plan`` does; nothing is started then."""
+    async def start(self, release: Release, *, who: str = "", reason: str = "", owner: str = "") -> str:
+        """Start a release; returns the run's id. Raises as ``plan`` does; nothing is started then.
+
+        ``owner``: what the run belongs to where services come and go, such as the uid of a policy.
+        """
+        return await self._start(release, is_gated=True, who=who, reason=reason, owner=owner)
+
+    async def switch(self, release: Release, *, who: str = "", reason: str = "", owner: str = "") -> str:
+        """Start a release without gates: everybody moves at once, and back if it does not hold.
+
+        For what is no release of something new: adopting what runs already, leaving croupier, the first version of a
+        service. ``release.steps`` is (100,). Raises as ``start`` does, but never for a lack of evidence.
+        """
+        return await self._start(release, is_gated=False, who=who, reason=reason, owner=owner)
+
+    async def _start(self, release: Release, *, is_gated: bool, who: str, reason: str, owner: str) -> str:
         await self.open()
         async with self._lock:
-            shown = await self._preview(release)
-            plan, now = shown.plan, self._clock.now()
-            pods = await self._workloads.observe(plan.service)
-            planned: dict[str, JsonValue] = {
-                "plan": plan.model_dump(mode="json", by_alias=True),
-                "forecast": shown.forecast.model_dump(mode="json", by_alias=True),
-                "stable": shown.stable.label,
-                "canary": shown.canary.label,
-            }
-            restarts: dict[str, JsonValue] = {each.digest: each.restarts for each in pods}
-            started: dict[str, JsonValue] = {"restarts": restarts, "who": who, "reason": reason}
-            await self._register.write(
-                [Draft("run.planned", plan.run, now, planned), Draft("run.started", plan.run, now, started)]
+            await self._register.be_current()
+            return await self._begin(release, {"who": who, "reason": reason, "owner": owner}, is_gated=is_gated)
+
+    async def retry(self, run: str, *, who: str, reason: str = "") -> str:
+        """Start the release of a run that was taken back once more, as it was asked for; returns the new run's id.
+
+        A fix forward is one again: who tries it again approves it again, with a reason.
+
+        Raises ``UnknownName`` for the run, ``Refused`` when it is live or was promoted, or a fix forward and ``reason``
+        is blank, and as ``start`` does.
+        """
+        await self.open()
+        async with self._lock:
+            await self._register.be_current()
+            state = await self._register.run(run)
+            if state.phase is not Phase.ROLLED_BACK:
+                raise Refused(f"{run} is {state.phase}", hint="only a run that was taken back can be tried again")
+            release = state.plan.release
+            told = {"who": who, "reason": reason or f"retry of {run}"}
+            if state.fix_forward:
+                if not reason.strip():
+                    raise Refused(
+                        f"{run} moved everybody WITHOUT GATES, and would again",
+                        hint='say who decided and why: --reason "…"; or start the version as usual, with gates',
+                    )
+                told["fixForward"] = await self._how_bad(release.service)
+            return await self._begin(release, told, is_gated=not state.fix_forward)
+
+    async def _begin(self, release: Release, told: Mapping[str, str], *, is_gated: bool) -> str:
+        """Plan and write down the start of a run. ``told``: for ``run.started``; what is "" is left out, but for
+        ``who`` and ``reason``."""
+        live = len(self._register.live())
+        if is_gated and self._most_live is not None and live >= self._most_live:
+            raise Refused(
+                f"{live} releases are live, and this desk runs {self._most_live} at a time",
+                hint="wait for one to end, or raise mostLiveRuns in desk.yaml",
             )
+        shown = await self._preview(release, is_gated=is_gated)
+        plan, now = shown.plan, self._clock.now()
+        pods = await self._workloads.observe(plan.service)
+        planned: dict[str, JsonValue] = {
+            "plan": plan.model_dump(mode="json", by_alias=True),
+            "forecast": shown.forecast.model_dump(mode="json", by_alias=True),
+            "stable": shown.stable.label,
+            "canary": shown.canary.label,
+        }
+        restarts: dict[str, JsonValue] = {each.digest: each.restarts for each in pods}
+        said: dict[str, JsonValue] = {key: text for key, text in told.items() if text or key in ("who", "reason")}
+        await self._register.write(
+            [
+                Draft("run.planned", plan.run, now, planned),
+                Draft("run.started", plan.run, now, {"restarts": restarts, **said}),
+            ]
+        )
         log.info("%s: release of %s to %s started", plan.run, plan.service, short(plan.canary))
         self._wake.set()
         return plan.run
 
-    async def command(self, run: str, command: CommandName, who: str, reason: str = "") -> None:
+    # --- groups ------------------------------------------------------------------------------------------------------
+
+    async def start_group(self, asked: GroupRequest, *, who: str) -> str:
+        """Start several releases as one; returns the group's id. The first one starts in the round that follows.
+
+        Raises what ``plan`` raises for any of them; a live release of a service is refused unless ``supersede``.
+        """
+        await self.open()
+        async with self._lock:
+            await self._register.be_current()
+            releases = in_order(asked.releases, self._platform)
+            for release in releases:
+                await self._preview(release, is_gated=not asked.fix_forward, supersede=asked.supersede)
+            group = group_id(self._register.next_group)
+            body: dict[str, JsonValue] = {
+                "releases": [release.model_dump(mode="json", by_alias=True) for release in releases],
+                "supersede": asked.supersede,
+                "fixForward": asked.fix_forward,
+                "who": who,
+                "reason": asked.reason,
+            }
+            await self._register.write([Draft("group.planned", group, self._clock.now(), body)])
+            await self._groups.advance()
+        self._wake.set()
+        return group
+
+    async def abort_group(self, group: str, who: str, reason: str = "") -> None:
+        """Take back the member that is live and start no further one. Raises ``UnknownName`` and ``Refused``."""
+        await self.open()
+        async with self._lock:
+            with suppress(Unreachable):  # a person goes back on what was known last
+                await self._register.be_current()
+            state = await self._register.group(group)
+            if not state.is_live:
+                raise Refused(f"{group} has ended: {state.outcome}")
+            if state.aborted_by is None:
+                body: dict[str, JsonValue] = {"who": who, "reason": reason}
+                await self._register.write(
+                    [Draft("group.aborted", group, self._clock.now(), body)],
+                    way_back=True,
+                )
+            await self._groups.advance()
+        self._wake.set()
+
+    async def groups(self, *, limit: int = 200) -> Sequence[GroupView]:
+        """At most ``limit`` groups, the newest first."""
+        return [await self._groups.view(group) for group in self._register.newest_groups(limit)]
+
+    async def group_view(self, group: str) -> GroupView:
+        """Raises ``UnknownName``, which lists the newest groups, and ``Unreachable``."""
+        return await self._groups.view(group)
+
+    async def _begin_member(self, state: GroupState, release: Release) -> str:
+        told = {"who": state.who, "reason": state.reason, "group": state.group}
+        if not state.fix_forward:
+            return await self._begin(release, told, is_gated=True)
+        told["fixForward"] = await self._how_bad(release.service)
+        return await self._begin(
+            release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0}),
+            told,
+            is_gated=False,
+        )
+
+    async def _how_bad(self, service: str) -> str:
+        """What croupier sees of a stable version that a person calls bad; for the journal, beside the approval."""
+        digest = sole_digest(await self._traffic.observe(service))
+        pods = await self._workloads.observe(service)
+        ready = sum(version.ready for version in pods if version.digest == digest)
+        errors = self._loop.history(service).rates().get("errors")
+        failing = "" if errors is None else f", {errors.failure_ratio:.1%} of what is asked fails"
+        return f"{ready} of {self._service(service).replicas} stable pods ready{failing}"
+
+    async def command(self, run: str, command: CommandName, who: str, reason: str = "", *, request: str = "") -> None:
         """Write down what a person wants; the next round, at once, does it.
+
+        ``request``: names this wish, where it may be brought again after a crash; it is written down once. "": nothing
+        tells one wish from another.
 
         Raises ``UnknownName`` for the run and ``Refused`` when the command makes no sense now: ``promote`` while a gate
         fails, ``resume`` of a run that is not paused or held, anything once the run has ended.
         """
         await self.open()
         async with self._lock:
-            state = self._state(run)
+            try:
+                await self._register.be_current()
+            except Unreachable:
+                if command != "abort":  # a person goes back on what was known last
+                    raise
+            state = await self._register.run(run)
+            if request and state.request == request:
+                return
             view = views.run_view(state, self._snapshot(run))
             if command not in view.commands:
                 raise Refused(_why_not(view, command), hint=f"accepted now: {', '.join(view.commands) or 'nothing'}")
-            body = {"command": command, "who": who, "reason": reason}
+            body: dict[str, JsonValue] = {"command": command, "who": who, "reason": reason}
+            if request:
+                body["request"] = request
             draft = Draft("command", run, self._clock.now(), body)
             # A full disk must not keep a person from going back.
             await self._register.write([draft], way_back=command == "abort")
         self._wake.set()
 
+    async def give_up(self, run: str, reason: str) -> None:
+        """End a live run whose service is gone with all that it had: nothing is left to be carried out.
+
+        Raises ``UnknownName`` for the run and ``Unreachable`` of the journal.
+        """
+        await self.open()
+        async with self._lock:
+            await self._register.be_current()
+            phase, now = (await self._register.run(run)).phase, self._clock.now()
+            if phase in ENDS:
+                return
+            said: dict[str, JsonValue] = {"code": "gone", "reason": reason}
+            drafts = [Draft(Event.ENDED, run, now, {"outcome": "promoted", **said})]
+            if phase is not Phase.PROMOTING:
+                drafts = [Draft(Event.ENDED, run, now, {"outcome": "rolled-back", **said})]
+                if phase is not Phase.ROLLING_BACK:
+                    drafts.insert(0, Draft(Event.ROLLING_BACK, run, now, said))
+            await self._register.write(drafts)
+
+    async def note(self, kind: str, body: dict[str, JsonValue]) -> None:
+        """Write down what happened outside of any run (``kind``: ``drift``). Raises ``Unreachable``."""
+        await self.open()
+        async with self._lock:
+            await self._register.be_current()
+            await self._register.write([Draft(kind, DESK, self._clock.now(), body)])
+
     # --- views -------------------------------------------------------------------------------------------------------
 
-    def runs(self) -> Sequence[RunView]:
-        """All runs, the newest first."""
-        states = reversed(list(self._register.runs.items()))
-        return [views.run_view(state, self._snapshot(run)) for run, state in states]
+    async def runs(self, *, before: str | None = None, limit: int = 200) -> Sequence[RunView]:
+        """At most ``limit`` runs, the newest first, older than ``before``. Raises ``UnknownName`` for ``before``, and
+        ``Unreachable`` when old ones cannot be read."""
+        return [await self.run_view(run) for run in self._register.runs_before(before, limit)]
 
-    def run_view(self, run: str) -> RunView:
-        """Raises ``UnknownName``, which lists the known runs."""
-        return views.run_view(self._state(run), self._snapshot(run))
+    async def run_view(self, run: str) -> RunView:
+        """Raises ``UnknownName``, which lists the newest runs, and ``Unreachable`` when an old one cannot be read."""
+        return views.run_view(await self._register.run(run), self._snapshot(run))
 
-    async def updates(self, run: str) -> AsyncIterator[RunView]:
-        """The run now, then after every round, until it has ended."""
-        while True:
-            view = self.run_view(run)
-            yield view
-            if view.outcome is not None:
-                return
-            async with self._turn:
-                await self._turn.wait()
+    async def last_run(self, service: str, *, owner: str = "") -> RunView | None:
+        """The newest run of a service, live or ended; None when there was none. Raises ``Unreachable``.
+
+        ``owner``: only runs that were started for it, or for nobody; "": all.
+        """
+        run = self._register.newest_run(service, owner)
+        return None if run is None else await self.run_view(run)
+
+    def live_owners(self) -> Mapping[str, tuple[str, str]]:
+        """Live run -> its service, and what it was started for ("": nobody)."""
+        return {run: (state.plan.service, state.owner) for run, state in self._register.live().items()}
+
+    def floor(self, service: str) -> int:
+        """Pods that stable must keep while a run is live, so that nobody waits on the way back; 0 without a run."""
+        state = self._register.live_run_of(service)
+        if state is None:
+            return 0
+        ways_back = (action for step in state.plan.steps for action in step.way_back)
+        return max((each.replicas for each in ways_back if isinstance(each, EnsureVersion)), default=0)
 
     async def services(self) -> Sequence[ServiceView]:
         """All declared services, as the last round saw them."""
@@ -229,44 +432,64 @@ class Desk:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    async def _preview(self, release: Release) -> PlanPreview:
-        service = self._service(release.service)
-        versions = await self._workloads.versions(service.name)
+    async def _known(self, release: Release) -> Sequence[Version]:
+        """The versions of the service. Raises ``UnknownName`` for a service or version that does not exist."""
+        versions = await self._workloads.versions(self._service(release.service).name)
         digests = [version.digest for version in versions]
         if release.digest not in digests:
-            raise UnknownName(f"version of {service.name}", release.digest, digests)
+            raise UnknownName(f"version of {release.service}", release.digest, digests)
+        return versions
+
+    async def _preview(self, release: Release, *, is_gated: bool = True, supersede: bool = False) -> PlanPreview:
+        """``supersede``: as it will be once the live run, if there is one, was taken back."""
+        service = self._service(release.service)
+        versions = await self._known(release)
         live = self._register.live_run_of(service.name)
-        if live is not None:
+        if live is not None and not supersede:
             raise Refused(
                 f"{service.name} has a live run, {live.plan.run}; one at a time",
-                hint=f"wait for {live.plan.run}, or abort it",
+                hint=f"wait for {live.plan.run}, abort it, or replace it: --supersede",
             )
-        split = await self._traffic.observe(service.name)
-        stable = sole_digest(split)
-        if stable is None:
-            raise Refused(f"{service.name} serves no single version now: {_weights(split)}", hint="settle it first")
+        if live is not None:
+            stable = live.plan.canary if live.phase is Phase.PROMOTING else live.plan.stable
+        else:
+            stable = await self._serving(service.name)
         if stable == release.digest:
             raise Refused(f"{service.name} {short(stable)} serves everybody already", hint="choose another version")
-        history = self._loop.histories[service.name]
+        by_digest = {version.digest: version for version in versions}
+        if stable in by_digest:
+            preview.refuse_unreadable(by_digest[stable], by_digest[release.digest])
+        if release.strategy == "rolling":
+            release = release.model_copy(update={"steps": rolling_steps(service, release)})
+        history = self._loop.history(service.name)
         dispersion = history.dispersions()
         forecast = preview.forecast_release(release, history.rates(), dispersion)
-        preview.refuse_undecidable(release, forecast, watched_seconds=self._clock.now() - self._started_at)
-        ordinal = self._register.next_ordinal
-        plan = plan_canary(
-            run=f"r-{ordinal + 1:04d}",
+        if is_gated:
+            preview.refuse_undecidable(release, forecast, watched_seconds=self._clock.now() - self._started_at)
+        number = self._register.next_run
+        plan = plan_release(
+            run=run_id(number),
             service=service,
             stable=stable,
             canary=release.digest,
             release=release,
-            ordinal=ordinal,
+            ordinal=number - 1,
             dispersion=dispersion,
         )
         return PlanPreview(
             plan=plan,
             stable=views.version_view(service.name, stable, versions, serving=True),
             canary=views.version_view(service.name, release.digest, versions, serving=False),
-            forecast=preview.forecast_view(release, forecast),
+            forecast=preview.forecast_view(release, forecast, hold_back=100 - plan.steps[-2].weight),
         )
+
+    async def _serving(self, service: str) -> str:
+        """The one version that serves. Raises ``Refused`` when there is none."""
+        split = await self._traffic.observe(service)
+        digest = sole_digest(split)
+        if digest is None:
+            raise Refused(f"{service} serves no single version now: {_weights(split)}", hint="settle it first")
+        return digest
 
     async def _look(self) -> None:
         """A desk that has just started has seen nothing yet; it looks before it answers what serves."""
@@ -279,15 +502,9 @@ class Desk:
             raise UnknownName("service", name, [each.name for each in self._platform.services])
         return service
 
-    def _state(self, run: str) -> RunState:
-        state = self._register.runs.get(run)
-        if state is None:
-            raise UnknownName("run", run, list(self._register.runs))
-        return state
-
     def _snapshot(self, run: str) -> Snapshot | None:
         """What the last round saw of a live run; an ended one is what its journal says."""
-        return self._loop.snapshots.get(run) if self._register.runs[run].is_live else None
+        return self._loop.snapshots.get(run) if self._register.is_live(run) else None
 
 
 def _weights(split: ObservedSplit) -> str:

@@ -42,6 +42,16 @@ class World:
     metrics_fault: str = ""
     faults: dict[str, dict[str, str]] = field(default_factory=dict)
 
+    def keep(self, before: World, services: Iterable[str]) -> None:
+        """What was seen of ``services`` in an earlier round stands: they were not asked in this one."""
+        for service in services:
+            if service in before.splits:
+                self.splits[service] = before.splits[service]
+            if service in before.pods:
+                self.pods[service] = before.pods[service]
+            if service in before.faults:
+                self.faults[service] = before.faults[service]
+
 
 async def gather(
     traffic: Traffic, workloads: Workloads, metrics: Metrics, services: Iterable[str], targets: Sequence[Target]

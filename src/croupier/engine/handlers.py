@@ -7,8 +7,7 @@ the pods does not answer: a rollback must not wait for it.
 from __future__ import annotations
 
 from croupier.errors import Unreachable
-from croupier.model.base import short
-from croupier.model.plan import Action, EnsureVersion, Retire, SetSplit, Settle
+from croupier.model.plan import Action, EnsureVersion, Reduce, Retire, SetSplit, Settle
 from croupier.model.traffic import ArmBackend, Endpoint, Split
 from croupier.model.workload import VersionPods
 from croupier.ports.traffic import Traffic
@@ -21,19 +20,22 @@ class Handlers:
     def __init__(self, traffic: Traffic, workloads: Workloads) -> None:
         self._traffic = traffic
         self._workloads = workloads
-        self._endpoints: dict[tuple[str, str], tuple[Endpoint, ...]] = {}
+        self._endpoints: dict[tuple[str, str], tuple[Endpoint | None, ...]] = {}
+        """(service, digest) -> of each pod in the order observed; None: it has no address."""
 
     def note(self, versions: list[VersionPods]) -> None:
         """Remember where the pods are."""
         for version in versions:
-            found = tuple(pod.endpoint for pod in version.pods if pod.endpoint is not None)
-            if found:
+            found = tuple(pod.endpoint for pod in version.pods)
+            if any(endpoint is not None for endpoint in found):
                 self._endpoints[version.service, version.digest] = found
 
     async def carry_out(self, run: str, action: Action) -> None:
         match action:
             case EnsureVersion():
                 await self._workloads.ensure(action.service, action.digest, action.replicas)
+            case Reduce():
+                await self._workloads.reduce(action.service, action.digest, action.replicas)
             case SetSplit():
                 await self._set_split(run, action)
             case Settle():
@@ -52,7 +54,7 @@ class Handlers:
                 service=action.service,
                 run=run,
                 revision=action.revision,
-                stable=self._backend(action.service, action.stable, 100 - action.weight),
+                stable=self._backend(action.service, action.stable, 100 - action.weight, action.stable_pods),
                 canary=canary,
                 offset=action.offset,
             )
@@ -66,8 +68,8 @@ class Handlers:
             if not any(known == service for known, _ in self._endpoints):
                 raise
 
-    def _backend(self, service: str, digest: str, weight: int) -> ArmBackend:
-        endpoints = self._endpoints.get((service, digest), ())
-        if not endpoints:
-            raise Unreachable(f"no address is known of any pod of {service} {short(digest)}")
+    def _backend(self, service: str, digest: str, weight: int, pods: int | None = None) -> ArmBackend:
+        """``pods``: only the first so many, which stay when the version is reduced; None: all."""
+        found = self._endpoints.get((service, digest), ())[:pods]
+        endpoints = tuple(endpoint for endpoint in found if endpoint is not None)
         return ArmBackend(digest=digest, weight=weight, endpoints=endpoints)

@@ -2,28 +2,28 @@
 
 One commit a round for all runs. A crash between any two lines loses nothing: state is the journal's fold, evidence the
 segment's, and actions are due as long as they are not observed in force. Rounds never overlap; the desk's lock also
-keeps commands out of a running round.
+keeps commands out of a running round. A round waits for what it applies for a moment only (``errands``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from croupier.core import gates
 from croupier.core.decide import Decision, decide
 from croupier.core.phases import Phase
 from croupier.core.run import RunState, story_line
 from croupier.core.snapshot import Snapshot
+from croupier.engine.errands import Errands
 from croupier.engine.gather import World, gather
 from croupier.engine.handlers import Handlers
 from croupier.engine.register import Register
 from croupier.engine.watch import TICK_SECONDS, Watch
-from croupier.errors import CroupierError, Unreachable
+from croupier.errors import Unreachable
 from croupier.model.evidence import Sample
 from croupier.model.journal import Draft
-from croupier.model.plan import Action, EnsureVersion, Retire
 from croupier.model.service import Platform
 from croupier.model.traffic import ObservedSplit
 from croupier.ports.clock import Clock
@@ -40,6 +40,10 @@ QUICK_SECONDS = 0.5
 
 LOOK_SECONDS = 0.05
 """Pause after a round that began something: what became of it is looked at, and written down, at once."""
+
+LOOKS_A_SECOND = 200.0
+"""How many runs that nothing happens to are looked at between their scrapes, at most. A few runs are looked at in every
+round; of a thousand each is looked at every five seconds, so that one which hurries does not make all of them cost."""
 
 LITTLE_WEIGHT = 10
 """Up to this weight the stable arm of a run still shows the service as it usually is."""
@@ -64,7 +68,9 @@ class Loop:
         evidence: EvidenceStore,
         register: Register,
         clock: Clock,
+        on_late: Callable[[], None],
     ) -> None:
+        """``on_late``: called when something has been carried out that took longer than its round."""
         self._platform = platform
         self._traffic = traffic
         self._workloads = workloads
@@ -73,12 +79,11 @@ class Loop:
         self._register = register
         self._clock = clock
         self._handlers = Handlers(traffic, workloads)
+        self._errands = Errands(self._handlers, on_late)
         self._watches: dict[str, Watch] = {}
         self._idle_at = float("-inf")
         self._has_acted = False
-        self._is_behind = True
-        """True: the journal may hold entries that were not folded here."""
-        self.histories = {service.name: gates.DispersionHistory() for service in platform.services}
+        self.histories: dict[str, gates.DispersionHistory] = {}
         self.world = World()
         """What the last round saw."""
         self.snapshots: dict[str, Snapshot] = {}
@@ -87,38 +92,53 @@ class Loop:
         """Back end -> why it does not answer."""
         self.last_round_at: float | None = None
 
+    def declare(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def history(self, service: str) -> gates.DispersionHistory:
+        """What is known of the service's stable version; empty for one never counted."""
+        return self.histories.setdefault(service, gates.DispersionHistory())
+
     async def round(self) -> None:
         """One round. Raises only what a desk cannot live with: ``Conflict`` and ``IntegrityError`` of the journal."""
         now = self._clock.now()
         problems: dict[str, str] = {}
-        if self._is_behind:
+        self._errands.note_ended()
+        if self._register.is_behind:
             await self._catch_up(problems)
         live = self._register.live()
         await self._watch_only(live)
-        self.world = await self._gather(live, now)
+        turn = {run: state for run, state in live.items() if self._has_its_turn(run, state, now, len(live))}
+        self.world = await self._gather(live, turn, now)
         now = self._clock.now()
         decisions: dict[str, Decision] = {}
-        for run, state in live.items():
+        for run, state in turn.items():
             try:
                 self.snapshots[run] = await self._snapshot(run, state, now)
                 decisions[run] = decide(state, self.snapshots[run])
             except Exception as error:  # one run's bug must not stop the way back of the others
                 log.exception("round of %s", run)
                 problems[run] = f"{type(error).__name__}: {error}"
+        self._look_again(decisions)
         stopped = await self._write(decisions, problems)
         written = [draft for run, each in decisions.items() if run not in stopped for draft in each.drafts]
         for draft in written:
             if line := story_line(draft):
                 log.info("%s %s", draft.subject, line)
         self._has_acted = any(draft.kind == "intent" for draft in written)
-        async with asyncio.TaskGroup() as group:  # services are apart: one that hangs must not delay another's way back
-            for run, decision in decisions.items():
-                if decision.actions and (run not in stopped or decision.state.phase is Phase.ROLLING_BACK):
-                    group.create_task(self._apply(run, decision), name=f"actions of {run}")
-                elif not decision.actions:
-                    self._watches[run].action_faults = {}
+        for run, decision in decisions.items():
+            service, goes_back = decision.state.plan.service, decision.state.phase is Phase.ROLLING_BACK
+            if decision.actions and (run not in stopped or goes_back):
+                self._errands.send(run, service, decision.actions, self._watches[run], goes_back=goes_back)
+            elif not decision.actions and not self._errands.is_out(service):
+                self._watches[run].action_faults = {}
+        await self._errands.settle()
         self._note_problems(problems)
         self.last_round_at = self._clock.now()
+
+    async def close(self) -> None:
+        """Give up what is being carried out."""
+        await self._errands.close()
 
     def pause_seconds(self) -> float:
         """How long the next round may wait: until the next scrape, less while something is under way."""
@@ -138,6 +158,22 @@ class Loop:
 
     # --- gather ------------------------------------------------------------------------------------------------------
 
+    def _has_its_turn(self, run: str, state: RunState, now: float, live: int) -> bool:
+        """Whether this round looks at the run: something is under way, a scrape is due, or it was long ago."""
+        watch = self._watches[run]
+        since = now - watch.looked_at
+        has_turn = (
+            state.phase in _HURRY
+            or bool(state.intended)
+            or state.command is not None
+            or watch.is_due(now)
+            or not 0.0 <= since < (live - 1) / LOOKS_A_SECOND
+            or self._errands.is_out(state.plan.service)
+        )
+        if has_turn:
+            watch.looked_at = now
+        return has_turn
+
     async def _watch_only(self, live: Mapping[str, RunState]) -> None:
         """A watch for every live run, none for ended ones."""
         for run in [run for run in self._watches if run not in live]:
@@ -147,30 +183,33 @@ class Loop:
             if run not in self._watches:
                 self._watches[run] = await Watch.open(state.plan, self._store)
 
-    async def _gather(self, live: Mapping[str, RunState], now: float) -> World:
+    async def _gather(self, live: Mapping[str, RunState], turn: Mapping[str, RunState], now: float) -> World:
+        """Look at the services of ``turn`` and at those without a live run; of the others the last look stands."""
         targets: list[Target] = []
         busy = {state.plan.service for state in live.values()}
-        for run, state in live.items():
+        for run, state in turn.items():
             if self._watches[run].is_due(now):
                 self._watches[run].scraped_at = now
                 plan = state.plan
                 targets += [Target(plan.service, run, plan.canary), Target(plan.service, run, plan.stable)]
         # The first round cannot know yet what serves, so the second one counts.
-        if now - self._idle_at >= SCRAPE_SECONDS - TICK_SECONDS and self.last_round_at is not None:
+        is_due = not 0.0 <= now - self._idle_at < SCRAPE_SECONDS - TICK_SECONDS  # also when the clock was set back
+        if is_due and self.last_round_at is not None:
             self._idle_at = now
             for service, split in self.world.splits.items():
                 digest = sole_digest(split)
                 if service not in busy and digest is not None:
                     targets.append(Target(service, "-", digest))
         # A live run is looked after also when its service is no longer declared.
-        services = sorted({service.name for service in self._platform.services} | busy)
+        resting = busy - {state.plan.service for state in turn.values()}
+        services = sorted(({service.name for service in self._platform.services} | busy) - resting)
         world = await gather(self._traffic, self._workloads, self._metrics, services, targets)
         for versions in world.pods.values():
             self._handlers.note(list(versions))
         for target, counts in (world.counters or {}).items():
             if self._is_history(live, target):
-                history = self.histories.setdefault(target.service, gates.DispersionHistory())
-                history.add(counts, now, source=target.run)
+                self.history(target.service).add(counts, now, source=target.run)
+        world.keep(self.world, resting)
         return world
 
     @staticmethod
@@ -229,7 +268,6 @@ class Loop:
     async def _catch_up(self, problems: dict[str, str]) -> None:
         try:
             await self._register.catch_up()
-            self._is_behind = False
         except Unreachable as error:
             problems["journal"] = error.message
 
@@ -254,37 +292,26 @@ class Loop:
 
     async def _append(self, drafts: Sequence[Draft], problems: dict[str, str], *, way_back: bool = False) -> bool:
         """Whether the drafts were written. Not while entries may be missing here: they could be written twice."""
-        if self._is_behind:
+        if self._register.is_behind:
             return False
         try:
             await self._register.write(drafts, way_back=way_back)
         except Unreachable as error:
             problems["journal"] = error.message
-            self._is_behind = True
             return False
         return True
 
-    # --- apply -------------------------------------------------------------------------------------------------------
+    # --- apply --------------------------------------------------------------------------------------------------------
 
-    async def _apply(self, run: str, decision: Decision) -> None:
-        """Carry the actions out, in order, stopping at the first that fails: the next may rest on it.
+    def _look_again(self, decisions: dict[str, Decision]) -> None:
+        """Decide nothing that leads back while a change forward is under way: what was seen may not hold any more."""
+        for run, decision in list(decisions.items()):
+            service = decision.state.plan.service
+            if decision.state.phase in _BACKWARDS and self._errands.leads_forward(service):
+                self._errands.give_up(service)
+                del decisions[run]
 
-        On the way back traffic does not wait for capacity that cannot be asked for.
-        """
-        watch = self._watches[run]
-        faults: dict[str, str] = {}
-        for action in decision.actions:
-            try:
-                await self._handlers.carry_out(run, action)
-            except CroupierError as error:
-                faults[_port(action)] = f"{action.kind}: {error.message}"
-            except Exception as error:  # a back end's bug must not stop the way back of other runs
-                log.exception("%s of %s", action.kind, run)
-                faults[_port(action)] = f"{action.kind}: {type(error).__name__}: {error}"
-            goes_back = decision.state.phase is Phase.ROLLING_BACK
-            if faults and not (goes_back and isinstance(action, EnsureVersion)):
-                break
-        watch.action_faults = faults
+    # --- problems -----------------------------------------------------------------------------------------------------
 
     def _note_problems(self, problems: dict[str, str]) -> None:
         """Log what began and what ceased to fail, once each."""
@@ -299,10 +326,6 @@ class Loop:
         for port in self.problems.keys() - problems.keys():
             log.info("%s answers again", port)
         self.problems = problems
-
-
-def _port(action: Action) -> str:
-    return "workloads" if isinstance(action, EnsureVersion | Retire) else "traffic"
 
 
 def sole_digest(split: ObservedSplit | None) -> str | None:

@@ -8,6 +8,7 @@ from croupier.core import gates
 from croupier.errors import Refused
 from croupier.model.forecast import Forecast
 from croupier.model.release import Release
+from croupier.model.service import Version
 from croupier.model.view import FaultForecast, ForecastView, StepForecast
 
 START_SECONDS = 5.0
@@ -40,12 +41,6 @@ def refuse_undecidable(release: Release, forecast: Forecast, *, watched_seconds:
     """
     if release.steps[0] == 100:
         raise Refused("a canary that begins at 100 % is compared with nothing", hint="begin with a step below 100")
-    if release.dwell_seconds > release.deadline_seconds:
-        raise Refused(
-            f"a step's dwell of {release.dwell_seconds:g} s is longer than its deadline of "
-            f"{release.deadline_seconds:g} s, so no step could ever pass",
-            hint="raise deadlineSeconds or lower dwellSeconds",
-        )
     if not forecast.decidable and watched_seconds < YOUNG_SECONDS:
         raise Refused(
             f"this desk has watched {release.service} for {watched_seconds:.0f} s only: "
@@ -59,18 +54,50 @@ def refuse_undecidable(release: Release, forecast: Forecast, *, watched_seconds:
         )
 
 
-def forecast_view(release: Release, found: Forecast) -> ForecastView:
-    """The forecast of the gates and of what surrounds them: starting the pods, settling each split, the bake."""
+def refuse_unreadable(stable: Version, canary: Version) -> None:
+    """Raises ``Refused`` unless each of the two reads what the other writes.
+
+    They serve side by side and take over each other's unfinished work, and the old one must be able to take everything
+    back: a release without a way back does not start.
+    """
+    for writer, reader, meaning, hint in (
+        (
+            canary,
+            stable,
+            "there would be no way back",
+            "first release a version that reads both and still writes {old}",
+        ),
+        (stable, canary, "it could not go on with what is stored", "choose a version that reads {new}"),
+    ):
+        if writer.data.writes not in reader.data.reads:
+            reads = ", ".join(map(str, reader.data.reads))
+            raise Refused(
+                f"{writer.label} writes format {writer.data.writes} of the stored data, which {reader.label} cannot "
+                f"read (it reads {reads}): {meaning}",
+                hint=hint.format(old=reader.data.writes, new=writer.data.writes),
+            )
+
+
+def forecast_view(release: Release, found: Forecast, *, hold_back: int) -> ForecastView:
+    """The forecast of the gates and of what surrounds them: starting the pods, settling each split, the bake.
+
+    ``hold_back``: percent of players that stay with the old version through the bake.
+    """
     bake = max(release.bake_seconds, 2 * release.scrape_seconds)
     settle = SCRAPES_TO_SETTLE * release.scrape_seconds
-    steps = tuple(
-        StepForecast(
-            name=f"{step.weight} %",
-            weight=step.weight,
-            seconds=bake if step.weight == 100 else None if step.seconds is None else step.seconds + settle,
-            waits_for="bake" if step.weight == 100 else step.waits_for,
-        )
-        for step in found.steps
+    last = 100 - hold_back
+    steps = (
+        *(
+            StepForecast(
+                name=f"{step.weight} %",
+                weight=step.weight,
+                seconds=None if step.seconds is None else step.seconds + settle,
+                waits_for=step.waits_for,
+            )
+            for step in found.steps
+            if step.weight < 100
+        ),
+        StepForecast(name=f"{last} %", weight=last, seconds=bake, waits_for="bake"),
     )
     known = [step.seconds for step in steps if step.seconds is not None]
     return ForecastView(
@@ -81,6 +108,7 @@ def forecast_view(release: Release, found: Forecast) -> ForecastView:
             FaultForecast(signal=fault.gate, fault=fault.fault, seconds=fault.seconds, bad_events=fault.bad)
             for fault in found.faults
         ),
+        strata=found.strata,
         problems=found.problems,
         options=found.options,
     )

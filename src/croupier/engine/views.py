@@ -92,6 +92,8 @@ def run_view(state: RunState, snapshot: Snapshot | None) -> RunView:
         next=_next(state),
         commands=accepted(state, verdict),
         timeline=state.story,
+        group=state.group,
+        fix_forward=bool(state.fix_forward),
     )
 
 

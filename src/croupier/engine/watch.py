@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 
 from croupier.core import gates
+from croupier.core.replay import evidence_of, refold
 from croupier.core.run import RunState
 from croupier.core.snapshot import Evidence
 from croupier.errors import IntegrityError, Unreachable
@@ -28,7 +29,7 @@ class Watch:
     def __init__(self, plan: Plan, store: EvidenceStore) -> None:
         self._plan = plan
         self._store = store
-        self._evidence = self._fresh()
+        self._evidence = evidence_of(plan)
         self._samples = 0
         self._hash: str | None = None
         self._last_at = float("-inf")
@@ -38,6 +39,8 @@ class Watch:
         self._players = (0, 0)
         self._players_revision = -1
         self.scraped_at = float("-inf")
+        self.looked_at = float("-inf")
+        """When a round looked at the run last."""
         self._down_at: float | None = None
         self.action_faults: dict[str, str] = {}
         """Port -> why its last action failed; cleared when one succeeds or none is due."""
@@ -137,14 +140,8 @@ class Watch:
         """Fold the whole segment. Raises ``Unreachable`` and ``IntegrityError``; nothing has changed then."""
         samples = await asyncio.to_thread(self._store.read, self._plan.run)
         running = await asyncio.to_thread(self._store.digest, self._plan.run)
-        self._evidence = self._fresh()
-        for sample in samples:
-            self._evidence = gates.fold(self._evidence, sample)
+        self._evidence = refold(self._plan, samples)
         self._samples, self._hash, self._is_whole = len(samples), running, True
         if samples:
             self.scraped_at = self._last_at = samples[-1].at
             self._note_ages(samples[-1])
-
-    def _fresh(self) -> gates.Evidence:
-        release = self._plan.release
-        return gates.new_evidence(release.policy, release.scrape_seconds, self._plan.dispersion)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -16,11 +16,21 @@ class Value(BaseModel):
     )
 
 
+JsonObject = dict[str, Any]
+"""An object of a cluster, or a part of one. What Kubernetes validates is not modelled a second time."""
+
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """A content digest. Releases name versions by digest only (S3.7)."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$")]
+NAME = r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
 """A DNS label, as Kubernetes wants names."""
+
+ServiceName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?$")
+]
+"""A service of a platform: a DNS label, on Kubernetes followed by its namespace (``payments-api.casino``)."""
 
 
 def short(digest: str) -> str:

@@ -7,7 +7,7 @@ requests slower than 0.25 s as failures). Counters start anywhere and restart fr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -16,6 +16,22 @@ class Count(NamedTuple):
 
     total: float
     bad: float
+
+
+class Spread(NamedTuple):
+    """How visits and attempts of one series spread over players in this run: cumulative, as counted under one arm.
+
+    With *a* the attempts and *v* the visits a player has made in this run under either arm, the sums over both arms
+    are those over all players.
+    """
+
+    visits: float
+    squares: float
+    """Sum of a squared."""
+    products: float
+    """Sum of a times v."""
+    visit_squares: float
+    """Sum of v squared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,8 @@ class SeriesCounts:
 
     events: Mapping[str, Count]
     players: Mapping[str, Count] | None = None
+    spread: Spread | None = None
+    """None where players are not known, and for what is counted per request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +58,8 @@ class ArmSample:
     players_seen: int | None = None
     players_revision: int | None = None
     """The revision of the split under which ``players_seen`` were counted; it may lag behind the one in force."""
+    violations: Mapping[str, float] = field(default_factory=dict)
+    """Invariant -> times it was broken under this arm, cumulative; one that nobody watches is absent."""
 
 
 @dataclass(frozen=True, slots=True)

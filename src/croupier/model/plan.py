@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from croupier.model.base import Digest, Name, Value
+from croupier.model.base import Digest, ServiceName, Value
 from croupier.model.release import Release
 
 # --- actions: typed, each safe to repeat; the engine has one handler per type, which calls one port ---------------
@@ -20,7 +20,16 @@ class EnsureVersion(Value):
     """At least ``replicas`` pods of the version exist. Never scales down."""
 
     kind: Literal["ensure-version"] = "ensure-version"
-    service: Name
+    service: ServiceName
+    digest: Digest
+    replicas: int
+
+
+class Reduce(Value):
+    """At most ``replicas`` pods of the version; the last ones of the order in which they are observed leave first."""
+
+    kind: Literal["reduce"] = "reduce"
+    service: ServiceName
     digest: Digest
     replicas: int
 
@@ -29,19 +38,21 @@ class SetSplit(Value):
     """``weight`` percent of players go to the canary, the others to stable. 0 sends everybody to stable."""
 
     kind: Literal["set-split"] = "set-split"
-    service: Name
+    service: ServiceName
     stable: Digest
     canary: Digest
     weight: int
     offset: int
     revision: int
+    stable_pods: int | None = None
+    """Only so many pods of stable get players, the first of the order in which they are observed; None: all."""
 
 
 class Settle(Value):
     """The split ends: ``digest`` is the one version that serves, and requests are stamped without a run."""
 
     kind: Literal["settle"] = "settle"
-    service: Name
+    service: ServiceName
     digest: Digest
 
 
@@ -49,18 +60,18 @@ class Retire(Value):
     """The version's pods drain and end."""
 
     kind: Literal["retire"] = "retire"
-    service: Name
+    service: ServiceName
     digest: Digest
 
 
-Action = Annotated[EnsureVersion | SetSplit | Settle | Retire, Field(discriminator="kind")]
+Action = Annotated[EnsureVersion | Reduce | SetSplit | Settle | Retire, Field(discriminator="kind")]
 
 # --- what must be observed before a step counts as done -----------------------------------------------------------
 
 
 class ReplicasReady(Value):
     kind: Literal["replicas-ready"] = "replicas-ready"
-    service: Name
+    service: ServiceName
     digest: Digest
     replicas: int
 
@@ -69,7 +80,7 @@ class SplitConfirmed(Value):
     """The data plane serves this revision, and the observed share of players lies in the 99.9 % band."""
 
     kind: Literal["split-confirmed"] = "split-confirmed"
-    service: Name
+    service: ServiceName
     revision: int
     canary: Digest
     weight: int
@@ -79,7 +90,7 @@ class Settled(Value):
     """Only ``digest`` serves."""
 
     kind: Literal["settled"] = "settled"
-    service: Name
+    service: ServiceName
     digest: Digest
 
 
@@ -114,7 +125,7 @@ class Plan(Value):
     """A plan is complete: it can be carried out, and taken back, from itself alone."""
 
     run: str
-    service: Name
+    service: ServiceName
     stable: Digest
     canary: Digest
     release: Release

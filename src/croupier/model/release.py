@@ -5,13 +5,35 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Digest, Name, Value
-from croupier.model.service import Signal
+from croupier.model.base import Digest, ServiceName, Value
+from croupier.model.service import Signal, Strata, one_a_signal, refuse_unknown_strata
 
 Percent = Annotated[int, Field(ge=1, le=100)]
+
+
+def rising(steps: tuple[int, ...]) -> tuple[int, ...]:
+    """``steps`` themselves. Raises what pydantic expects of a validator, unless they rise to 100."""
+    for at, (earlier, later) in enumerate(pairwise(steps), start=1):
+        if later <= earlier:
+            raise PydanticCustomError("steps_rise", f"steps must rise, got {later} after {earlier}", {"at": at})
+    if steps[-1] != 100:
+        last = len(steps) - 1
+        raise PydanticCustomError("steps_end", f"the last step must be 100, got {steps[-1]}", {"at": last})
+    return steps
+
+
+def refuse_short_deadline(dwell_seconds: float, deadline_seconds: float, scrape_seconds: float) -> None:
+    """Raises what pydantic expects of a validator when a step could not pass before its deadline, whatever is seen."""
+    least = max(dwell_seconds, 2 * scrape_seconds)
+    if least > deadline_seconds:
+        why = "dwellSeconds" if least == dwell_seconds else "two scrapes"
+        raise PydanticCustomError(
+            "deadline",
+            f"no step can pass: it lasts {least:g} s at least ({why}), deadlineSeconds is {deadline_seconds:g}",
+        )
 
 
 class Margin(Value):
@@ -38,12 +60,24 @@ class GateSpec(Value):
     margin: Margin
     objective_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     """Absolute success objective, 0-1; None: no absolute test."""
+    strata: Annotated[tuple[Strata, ...], Field(max_length=2)] = ()
+    """Providers and markets that are judged by themselves too. Half of what the gate stakes against the canary is on
+    them, evenly, so they cost no alpha; the other half is on all attempts together."""
+
+    @model_validator(mode="after")
+    def _strata_are_counted(self) -> Self:
+        refuse_unknown_strata(self.signal, self.strata)
+        return self
+
+
+Gates = Annotated[tuple[GateSpec, ...], Field(max_length=12), AfterValidator(one_a_signal)]
+"""At most one a signal."""
 
 
 class GatePolicy(Value):
     """The gates and their error budget. alpha and beta are per release, not per look."""
 
-    gates: Annotated[tuple[GateSpec, ...], Field(min_length=1)]
+    gates: Annotated[Gates, Field(min_length=1)]
     alpha: Annotated[float, Field(gt=0.0, le=0.2)] = 0.01
     """Chance, at most, that a release no worse than stable is taken back by the gates."""
     beta: Annotated[float, Field(gt=0.0, le=0.5)] = 0.0125
@@ -56,9 +90,15 @@ class GatePolicy(Value):
 class ReleaseFile(Value):
     """A release as a person writes it: all but service and digest may be left out."""
 
-    service: Name
+    service: ServiceName
     digest: Digest
-    strategy: Literal["canary"] = "canary"
+    strategy: Literal["canary", "rolling"] = "canary"
+    """``canary``: a second set of pods beside stable, kept until the end. ``rolling``: old pods make way for new ones
+    in batches; ``steps`` follows from the batches then, whatever is given."""
+    max_surge: Annotated[int, Field(ge=1, le=64)] = 1
+    """Rolling: pods there may be more than the service's replicas."""
+    max_unavailable: Annotated[int, Field(ge=0, le=63)] = 0
+    """Rolling: pods that may be missing from the service's replicas while a batch begins."""
     steps: Annotated[tuple[Percent, ...], Field(min_length=1)] = (5, 10, 25, 50, 100)
     """Percent of players at each step, rising, the last one 100 (S4.5)."""
     dwell_seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 15.0
@@ -69,6 +109,9 @@ class ReleaseFile(Value):
     """Longest time for the new pods to become ready."""
     bake_seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 15.0
     """How long the old version is kept after 100 %."""
+    hold_back_percent: Annotated[int, Field(ge=0, le=5)] | None = None
+    """Percent of players the old version keeps through the bake, so that there is still somebody to compare with.
+    None: 1 for the money tier, 0 for others. At most 99 less the step before."""
     scrape_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 5.0
     policy: GatePolicy | None = None
     """None: the default policy of the service."""
@@ -76,13 +119,12 @@ class ReleaseFile(Value):
     @field_validator("steps")
     @classmethod
     def _steps_rise(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
-        for at, (earlier, later) in enumerate(pairwise(steps), start=1):
-            if later <= earlier:
-                raise PydanticCustomError("steps_rise", f"steps must rise, got {later} after {earlier}", {"at": at})
-        if steps[-1] != 100:
-            last = len(steps) - 1
-            raise PydanticCustomError("steps_end", f"the last step must be 100, got {steps[-1]}", {"at": last})
-        return steps
+        return rising(steps)
+
+    @model_validator(mode="after")
+    def _steps_can_pass(self) -> Self:
+        refuse_short_deadline(self.dwell_seconds, self.deadline_seconds, self.scrape_seconds)
+        return self
 
     def complete(self, default_policy: GatePolicy) -> Release:
         """The release this asks for, with ``default_policy`` where the file names none."""

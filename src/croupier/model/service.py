@@ -2,16 +2,75 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, Self, TypeVar
 
-from pydantic import Field, JsonValue
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Digest, Name, Value
+from croupier.model.base import Digest, ServiceName, Value
 
-Signal = Literal["errors", "latency", "deposits", "withdrawals", "bets", "logins"]
-"""What a gate watches. ``errors`` and ``latency`` are counted at the edge, the others are business outcomes (S9.4)."""
+Signal = Literal["errors", "latency", "calls", "deposits", "withdrawals", "bets", "logins"]
+"""What a gate watches. ``errors`` and ``latency`` are counted at the edge, ``calls`` are what a service asks of others,
+counted where they arrive; the others are business outcomes (S9.4)."""
+
+BUSINESS: frozenset[Signal] = frozenset({"deposits", "withdrawals", "bets", "logins"})
+"""What players come for; the others are counted per request."""
 
 Tier = Literal["money", "standard"]
+
+StratumName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", max_length=40)]
+"""A provider or a market as the services name it."""
+
+By = Literal["provider", "market"]
+
+
+class _OnSignal(Protocol):
+    @property
+    def signal(self) -> Signal: ...
+
+
+_EachOnSignal = TypeVar("_EachOnSignal", bound=_OnSignal)
+
+
+def one_a_signal(values: tuple[_EachOnSignal, ...]) -> tuple[_EachOnSignal, ...]:
+    """``values`` themselves. Raises what pydantic expects of a validator when two are on one signal."""
+    signals = [value.signal for value in values]
+    for at, signal in enumerate(signals):
+        if signal in signals[:at]:
+            raise PydanticCustomError("twice", f"{signal} stands here twice", {"at": at})
+    return values
+
+
+class Strata(Value):
+    """Parts of a signal's attempts that get a verdict of their own: by provider, or by market (S9.4)."""
+
+    by: By
+    of: Annotated[tuple[StratumName, ...], Field(min_length=1, max_length=12)]
+    """The names. What bears another one is judged together with all the rest only; ``other`` is what the tally has no
+    room for."""
+    required: Annotated[tuple[StratumName, ...], Field(max_length=12)] = ()
+    """Those that must pass before a step up; the rest may only take a release back, and nobody waits for them."""
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        if twice := [name for index, name in enumerate(self.of) if name in self.of[:index]]:
+            raise ValueError(f"{self.by} {twice[0]} is named twice")
+        if unknown := [name for name in self.required if name not in self.of]:
+            raise ValueError(f"{self.by} {unknown[0]} is required but not declared: of has {', '.join(self.of)}")
+        return self
+
+
+def stratum_words(by: str, name: str) -> str:
+    """How people say it: ``through psp-b``, ``in MT``."""
+    return f"{'through' if by == 'provider' else 'in'} {name}"
+
+
+def refuse_unknown_strata(signal: Signal, strata: tuple[Strata, ...]) -> None:
+    """Raises ``ValueError`` for strata that nobody counts, or that are declared twice."""
+    if strata and signal not in BUSINESS:
+        raise ValueError(f"{signal} has no strata: only {', '.join(sorted(BUSINESS))} know provider and market")
+    if len({each.by for each in strata}) < len(strata):
+        raise ValueError(f"strata by {strata[0].by} are given twice")
 
 
 class Objective(Value):
@@ -22,24 +81,35 @@ class Objective(Value):
     """Share of good events, 0-1 (S1.5, S1.6). None for latency."""
     p95_seconds: Annotated[float, Field(gt=0.0)] | None = None
     """Upper bound of the 95th percentile (S1.7). None for anything but latency."""
+    strata: Annotated[tuple[Strata, ...], Field(max_length=2)] = ()
+    """Providers and markets that the gate on this signal judges by themselves too."""
+
+    @model_validator(mode="after")
+    def _strata_are_counted(self) -> Self:
+        refuse_unknown_strata(self.signal, self.strata)
+        return self
+
+
+Objectives = Annotated[tuple[Objective, ...], Field(max_length=8), AfterValidator(one_a_signal)]
+"""At most one a signal."""
 
 
 class Service(Value):
     """One service as declared in the platform file."""
 
-    name: Name
+    name: ServiceName
     tier: Tier = "standard"
     """At a deadline without a verdict the money tier goes back, others hold and call a person."""
     replicas: Annotated[int, Field(ge=1, le=64)]
     """Pods of the stable version."""
-    routes: tuple[str, ...]
+    routes: Annotated[tuple[str, ...], Field(max_length=16)]
     """Path prefixes under which the edge serves it, each starting and ending with "/"."""
     internal: bool = False
     """True: reached only by other services, never by players."""
     readiness_path: str = "/readyz"
     drain_seconds: Annotated[float, Field(ge=0.0, le=600.0)] = 5.0
-    objectives: tuple[Objective, ...] = ()
-    depends_on: tuple[Name, ...] = ()
+    objectives: Objectives = ()
+    depends_on: tuple[ServiceName, ...] = ()
 
 
 class Platform(Value):
@@ -51,22 +121,34 @@ class Platform(Value):
         return next((service for service in self.services if service.name == name), None)
 
 
+class DataFormats(Value):
+    """What a version writes into storage that it shares with the version before and after it, and what it can read."""
+
+    writes: Annotated[int, Field(ge=1)] = 1
+    """Number of the format it writes."""
+    reads: Annotated[tuple[int, ...], Field(min_length=1)] = (1,)
+    """Numbers of the formats it can read."""
+
+
 class Version(Value):
     """One immutable build of a service, named by the digest of its descriptor (S3.7)."""
 
-    service: Name
+    service: ServiceName
     digest: Digest
     label: str
     """What people call it (``healthy``). Never used to choose a version."""
     description: str = ""
+    data: DataFormats = DataFormats()
 
 
 class BuildDescriptor(Value):
     """A build descriptor file. The digest over its content is the version's name; ``build`` is for who starts pods."""
 
-    service: Name
+    service: ServiceName
     label: Annotated[str, Field(min_length=1, max_length=63)]
     description: str = ""
     module: str = ""
     """What to start; "" where the runtime knows by itself."""
+    data: DataFormats = DataFormats()
+    """Stored formats, where a version changes them: going back needs a version that reads what was written."""
     build: Annotated[dict[str, JsonValue], Field(default_factory=dict)]

@@ -48,6 +48,8 @@ class DeskSettings(Value):
     metrics: ScrapeSettings
     state: Path
     """Folder of journal, evidence, keys and token."""
+    most_live_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """How many releases may be live at a time; None: one a service."""
 
     def anchored(self, directory: Path) -> Self:
         """The same with paths below ``directory``; absolute paths stay."""

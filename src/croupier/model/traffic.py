@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from croupier.model.base import Digest, Name, Value
+from croupier.model.base import Digest, ServiceName, Value
 
 WHOLE = 10_000
 """The hash ring has this many slots; a weight of 1 % is 100 slots."""
@@ -31,7 +31,7 @@ class Split(Value):
     same players are not always the first.
     """
 
-    service: Name
+    service: ServiceName
     run: str
     """Run id, or "-" when no release is live."""
     revision: int

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from croupier.model.base import Value
+from croupier.model.service import By, stratum_words
 
 
 class Outcome(StrEnum):
@@ -19,6 +20,36 @@ class ArmNumbers(Value):
 
     bad: float
     total: float
+
+
+class StratumReading(Value):
+    """One provider or market of one gate at one moment, judged by itself. Evidence as in ``GateReading``."""
+
+    by: By
+    name: str
+    required: bool
+    """Whether a step waits for it."""
+    outcome: Outcome
+    code: str
+    """``worse``, ``not-worse``, ``needs-time``, ``too-few`` (nothing can be said at this pace), ``no-data``, …"""
+    message: str
+    canary: ArmNumbers
+    stable: ArmNumbers
+    against: float
+    against_bar: float
+    """Where it takes the release back by itself."""
+    favour: float
+    favour_bar: float
+    needs_seconds: float | None
+
+    @property
+    def words(self) -> str:
+        return stratum_words(self.by, self.name)
+
+    @property
+    def excess(self) -> float:
+        """As in ``GateReading``."""
+        return _excess(self.canary, self.stable)
 
 
 class GateReading(Value):
@@ -45,6 +76,18 @@ class GateReading(Value):
     dispersion: float = 1.0
     needs_seconds: float | None = None
     """Time still needed for a pass at the present pace; None when decided, or when it cannot be told."""
+    strata: tuple[StratumReading, ...] = ()
+    """Declared providers and markets, each by itself; ``canary`` and ``stable`` count all attempts together."""
+
+    @property
+    def excess(self) -> float:
+        """Failures of the canary above what stable's rate makes of as many attempts."""
+        return _excess(self.canary, self.stable)
+
+
+def _excess(canary: ArmNumbers, stable: ArmNumbers) -> float:
+    rate = stable.bad / stable.total if stable.total else 0.0
+    return max(0.0, canary.bad - rate * canary.total)
 
 
 class Verdict(Value):

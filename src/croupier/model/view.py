@@ -6,13 +6,14 @@ UTC. Ratios are 0-1, weights percent 0-100.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, model_validator
 
-from croupier.model.base import Digest, Name, Value
+from croupier.model.base import Digest, ServiceName, Value
+from croupier.model.forecast import StratumForecast
 from croupier.model.plan import Plan
-from croupier.model.release import GatePolicy
+from croupier.model.release import GatePolicy, Release
 from croupier.model.service import Objective, Tier
 from croupier.model.verdict import Verdict
 
@@ -38,7 +39,7 @@ CommandName = Literal["pause", "resume", "promote", "abort"]
 class VersionView(Value):
     """One version of a service. ``label`` is for reading only: a version is chosen by its digest (S3.7)."""
 
-    service: Name
+    service: ServiceName
     digest: Digest
     label: str
     description: str = ""
@@ -49,7 +50,7 @@ class VersionView(Value):
 class ServiceView(Value):
     """One declared service as it is now."""
 
-    name: Name
+    name: ServiceName
     tier: Tier
     internal: bool
     replicas: int
@@ -95,6 +96,8 @@ class ForecastView(Value):
     """From the start to the promotion of a healthy version; None when not decidable."""
     steps: tuple[StepForecast, ...]
     faults: tuple[FaultForecast, ...]
+    strata: tuple[StratumForecast, ...] = ()
+    """What can be seen of each provider or market that a gate judges by itself."""
     problems: tuple[str, ...] = ()
     """Why it is not decidable, with the numbers."""
     options: tuple[str, ...] = ()
@@ -125,11 +128,57 @@ class Moment(Value):
     text: str
 
 
+class GroupRequest(Value):
+    """Several releases as one, or one that has to get past something: the body that starts a group."""
+
+    releases: Annotated[tuple[Release, ...], Field(min_length=1, max_length=64)]
+    supersede: bool = False
+    """Take back a live release that stands in the way, then start."""
+    fix_forward: bool = False
+    """Stable itself is bad: everybody moves at once and no gate compares. Needs ``reason``, which is the approval."""
+    reason: Annotated[str, Field(max_length=500)] = ""
+
+    @model_validator(mode="after")
+    def _approved(self) -> Self:
+        if self.fix_forward and not self.reason.strip():
+            raise ValueError("fixForward needs a reason: it goes into the journal as the approval")
+        return self
+
+
+class MemberView(Value):
+    """One release of a group."""
+
+    service: ServiceName
+    digest: Digest
+    run: str | None
+    """None: not started."""
+    state: Literal["waiting", "live", "promoted", "rolled-back", "left-out"]
+    """``left-out``: the group ended before its turn."""
+
+
+class GroupView(Value):
+    """Several releases as one, at one moment."""
+
+    group: str
+    members: tuple[MemberView, ...]
+    """In the order they go: what others depend on first."""
+    supersede: bool
+    fix_forward: bool
+    who: str
+    started_at: float
+    ended_at: float | None
+    outcome: Literal["promoted", "rolled-back", "aborted"] | None
+    """``rolled-back``: a member was taken back, and no further one was started."""
+    reason: str
+    waiting_for: str
+    """What the group waits for now, one sentence, or ""."""
+
+
 class RunView(Value):
     """One run at one moment."""
 
     run: str
-    service: Name
+    service: ServiceName
     tier: Tier
     stable: VersionView
     canary: VersionView
@@ -168,6 +217,10 @@ class RunView(Value):
     commands: tuple[CommandName, ...]
     """What would be accepted now."""
     timeline: tuple[Moment, ...]
+    group: str = ""
+    """The group it belongs to (``g-0001``), or ""."""
+    fix_forward: bool = False
+    """True: a person had everybody moved past the gates, because stable itself was bad."""
 
 
 class JournalEntryView(Value):

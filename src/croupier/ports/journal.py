@@ -19,11 +19,19 @@ class Journal(Protocol):
         ...
 
     def read(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
-        """Entries with ``seq`` > ``after``, in order; of one subject, or all."""
+        """Entries with ``seq`` > ``after``, in order; of one subject, or all.
+
+        Raises ``IntegrityError`` at the first that is not as it was written: nobody acts on what was changed.
+        """
+        ...
+
+    def newest(self, kind: str, subject: str) -> Entry | None:
+        """The newest entry of a kind and subject; None when there is none. Raises as ``read`` does."""
         ...
 
     def verify(self) -> int:
-        """Check chain and checkpoints; returns the number of entries. ``IntegrityError`` names the first bad one."""
+        """Check chain, checkpoints and snapshots; returns the number of entries. ``IntegrityError`` names the first bad
+        one."""
         ...
 
 

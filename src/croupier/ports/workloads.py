@@ -22,8 +22,13 @@ class Workloads(Protocol):
         """At least ``replicas`` pods of the version. Raises ``UnknownName`` if there is no such version."""
         ...
 
+    async def reduce(self, service: str, digest: str, replicas: int) -> None:
+        """At most ``replicas`` pods of the version, one or more: the last that ``observe`` lists finish what they have
+        and end. Fewer, or none: nothing to do. Raises ``Refused`` where versions cannot be made smaller."""
+        ...
+
     async def observe(self, service: str) -> Sequence[VersionPods]:
-        """All versions of the service that have, or should have, pods."""
+        """All versions of the service that have, or should have, pods; a version's pods always in the same order."""
         ...
 
     async def retire(self, service: str, digest: str) -> None:

@@ -12,7 +12,9 @@ from croupier.model.verdict import ArmNumbers, GateReading, Outcome, Verdict
 from croupier.model.view import (
     FaultForecast,
     ForecastView,
+    GroupView,
     JournalEntryView,
+    MemberView,
     Moment,
     PlanPreview,
     RunView,
@@ -98,7 +100,11 @@ def _reading(
     *,
     canary: tuple[int, int],
     stable: tuple[int, int],
-    **more: float,
+    bar: float = 2.0,
+    against: float = 0.0,
+    favour: float = 0.0,
+    dispersion: float = 1.0,
+    needs_seconds: float | None = None,
 ) -> GateReading:
     required = gate in ("deposits", "errors")
     return GateReading(
@@ -110,9 +116,12 @@ def _reading(
         unit="players",
         canary=ArmNumbers(bad=canary[0], total=canary[1]),
         stable=ArmNumbers(bad=stable[0], total=stable[1]),
-        against_bar=more.pop("bar", 2.0),
+        against=against,
+        against_bar=bar,
+        favour=favour,
         favour_bar=1.9,
-        **more,
+        dispersion=dispersion,
+        needs_seconds=needs_seconds,
     )
 
 
@@ -281,6 +290,23 @@ PROMOTED = WATCHED.model_copy(
         "timeline": (*WATCHED.timeline[:6], Moment(at=STARTED_AT + 305.0, text="promoted")),
     }
 )  # fmt: skip
+
+GROUP = GroupView(
+    group="g-0001",
+    members=(
+        MemberView(service="wallet", digest=CANARY, run="r-0006", state="promoted"),
+        MemberView(service="payments-api", digest=CANARY, run="r-0007", state="live"),
+        MemberView(service="bets", digest=CANARY, run=None, state="waiting"),
+    ),
+    supersede=False,
+    fix_forward=False,
+    who="marta",
+    started_at=STARTED_AT,
+    ended_at=None,
+    outcome=None,
+    reason="",
+    waiting_for="r-0007 of payments-api",
+)
 
 SERVICE = ServiceView(
     name="payments-api",

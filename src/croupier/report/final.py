@@ -102,7 +102,6 @@ def report_of(view: RunView, entries: Sequence[JournalEntryView]) -> RunReport:
 
 
 def _total(gate: GateReading) -> GateTotal:
-    rate = gate.stable.bad / gate.stable.total if gate.stable.total else 0.0
     return GateTotal(
         gate=gate.gate,
         unit=gate.unit,
@@ -110,7 +109,7 @@ def _total(gate: GateReading) -> GateTotal:
         canary_total=gate.canary.total,
         stable_bad=gate.stable.bad,
         stable_total=gate.stable.total,
-        excess=max(0.0, gate.canary.bad - rate * gate.canary.total),
+        excess=gate.excess,
     )
 
 
@@ -211,6 +210,16 @@ def _totals(report: RunReport) -> list[tuple[str, ...]]:
                 count(total.excess),
             )
         )
+        rows += [
+            (
+                f"  {each.words}",
+                bad_of_total(each.canary),
+                bad_of_total(each.stable),
+                bad_ratio(each.canary),
+                count(each.excess),
+            )
+            for each in gate.strata
+        ]
     return rows
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from croupier.model.base import short
-from croupier.model.verdict import ArmNumbers
-from croupier.model.view import VersionView
+
+if TYPE_CHECKING:
+    from croupier.model.verdict import ArmNumbers
+    from croupier.model.view import VersionView
 
 UNKNOWN = "–"
 
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _WHOLE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -85,11 +88,15 @@ def version(view: VersionView) -> str:
     return f"{short(view.digest)} ({readable(view.label)})" if view.label else short(view.digest)
 
 
+def plain(text: str) -> str:
+    """One line, without characters that steer a terminal, break the line or turn its direction: a reason that somebody
+    typed must not draw on another one's screen."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def readable(text: str) -> str:
-    """A sentence with whole digests cut to the twelve digits that all screens use, and no character that steers a
-    terminal: a reason that somebody typed must not draw on another one's screen."""
-    shortened = _WHOLE_DIGEST.sub(lambda found: short(found.group()), text)
-    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", shortened)
+    """A plain sentence with whole digests cut to the twelve digits that all screens use."""
+    return plain(_WHOLE_DIGEST.sub(lambda found: short(found.group()), text))
 
 
 def table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "  ") -> list[str]:

@@ -25,6 +25,7 @@ def plan_text(preview: PlanPreview) -> str:
         "",
         "If it were bad",
         *_faults(preview.forecast),
+        *_strata(preview.forecast),
     ]
     lines += ["", *_conclusion(preview.forecast)]
     return "\n".join(lines)
@@ -64,6 +65,25 @@ def _faults(forecast: ForecastView) -> list[str]:
         bad = UNKNOWN if fault.bad_events is None else f"about {count(fault.bad_events)}"
         rows.append((fault.fault, duration(fault.seconds) if fault.seconds is not None else "not in time", bad))
     return table(rows)
+
+
+def _strata(forecast: ForecastView) -> list[str]:
+    """What can be seen of each provider or market by itself; nothing where none is declared."""
+    if not forecast.strata:
+        return []
+    rows = [("", "", "a second", "taken back after", "failures until then", "passes by itself after")]
+    for each in forecast.strata:
+        rows.append(
+            (
+                f"{each.gate} {each.words}",
+                "must pass" if each.required else "",
+                f"{each.attempts_per_second:.1f}" if each.attempts_per_second else "none seen",
+                duration(each.fault_seconds) if each.fault_seconds is not None else "not in time",
+                UNKNOWN if each.bad is None else f"about {count(each.bad)}",
+                duration(each.pass_seconds) if each.pass_seconds is not None else "not in time",
+            )
+        )
+    return ["", f"Each by itself, if {forecast.strata[0].fault}", *table(rows, right=(2,))]
 
 
 def _conclusion(forecast: ForecastView) -> list[str]:

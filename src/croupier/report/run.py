@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from croupier.model.verdict import GateReading
+from croupier.model.verdict import GateReading, StratumReading
 from croupier.model.view import Moment, RunView
 from croupier.report.format import (
     UNKNOWN,
@@ -90,7 +90,10 @@ def players_text(view: RunView) -> str:
 
 
 def gate_lines(gates: Sequence[GateReading]) -> list[str]:
-    """One line a gate: failures of both arms, evidence against and in favour with their bars, time still needed."""
+    """One line a gate: failures of both arms, evidence against and in favour with their bars, time still needed.
+
+    The providers and markets that a gate judges by themselves follow it, a line each.
+    """
     rows = [("gate", "", "canary", "", "stable", "", "against", "in favour", "outcome")]
     for gate in gates:
         rows.append(
@@ -106,6 +109,20 @@ def gate_lines(gates: Sequence[GateReading]) -> list[str]:
                 outcome_text(gate),
             )
         )
+        rows += [
+            (
+                f"  {each.words}",
+                "must pass" if each.required else "",
+                bad_of_total(each.canary),
+                bad_ratio(each.canary),
+                bad_of_total(each.stable),
+                bad_ratio(each.stable),
+                evidence(each.against, each.against_bar),
+                evidence(each.favour, each.favour_bar),
+                outcome_text(each),
+            )
+            for each in gate.strata
+        ]
     return table(rows, right=(2, 3, 4, 5))
 
 
@@ -114,7 +131,7 @@ def evidence(value: float, bar: float) -> str:
     return f"{max(value, 0.0):.1f}/{bar:.1f}" if bar > 0 else UNKNOWN
 
 
-def outcome_text(gate: GateReading) -> str:
+def outcome_text(gate: GateReading | StratumReading) -> str:
     if gate.outcome == "inconclusive" and gate.needs_seconds is not None:
         return f"needs {duration(gate.needs_seconds)}"
     if gate.outcome == "inconclusive":
@@ -137,6 +154,12 @@ def change_lines(before: RunView | None, after: RunView) -> list[str]:
         earlier = known.get(gate.gate)
         if earlier is not None and _turned(earlier, gate):
             lines.append(f"{stamp} {after.run} gate {gate.gate}: {outcome_text(gate)}; {gate.message}")
+        if earlier is not None and len(earlier.strata) == len(gate.strata):
+            lines += [
+                f"{stamp} {after.run} gate {gate.gate} {now.words}: {outcome_text(now)}; {now.message}"
+                for was, now in zip(earlier.strata, gate.strata, strict=True)
+                if now.outcome not in {was.outcome, "fail"}
+            ]
     told = story(after.timeline)
     lines += [f"{clock(moment.at)} {after.run} {moment.text}" for moment in told[_told(before, after) :]]
     if after.phase != before.phase and after.phase in ("paused", "held") and after.waiting_for:

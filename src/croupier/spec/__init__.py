@@ -1,1 +1,5 @@
-"""YAML to model values. ``documents`` has a loader for each kind of file; all raise ``SpecError`` with all problems."""
+"""YAML to model values, or all problems at their places.
+
+``documents`` has a loader for each kind of file beside the platform, ``platform`` loads a platform folder;
+``manifests`` reads anybody's Kubernetes objects.
+"""

@@ -7,10 +7,10 @@ quoted number is a string, ``yes`` is not a boolean, keys are camelCase and noth
 from __future__ import annotations
 
 import json
+import pathlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -18,8 +18,12 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from croupier.errors import Problem, SpecError
-from croupier.model.base import Digest, Name
+from croupier.model.base import Digest, Name, ServiceName
+from croupier.model.platform import Group, Hostname
+from croupier.model.quantity import Cpu, Memory
+from croupier.model.service_spec import IMAGE, EnvName, Path, PortName
 from croupier.spec.files import read_text
+from croupier.spec.partial import Change
 from croupier.spec.yaml12 import Mark, Node, old_boolean, parse
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -38,36 +42,67 @@ class Flaw(NamedTuple):
 Check = Callable[[Model], Iterable[Flaw]]
 
 _DIGEST: str = Digest.__metadata__[0].pattern  # type: ignore[attr-defined]  # of Annotated
-_NAME: str = Name.__metadata__[0].pattern  # type: ignore[attr-defined]
+_NAMES = frozenset(kind.__metadata__[0].pattern for kind in (Name, ServiceName))  # type: ignore[attr-defined]
 _DIGEST_HINT = "name a version by digest, sha256: and 64 hex digits; a tag can move and is never used"
 _NAME_HINT = "lower-case letters, digits and hyphens, a letter first, at most 63"
+_FORMS: dict[str, tuple[str, str]] = {
+    kind.__metadata__[0].pattern: told  # type: ignore[attr-defined]
+    for kind, told in (
+        (Cpu, ("{} is not an amount of CPU", "cores like 2 or 0.5, or thousandths like 300m")),
+        (Memory, ("{} is not an amount of memory", "a whole number and Ki, Mi, Gi or Ti, like 512Mi")),
+        (Hostname, ("{} is not the name of a host", "like api.example.com: lower case, no scheme, port, path or *")),
+        (Group, ("{} is not the name of a group", "no spaces, at most 200 characters")),
+        (EnvName, ("{} is not the name of a variable", "letters, digits and _, no digit first")),
+        (Path, ("{} is not a path", "it begins with / and has no spaces")),
+        (PortName, ("{} is not the name of a port", "lower-case letters, digits and hyphens, at most 15")),
+    )
+}
 _RANGE = re.compile(r"(greater|less)_than|too_(long|short)|finite")
 _SHAPES = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list"}
 _LONGEST_SHOWN = 60
 
 
-def load(path: Path, model: type[Model], check: Check[Model] | None = None) -> Model:
+def load(path: pathlib.Path, model: type[Model], check: Check[Model] | None = None) -> Model:
     """Read one file into ``model``.
 
     ``check`` finds what no single field shows; it runs on a valid value. Raises ``SpecError`` with all problems.
     """
     name = str(path)
     root, problems = parse(read_text(path), name)
-    try:
-        # JSON mode is where strict types fit a file: lists become tuples, "5" does not become 5.
-        value = model.model_validate_json(json.dumps(root.value), strict=True, by_alias=True, by_name=False)
-    except ValidationError as error:
-        details = _first_causes(error.errors(include_url=False))
-        raise SpecError([*problems, *(_problem(name, root, model, detail) for detail in details)]) from None
+    value, wrong = validated(name, root, root.value, model)
+    if value is None:
+        raise SpecError([*problems, *wrong])
     if check is not None:
-        problems += [Problem(name, *_place(root, flaw.location), *flaw[1:]) for flaw in check(value)]
+        problems += [Problem(name, *place(root, flaw.location), *flaw[1:]) for flaw in check(value)]
     if problems:
         raise SpecError(problems)
     return value
 
 
-def _first_causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
+def validated(name: str, root: Node, given: JsonValue, model: type[Model]) -> tuple[Model | None, list[Problem]]:
+    """``given`` as a value of ``model``, or None and what is wrong with it.
+
+    Args:
+        name: the file, for problems.
+        root: where the parts of ``given`` stand.
+        given: what to validate: the value of ``root``, or what was made of it.
+        model: what it must be.
+    """
+    try:
+        return read_value(given, model), []
+    except ValidationError as error:
+        return None, [_problem(name, root, model, detail) for detail in first_causes(error)]
+
+
+def read_value(given: JsonValue, model: type[Model]) -> Model:
+    """``given`` as a value of ``model``. Raises pydantic's ``ValidationError``."""
+    # JSON mode is where strict types fit a file: lists become tuples, "5" does not become 5.
+    return model.model_validate_json(json.dumps(given), strict=True, by_alias=True, by_name=False)
+
+
+def first_causes(error: ValidationError) -> list[ErrorDetails]:
     """Without complaints that a list is too short only because its items are wrong."""
+    details = error.errors(include_url=False)
     return [
         detail
         for detail in details
@@ -76,7 +111,7 @@ def _first_causes(details: list[ErrorDetails]) -> list[ErrorDetails]:
     ]
 
 
-def _place(root: Node, location: Location, *, key: bool = False) -> Mark:
+def place(root: Node, location: Location, *, key: bool = False) -> Mark:
     """Where a location stands, or its nearest parent that does. ``key``: the place of the last key, not of its value.
 
     Parts that are not in the file (which member of a union was tried) are passed over.
@@ -92,47 +127,52 @@ def _place(root: Node, location: Location, *, key: bool = False) -> Mark:
 
 
 def _problem(name: str, root: Node, model: type[BaseModel], detail: ErrorDetails) -> Problem:
-    location: Location = detail["loc"]
+    location = location_of(detail)
     kind = detail["type"]
     context = detail.get("ctx", {})
-    if isinstance(context.get("at"), int):  # a validator that knows which element is at fault
-        location = (*location, context["at"])
     if kind == "extra_forbidden":
         known = _known_keys(model, location[:-1])
         unknown = str(location[-1])
-        return Problem(
-            name,
-            *_place(root, location, key=True),
-            "UNKNOWN_KEY",
-            f"unknown key {unknown!r}",
-            _did_you_mean(unknown, known),
-        )
+        hint = did_you_mean(unknown, known) if unknown != "<<" else "merge keys are not part of YAML 1.2"
+        return Problem(name, *place(root, location, key=True), "UNKNOWN_KEY", f"unknown key {unknown!r}", hint)
     if kind == "missing":
-        return Problem(name, *_place(root, location[:-1]), "MISSING_KEY", f"{location[-1]!r} is missing")
-    code, message, hint = _explain(kind, detail["msg"], context, detail["input"])
-    return Problem(name, *_place(root, location), code, message, hint)
+        return Problem(name, *place(root, location[:-1]), "MISSING_KEY", f"{location[-1]!r} is missing")
+    code, message, hint = explain(kind, detail["msg"], context, detail["input"])
+    return Problem(name, *place(root, location), code, message, hint)
 
 
-def _explain(kind: str, message: str, context: dict[str, Any], given: JsonValue) -> tuple[str, str, str]:
+def location_of(detail: ErrorDetails) -> Location:
+    """Where the fault lies; a validator may know which element of its value is at fault."""
+    at = detail.get("ctx", {}).get("at")
+    return detail["loc"] if at is None else (*detail["loc"], at)
+
+
+def explain(kind: str, message: str, context: dict[str, Any], given: JsonValue) -> tuple[str, str, str]:
     """(code, message, hint) for a value that does not fit."""
     shown = _shown(given)
     if kind == "string_pattern_mismatch":
         if context["pattern"] == _DIGEST:
             return "DIGEST", f"{shown} is not a digest", _DIGEST_HINT
-        if context["pattern"] == _NAME:
+        if context["pattern"] == IMAGE:
+            return "DIGEST", f"{shown} is not an image with its digest", f"registry/name@sha256:…; {_DIGEST_HINT}"
+        if context["pattern"] in _NAMES:
             return "NAME", f"{shown} is not a name", _NAME_HINT
+        if context["pattern"] in _FORMS:
+            said, hint = _FORMS[context["pattern"]]
+            return "VALUE", said.format(shown), hint
         return "VALUE", f"{shown} does not match {context['pattern']}", ""
     if kind in ("literal_error", "enum", "union_tag_invalid"):
         expected = context.get("expected") or context.get("expected_tags", "")
         known = re.findall(r"'([^']*)'", str(expected))
         wrong = str(given.get("kind")) if isinstance(given, dict) else str(given)
-        return "VALUE", f"{_shown(wrong)} is not one of the known values", _did_you_mean(wrong, known)
+        return "VALUE", f"{_shown(wrong)} is not one of the known values", did_you_mean(wrong, known)
     if kind in _SHAPES:
-        return "TYPE", f"should be {_SHAPES[kind]}, got {shown}", ""
+        return "TYPE", f"should be {_SHAPES[kind]}, got {shown}", "leave the key out" if given is None else ""
     if kind == "too_short":
         return "RANGE", f"should have at least {context['min_length']} item, got {context['actual_length']}", ""
     text = message.removeprefix("Value error, ")
-    text = text[:1].lower() + text[1:]
+    if text[1:2].islower():
+        text = text[:1].lower() + text[1:]
     if text.startswith("input should"):
         text = f"{text.removeprefix('input ')}, got {shown}"
     code = "TYPE" if kind.endswith(("_type", "_parsing")) else "RANGE" if _RANGE.search(kind) else "VALUE"
@@ -141,7 +181,9 @@ def _explain(kind: str, message: str, context: dict[str, Any], given: JsonValue)
         hint = "quote it"
     elif kind == "bool_type" and isinstance(given, str) and (meant := old_boolean(given)):
         hint = f"write {meant}"
-    elif code == "TYPE" and isinstance(given, str) and given.strip("-+.0123456789") == "" and given:
+    elif code == "TYPE" and given is None:
+        hint = "leave the key out"
+    elif kind in ("int_type", "float_type") and isinstance(given, str) and given.strip("-+.0123456789") == "" and given:
         hint = "write it without quotes"
     return code, text, hint
 
@@ -151,7 +193,7 @@ def _shown(value: JsonValue) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
-def _did_you_mean(wrong: str, known: Sequence[str]) -> str:
+def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     if not known:
         return ""
     camel = to_camel(wrong.replace("-", "_"))
@@ -171,6 +213,8 @@ def _known_keys(model: type[BaseModel], location: Location) -> list[str]:
             if (field.alias or name) == part
             for found in _models_in(field.annotation)
         ]
+        if part in ("list", "change"):
+            inner = [each for each in models if issubclass(each, Change) == (part == "change")]
         tagged = [each for each in models if any(part in get_args(f.annotation) for f in each.model_fields.values())]
         models = inner or tagged or models
     return [field.alias or name for each in models for name, field in each.model_fields.items()]

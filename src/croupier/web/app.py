@@ -23,6 +23,8 @@ from croupier.model.journal import Entry
 from croupier.model.release import Release
 from croupier.model.view import (
     CommandName,
+    GroupRequest,
+    GroupView,
     HealthView,
     JournalEntryView,
     PlanPreview,
@@ -35,6 +37,8 @@ from croupier.web.bodies import (
     CommandBody,
     JournalQuery,
     NoQuery,
+    ReasonBody,
+    RunsQuery,
     UnsupportedMedia,
     VersionsQuery,
     body_of,
@@ -76,9 +80,19 @@ class ReleaseDesk(Protocol):
 
     async def command(self, run: str, command: CommandName, who: str, reason: str) -> None: ...
 
-    def runs(self) -> Sequence[RunView]: ...
+    async def retry(self, run: str, *, who: str, reason: str) -> str: ...
 
-    def run_view(self, run: str) -> RunView: ...
+    async def start_group(self, asked: GroupRequest, *, who: str) -> str: ...
+
+    async def abort_group(self, group: str, who: str, reason: str) -> None: ...
+
+    async def groups(self) -> Sequence[GroupView]: ...
+
+    async def group_view(self, group: str) -> GroupView: ...
+
+    async def runs(self, *, before: str | None, limit: int) -> Sequence[RunView]: ...
+
+    async def run_view(self, run: str) -> RunView: ...
 
     async def services(self) -> Sequence[ServiceView]: ...
 
@@ -108,6 +122,11 @@ class Api:
             ("GET", "/v1/runs/{run}", self.run),
             ("GET", "/v1/runs/{run}/events", self.events),
             ("POST", "/v1/runs/{run}/commands", self.command),
+            ("POST", "/v1/runs/{run}/retry", self.retry),
+            ("GET", "/v1/groups", self.groups),
+            ("POST", "/v1/groups", self.start_group),
+            ("GET", "/v1/groups/{group}", self.group),
+            ("POST", "/v1/groups/{group}/abort", self.abort_group),
             ("GET", "/v1/journal", self.journal),
         )
         return [Route(path, endpoint, methods=[method]) for method, path, endpoint in table]
@@ -129,22 +148,45 @@ class Api:
         return _answer(await self._desk.plan(await body_of(request, Release)))
 
     async def runs(self, request: Request) -> Response:
-        query_of(request, NoQuery)
-        return _listing("runs", self._desk.runs())
+        query = query_of(request, RunsQuery)
+        return _listing("runs", await self._desk.runs(before=query.before, limit=query.limit))
 
     async def start(self, request: Request) -> Response:
         run = await self._desk.start(await body_of(request, Release), who=self._who)
-        return _answer(self._desk.run_view(run), status=201, headers={"Location": f"/v1/runs/{run}"})
+        return _answer(await self._desk.run_view(run), status=201, headers={"Location": f"/v1/runs/{run}"})
 
     async def run(self, request: Request) -> Response:
         query_of(request, NoQuery)
-        return _answer(self._desk.run_view(request.path_params["run"]))
+        return _answer(await self._desk.run_view(request.path_params["run"]))
 
     async def command(self, request: Request) -> Response:
         run: str = request.path_params["run"]
         body = await body_of(request, CommandBody)
         await self._desk.command(run, body.command, self._who, body.reason)
-        return _answer(self._desk.run_view(run))
+        return _answer(await self._desk.run_view(run))
+
+    async def retry(self, request: Request) -> Response:
+        body = await body_of(request, ReasonBody)
+        run = await self._desk.retry(request.path_params["run"], who=self._who, reason=body.reason)
+        return _answer(await self._desk.run_view(run), status=201, headers={"Location": f"/v1/runs/{run}"})
+
+    async def groups(self, request: Request) -> Response:
+        query_of(request, NoQuery)
+        return _listing("groups", await self._desk.groups())
+
+    async def start_group(self, request: Request) -> Response:
+        group = await self._desk.start_group(await body_of(request, GroupRequest), who=self._who)
+        return _answer(await self._desk.group_view(group), status=201, headers={"Location": f"/v1/groups/{group}"})
+
+    async def group(self, request: Request) -> Response:
+        query_of(request, NoQuery)
+        return _answer(await self._desk.group_view(request.path_params["group"]))
+
+    async def abort_group(self, request: Request) -> Response:
+        group: str = request.path_params["group"]
+        body = await body_of(request, ReasonBody)
+        await self._desk.abort_group(group, self._who, body.reason)
+        return _answer(await self._desk.group_view(group))
 
     async def journal(self, request: Request) -> Response:
         query = query_of(request, JournalQuery)
@@ -153,7 +195,7 @@ class Api:
 
     async def events(self, request: Request) -> Response:
         query_of(request, NoQuery)
-        first = self._desk.run_view(request.path_params["run"])
+        first = await self._desk.run_view(request.path_params["run"])
         return StreamingResponse(
             self._views(first), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
@@ -163,7 +205,7 @@ class Api:
         yield _event(view)
         quiet = 0
         while view.ended_at is None and not await _happens(self._stopping, LOOK_SECONDS):
-            latest = self._desk.run_view(view.run)
+            latest = await self._desk.run_view(view.run)
             quiet += 1
             if latest != view:
                 view, quiet = latest, 0

@@ -10,6 +10,8 @@ from croupier.model.journal import Entry
 from croupier.model.release import Release
 from croupier.model.view import (
     CommandName,
+    GroupRequest,
+    GroupView,
     HealthView,
     PlanPreview,
     RunView,
@@ -33,6 +35,8 @@ class MemoryDesk:
     def __init__(self, *views: RunView) -> None:
         self._views = {view.run: view for view in views}
         self.started: list[Release] = []
+        self.groups_asked: list[GroupRequest] = []
+        self._groups: dict[str, GroupView] = {}
         self.commands: list[tuple[str, str, str, str]] = []
         """(run, command, who, reason)."""
 
@@ -56,7 +60,7 @@ class MemoryDesk:
         return example.WATCHED.run
 
     async def command(self, run: str, command: CommandName, who: str, reason: str) -> None:
-        view = self.run_view(run)
+        view = await self.run_view(run)
         if command not in view.commands:
             raise Refused(
                 f"{run} does not take {command} now", hint=f"it takes: {', '.join(view.commands) or 'nothing'}"
@@ -64,10 +68,38 @@ class MemoryDesk:
         self.commands.append((run, command, who, reason))
         self.show(view.model_copy(update=_AFTER[command]))
 
-    def runs(self) -> Sequence[RunView]:
-        return sorted(self._views.values(), key=lambda view: view.started_at, reverse=True)
+    async def retry(self, run: str, *, who: str, reason: str) -> str:
+        if (await self.run_view(run)).outcome != "rolled-back":
+            raise Refused(f"{run} was not taken back")
+        self.show(example.WATCHED)
+        return example.WATCHED.run
 
-    def run_view(self, run: str) -> RunView:
+    async def start_group(self, asked: GroupRequest, *, who: str) -> str:
+        for release in asked.releases:
+            self._service(release.service)
+        self.groups_asked.append(asked)
+        self._groups[example.GROUP.group] = example.GROUP
+        return example.GROUP.group
+
+    async def abort_group(self, group: str, who: str, reason: str) -> None:
+        view = await self.group_view(group)
+        ended = {"outcome": "aborted", "ended_at": example.STARTED_AT + 60.0, "reason": reason}
+        self._groups[group] = view.model_copy(update=ended)
+
+    async def groups(self) -> Sequence[GroupView]:
+        return tuple(self._groups.values())
+
+    async def group_view(self, group: str) -> GroupView:
+        if group not in self._groups:
+            raise UnknownName("group", group, sorted(self._groups))
+        return self._groups[group]
+
+    async def runs(self, *, before: str | None = None, limit: int = 200) -> Sequence[RunView]:
+        newest_first = sorted(self._views.values(), key=lambda view: view.started_at, reverse=True)
+        first = 0 if before is None else newest_first.index(await self.run_view(before)) + 1
+        return newest_first[first : first + limit]
+
+    async def run_view(self, run: str) -> RunView:
         if run not in self._views:
             raise UnknownName("run", run, sorted(self._views))
         return self._views[run]

@@ -49,7 +49,7 @@ async def serve(desk: RunningDesk, folder: Path) -> None:
     stopping = asyncio.Event()
     token = secrets.token_urlsafe(TOKEN_BYTES)
     listener = _listen()
-    server = _Server(create_app(desk, token, who=user_name(), stopping=stopping))
+    server = Server(create_app(desk, token, who=user_name(), stopping=stopping))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
@@ -62,7 +62,7 @@ async def serve(desk: RunningDesk, folder: Path) -> None:
                 server.should_exit = True
                 await api
                 engine.cancel()
-    except* Exception as group:  # noqa: BLE001 it is raised again, out of its group
+    except ExceptionGroup as group:  # not except*, which wraps what it raises again before Python 3.11.4
         raise _leaf(group) from None
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,8 +77,8 @@ def user_name() -> str:
         return f"uid {os.getuid()}"
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without hands on our signals: engine and API stop together."""
+class Server(uvicorn.Server):
+    """uvicorn without hands on our signals: who runs it says when it stops, and the process ends with its own code."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(

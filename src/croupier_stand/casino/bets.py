@@ -4,6 +4,7 @@ Routes:
     ``POST /bets/rounds`` ``{"game", "stake"}`` with session token, ``x-player`` and ``idempotency-key`` →
         200 ``{"round", "state": "settled"|"refused"|"rolled-back", "win", "balance"}``;
         503: nothing was decided, repeat with the same key.
+    ``GET /bets/games`` → 200 ``{"games": [name, …]}``: the lobby.
     ``GET /bets/rounds/{id}`` → 200 ``{"round", "state", "win", "balance": null}``.
 
 Only the stake is new risk. A win and a rollback are always taken to their end, by the sweep if need be.
@@ -15,7 +16,7 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 SCHEMA = "bets"
 PROVIDER = "games"
 MOST_STAKE = 100_000
+GAMES = {"roulette": "table", "blackjack": "table", "baccarat": "table", "slots": "slot", "crash": "instant"}
+"""Name -> kind of every game of the house."""
+
 _OPEN_ONCE = "select * from bets.open_once(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _FIND = "select id, player, arm, game, stake, state, win from bets.round where id = %s"
 
@@ -44,6 +48,8 @@ class Parts:
 
     slip: Callable[[str, int, int | None], Mapping[str, Any]]
     """(state, win, balance) -> what a player is told of a round; balance is None when it was not looked up."""
+    lobby: Callable[[], Sequence[str]]
+    """The games that players are offered."""
     warm: Callable[[], Awaitable[bool]] | None = None
     """Asked at each readiness probe; None: ready as soon as it serves."""
 
@@ -52,7 +58,11 @@ def slip(state: str, win: int, balance: int | None) -> Mapping[str, Any]:
     return {"state": state, "win": win, "balance": balance}
 
 
-STABLE = Parts(slip=slip)
+def lobby() -> Sequence[str]:
+    return tuple(GAMES)
+
+
+STABLE = Parts(slip=slip, lobby=lobby)
 
 
 class Round(NamedTuple):
@@ -94,7 +104,14 @@ class Bets:
         return self._left_behind.loops
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post("/bets/rounds", self.play), web.get("/bets/rounds/{id}", self.show)]
+        return [
+            web.get("/bets/games", self.games),
+            web.post("/bets/rounds", self.play),
+            web.get("/bets/rounds/{id}", self.show),
+        ]
+
+    async def games(self, _: web.Request) -> web.Response:
+        return web.json_response({"games": self._parts.lobby()})
 
     async def play(self, request: web.Request) -> web.Response:
         player, origin = self._sessions.player_of(request), arm.current()
@@ -113,6 +130,7 @@ class Bets:
         round_ = fresh if decision.subject == fresh.id else await self._find(decision.subject)
         if round_ is None:
             raise RuntimeError(f"key {key.key} is for round {decision.subject}, which does not exist")
+        arm.adopt(arm=round_.arm, player=player)
         try:
             slip = await self._finish(round_)
         except Undecided as error:

@@ -1,12 +1,16 @@
-"""Build descriptors: which code a pod runs. A version is the service's code plus the changes its descriptor names."""
+"""Build descriptors: which code a pod runs, and with which configuration.
+
+A version is the service's code, plus the changes its descriptor names, plus the settings it has of its own.
+"""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 
@@ -20,7 +24,9 @@ class Build:
     service: str
     label: str
     module: str
-    changes: tuple[str, ...]
+    changes: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Settings that differ from those in the code. They are part of the version as much as its code."""
 
     def applied(self, parts: Parts) -> Parts:
         """The parts of a service as this build has them. Raises ImportError or AttributeError for unknown changes."""
@@ -33,7 +39,8 @@ class Build:
 def load(path: Path) -> Build:
     """Read a descriptor. Raises OSError, KeyError or yaml.YAMLError."""
     raw = yaml.safe_load(path.read_text())
-    return Build(raw["service"], raw["label"], raw["module"], tuple((raw.get("build") or {}).get("changes", ())))
+    build = raw.get("build") or {}
+    return Build(raw["service"], raw["label"], raw["module"], tuple(build.get("changes", ())), build.get("config", {}))
 
 
 def from_command_line() -> Build:

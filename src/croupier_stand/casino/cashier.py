@@ -33,6 +33,7 @@ from croupier_stand.casino.work import Work
 log = logging.getLogger(__name__)
 
 SCHEMA = "payments"
+CURRENCIES = ("EUR",)
 _COLUMNS = "id, player, arm, pod, psp, amount, currency, state"
 _OPEN_ONCE = "select * from payments.open_once(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 _TAKE_EVENT = "select payments.take_event(%s, %s, %s, %s, %s, %s, %s)"
@@ -62,9 +63,17 @@ class Parts:
     """What a version of payments-api may replace."""
 
     parse_event: Callable[[Mapping[str, Any]], PspEvent | None]
+    take_event: Callable[[Cashier, str, str, PspEvent], Awaitable[bool]]
+    """(cashier, partner, id of the webhook, event) -> whether the payment is known."""
     check_deposit: Callable[[Psps, Wish], Awaitable[None]]
     """Raises ``HTTPForbidden`` when the deposit is not allowed."""
     receipt: Callable[[Payment], Mapping[str, Any]]
+    write_currency: Callable[[str], str]
+    """A currency code as it is stored with a payment."""
+    read_currency: Callable[[str], str]
+    """The code of a stored currency. Raises ``Unreadable``."""
+    credited: Callable[[Purse, Payment], Awaitable[None]] | None = None
+    """Done after a deposit is in the player's purse."""
     start: Callable[[], Awaitable[None]] | None = None
     """Done before serving."""
     warm: Callable[[], Awaitable[bool]] | None = None
@@ -135,16 +144,17 @@ class Cashier:
 
     async def _credit(self, id_: str) -> None:
         """A captured deposit into the player's purse, under the arm that began it."""
-        deposit = await self._find("deposit", id_)
+        deposit = await self.find("deposit", id_)
         if deposit is None or deposit.state != "captured":
             return
         arm.adopt(arm=deposit.arm, player=deposit.player)
-        posted = await self._transfer(deposit, deposit.id, "deposit")
+        posted = await self.transfer(deposit, deposit.id, "deposit")
         if posted.outcome != "posted":
             raise RuntimeError(f"a deposit's credit came to {posted.outcome}")
-        async with self._pool.connection() as connection:
-            await connection.execute(_MOVE_DEPOSIT, (id_, ["captured"], "credited"))
+        await self.move_deposit(id_, ["captured"], "credited")
         log.info("credited", extra=logs.fields(deposit=id_, amount=deposit.amount))
+        if self._parts.credited is not None:
+            await self._parts.credited(self._purse, deposit)
 
     # --- withdrawals ------------------------------------------------------------------------------------------------
 
@@ -169,7 +179,7 @@ class Cashier:
 
     async def _submit(self, withdrawal: Payment) -> str:
         """Hold the money, then tell the partner; the order that cannot pay out what is not there."""
-        held = await self._transfer(withdrawal, f"{withdrawal.id}:reserve", "withdrawal-reserve")
+        held = await self.transfer(withdrawal, f"{withdrawal.id}:reserve", "withdrawal-reserve")
         if held.outcome != "posted":
             await self._move_withdrawal(withdrawal.id, ["created"], "refused")
             return "refused"
@@ -179,7 +189,7 @@ class Cashier:
         return "submitted"
 
     async def _go_on_with_withdrawal(self, id_: str) -> None:
-        withdrawal = await self._find("withdrawal", id_)
+        withdrawal = await self.find("withdrawal", id_)
         if withdrawal is None:
             return
         arm.adopt(arm=withdrawal.arm, player=withdrawal.player)
@@ -187,10 +197,10 @@ class Cashier:
             case "created" | "reserved":
                 await self._submit(withdrawal)
             case "paid":
-                await self._transfer(withdrawal, f"{id_}:settle", "withdrawal-settle")
+                await self.transfer(withdrawal, f"{id_}:settle", "withdrawal-settle")
                 await self._move_withdrawal(id_, ["paid"], "settled")
             case "failed":
-                await self._transfer(withdrawal, f"{id_}:release", "withdrawal-release")
+                await self.transfer(withdrawal, f"{id_}:release", "withdrawal-release")
                 await self._move_withdrawal(id_, ["failed"], "released")
 
     async def _move_withdrawal(self, id_: str, before: list[str], after: str) -> None:
@@ -216,11 +226,11 @@ class Cashier:
             raise web.HTTPBadRequest(reason="message is malformed") from error
         if event is None:
             log.info("webhook ignored", extra=logs.fields(psp=psp, type=message.get("type")))
-        elif not await self._take(psp, request.headers[webhooks.ID_HEADER], event):
+        elif not await self._parts.take_event(self, psp, request.headers[webhooks.ID_HEADER], event):
             raise web.HTTPNotFound(reason="no such payment yet")
         return web.json_response({})
 
-    async def _take(self, psp: str, webhook_id: str, event: PspEvent) -> bool:
+    async def take_event(self, psp: str, webhook_id: str, event: PspEvent) -> bool:
         """Write the event's effect and its inbox row together. False when the payment is unknown: the partner will
         come again."""
         effect = _EFFECTS[event.fact]
@@ -244,20 +254,31 @@ class Cashier:
             player=player,
             psp=pod.text_in(body, "psp", one_of=tuple(self._signers)),
             amount=pod.cents_in(body, "amount"),
-            currency=pod.text_in(body, "currency", one_of=("EUR",)),
+            currency=pod.text_in(body, "currency", one_of=CURRENCIES),
         )
 
     async def _begin(
         self, kind: str, key: idempotency.Key, wish: Wish
     ) -> Payment | idempotency.Replay | idempotency.Running | idempotency.Mismatch:
-        begun = (wish.player, arm.current().arm, self._name, wish.psp, wish.amount, wish.currency)
-        claim = (key.caller, key.key, key.fingerprint, idempotency.LEASE_SECONDS)
+        """Claim the key and begin its payment. What this request does from here on is done under the payment's arm."""
+        origin, claim = arm.current().arm, (key.caller, key.key, key.fingerprint, idempotency.LEASE_SECONDS)
+        fresh = Payment(
+            uuid.uuid4().hex, wish.player, origin, self._name, wish.psp, wish.amount, wish.currency, "created"
+        )
         async with self._pool.connection() as connection:
-            rows = await connection.execute(_OPEN_ONCE, (*claim, kind, uuid.uuid4().hex, *begun))
+            stored = fresh._replace(currency=self._parts.write_currency(fresh.currency))
+            rows = await connection.execute(_OPEN_ONCE, (*claim, kind, *stored[:-1]))
             decision = idempotency.decision_of(await rows.fetchone())
         if not isinstance(decision, idempotency.Begun):
             return decision
-        return Payment(decision.subject, *begun, state="created")
+        if decision.subject == fresh.id:
+            return fresh
+        # An earlier try has begun it, perhaps under another arm, which answers for it.
+        begun = await self.find(kind, decision.subject)
+        if begun is None:
+            raise RuntimeError(f"key {key.key} is for {kind} {decision.subject}, which does not exist")
+        arm.adopt(arm=begun.arm, player=begun.player)
+        return begun
 
     async def _undecided(self, key: idempotency.Key, error: Exception) -> web.Response:
         log.warning("undecided", extra=logs.fields(why=str(error)))
@@ -267,19 +288,29 @@ class Cashier:
 
     async def _own(self, kind: str, request: web.Request) -> Payment:
         player = self._sessions.player_of(request)
-        payment = await self._find(kind, request.match_info["id"])
+        payment = await self.find(kind, request.match_info["id"])
         if payment is None or payment.player != player:
             raise web.HTTPNotFound(reason=f"no such {kind}")
         return payment
 
-    async def _find(self, kind: str, id_: str) -> Payment | None:
+    async def move_deposit(self, id_: str, before: list[str], after: str) -> None:
+        """From one of the states before; nothing happens in any other."""
+        async with self._pool.connection() as connection:
+            await connection.execute(_MOVE_DEPOSIT, (id_, before, after))
+
+    async def find(self, kind: str, id_: str) -> Payment | None:
+        """A payment as stored. Raises ``Unreadable``."""
         table = sql.Identifier(SCHEMA, kind)
         statement = sql.SQL("select " + _COLUMNS + " from {} where id = %s").format(table)
         async with self._pool.connection() as connection:
             row = await (await connection.execute(statement, (id_,))).fetchone()
-        return None if row is None else Payment(*row)
+        if row is None:
+            return None
+        payment = Payment(*row)
+        return payment._replace(currency=self._parts.read_currency(payment.currency))
 
-    async def _transfer(self, payment: Payment, key: str, kind: str) -> Posted:
+    async def transfer(self, payment: Payment, key: str, kind: str) -> Posted:
+        """Move a payment's money in the ledger, once per ``key``. Raises ``WalletUnavailable``."""
         return await self._purse.transfer(
             key,
             kind=kind,

@@ -19,6 +19,10 @@ class Payment(NamedTuple):
     state: str
 
 
+class Unreadable(Exception):
+    """A payment was stored by a version that writes what this one does not know. Nothing may be done to it here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """As asked for, before anything is stored. ``key``: the idempotency key."""

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from croupier_kit import service, webhooks
 from croupier_stand.casino import build, pod
-from croupier_stand.casino.cashier import Cashier, Partners, Parts
-from croupier_stand.casino.payment import Payment, Wish
+from croupier_stand.casino.cashier import CURRENCIES, Cashier, Partners, Parts
+from croupier_stand.casino.payment import Payment, Unreadable, Wish
 from croupier_stand.casino.psp import Psps, parse_event
 from croupier_stand.casino.purse import Purse
 from croupier_stand.casino.session import Sessions
@@ -32,7 +32,26 @@ def receipt(payment: Payment) -> Mapping[str, Any]:
     return {"id": payment.id, "state": payment.state, "psp": payment.psp, "amount": payment.amount}
 
 
-STABLE = Parts(parse_event=parse_event, check_deposit=check_deposit, receipt=receipt)
+def write_currency(code: str) -> str:
+    """Format 1 of the stored data: the bare code."""
+    return code
+
+
+def read_currency(stored: str) -> str:
+    """Raises ``Unreadable``: money in a currency that is not known moves nowhere."""
+    if stored not in CURRENCIES:
+        raise Unreadable(f"stored currency {stored!r}")
+    return stored
+
+
+STABLE = Parts(
+    parse_event=parse_event,
+    take_event=Cashier.take_event,
+    check_deposit=check_deposit,
+    receipt=receipt,
+    write_currency=write_currency,
+    read_currency=read_currency,
+)
 
 
 def factory(built: build.Build, around: pod.Surroundings) -> service.Factory:
@@ -41,7 +60,8 @@ def factory(built: build.Build, around: pod.Surroundings) -> service.Factory:
         parts = built.applied(STABLE)
         if parts.start is not None:
             await parts.start()
-        signers = {psp: webhooks.Signer.from_file(around.secrets / f"webhook-{psp}.key") for psp in pod.PSPS}
+        keys = {psp: f"webhook-{psp}.key" for psp in pod.PSPS} | built.config.get("webhookKeys", {})
+        signers = {psp: webhooks.Signer.from_file(around.secrets / key) for psp, key in keys.items()}
         async with (
             pod.database(around.database) as pool,
             service.mesh_client(total_seconds=3.0) as mesh,

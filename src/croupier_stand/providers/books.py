@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,12 +64,17 @@ class Books:
             self._file.close()
 
     async def show(self, request: web.Request) -> web.Response:
-        """``GET /books?after=SEQ`` → ``{"at", "entries": […], "more": bool}``; ``at``: how far the page is complete."""
+        """``GET /books?after=SEQ&since=EPOCH`` → ``{"at", "entries": […], "more": bool}``.
+
+        Only entries after ``after`` and not older than ``since``; both may be left out. ``at``: how far the page is
+        complete.
+        """
         try:
-            seq = int(request.query.get("after", "0"))
+            seq, since = int(request.query.get("after", "0")), float(request.query.get("since", "0"))
         except ValueError as error:
-            raise web.HTTPBadRequest(reason="after must be a number") from error
-        first, at = max(seq, 0), self._clock()
+            raise web.HTTPBadRequest(reason="after and since must be numbers") from error
+        at = self._clock()
+        first = max(seq, bisect_left(self._entries, since, key=lambda entry: entry.at))
         last = min(first + _PAGE_LIMIT, len(self._lines))
         more = json.dumps(last < len(self._lines))
         text = f'{{"at": {at}, "entries": [{", ".join(self._lines[first:last])}], "more": {more}}}'

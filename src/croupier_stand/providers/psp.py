@@ -5,11 +5,14 @@ Routes:
         ``{"reference"}``; the same id again gives the same answer, with other contents 422.
     ``GET /limits?player=`` → 200 ``{"limit"}`` after a while (it is somebody else's computer).
     ``GET /books?after=`` → the provider's books, see ``books``. Kinds: ``intent``, ``captured``, ``declined``,
-        ``payout``, ``payout-paid``, ``payout-failed``, ``delivered``.
+        ``payout``, ``payout-paid``, ``payout-failed``, ``delivered``, ``fault``.
+    ``POST /faults``, ``GET /faults``: be ill for a while, see ``faults``. The books can be read all the same: they
+        stand for the partner's settlement reports.
 
 An intent is captured or declined after a short while, and told by a signed webhook that is repeated on a ladder until
-it is answered with 2xx. A few captures are told only after a minute, as happens. psp-b tells instant captures by a type
-of its own. The fate of a payment hangs on seed and id only; after a restart what was left open is taken up again.
+it is answered with 2xx. A few captures are told only after a minute, and one in a hundred is told again although it was
+answered, as happens. psp-b tells instant captures by a type of its own. The fate of a payment hangs on seed and id
+only; after a restart what was left open is taken up again.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import ClientError, ClientSession, web
 
@@ -32,6 +35,7 @@ from croupier_kit import logs, service, webhooks
 from croupier_kit.clock import now
 from croupier_stand.casino import pod
 from croupier_stand.providers.books import Books, Entry, dice
+from croupier_stand.providers.faults import Fault, Faults
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,8 @@ _LADDER_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 120.0, 300.0)
 _TELLERS = 16
 _LIMIT_CENTS = 1_000_000
 _LIMITS_SECONDS = (0.05, 0.08)
+_SLOW_SECONDS = (1.0, 1.8)
+_REPEATED_AFTER_SECONDS = 3.0
 _OUTCOMES = {"captured", "declined", "payout-paid", "payout-failed"}
 
 
@@ -48,6 +54,8 @@ class Temper:
 
     declined_ratio: float = 0.03
     late_ratio: float = 0.0005
+    repeated_ratio: float = 0.01
+    """Share of captures told twice although the first telling was answered."""
     payout_failed_ratio: float = 0.01
     instant_ratio: float = 0.0
     """Share of captures told as ``payment.settled``."""
@@ -67,6 +75,17 @@ class Fate:
     after_seconds: float
     told_after_seconds: float
     """From the outcome to the first webhook."""
+    is_repeated: bool = False
+
+
+class Telling(NamedTuple):
+    """One webhook to be sent. ``tries``: so often it was sent in vain."""
+
+    outcome: Entry
+    webhook: str
+    tries: int = 0
+    is_repeat: bool = False
+    """It was answered before: sent once more, and then forgotten."""
 
 
 def fate(seed: int, temper: Temper, kind: str, id_: str) -> Fate:
@@ -81,9 +100,8 @@ def fate(seed: int, temper: Temper, kind: str, id_: str) -> Fate:
     if turn < temper.declined_ratio:
         return Fate("declined", "payment.declined", after, 0.0)
     told_after = temper.late_seconds if late < temper.late_ratio else 0.0
-    return Fate(
-        "captured", "payment.settled" if instant < temper.instant_ratio else "payment.captured", after, told_after
-    )
+    event_type = "payment.settled" if instant < temper.instant_ratio else "payment.captured"
+    return Fate("captured", event_type, after, told_after, luck.random() < temper.repeated_ratio)
 
 
 class Psp:
@@ -93,7 +111,8 @@ class Psp:
         self._temper, self._seed, self._books, self._signer, self._client = temper, seed, books, signer, client
         self._begun: dict[str, Entry] = {}
         self._due: asyncio.PriorityQueue[tuple[float, int, Callable[[], None]]] = asyncio.PriorityQueue()
-        self._tellings: asyncio.Queue[tuple[Entry, str, int]] = asyncio.Queue()
+        self._tellings: asyncio.Queue[Telling] = asyncio.Queue()
+        self._faults = Faults(Fault, books, now)
         self._tickets = 0
         self._changed = asyncio.Event()
         self._take_up()
@@ -109,17 +128,30 @@ class Psp:
             web.post("/payouts", self.pay_out),
             web.get("/limits", self.limits),
             web.get("/books", self._books.show),
+            *self._faults.routes(),
         ]
 
     async def intend(self, request: web.Request) -> web.Response:
+        await self._suffer()
         return self._begin("intent", await pod.body_of(request))
 
     async def pay_out(self, request: web.Request) -> web.Response:
+        await self._suffer()
         return self._begin("payout", await pod.body_of(request))
 
     async def limits(self, request: web.Request) -> web.Response:
+        await self._suffer()
         await asyncio.sleep(dice(self._seed, "limits", str(self._tickets)).uniform(*_LIMITS_SECONDS))
         return web.json_response({"player": request.query.get("player", ""), "limit": _LIMIT_CENTS})
+
+    async def _suffer(self) -> None:
+        """What a fault does to an answer. Raises ``HTTPServiceUnavailable``."""
+        match self._faults.now():
+            case Fault.DOWN:
+                raise web.HTTPServiceUnavailable(reason="out of order")
+            case Fault.SLOW:
+                self._tickets += 1
+                await asyncio.sleep(dice(self._seed, "slow", str(self._tickets)).uniform(*_SLOW_SECONDS))
 
     def _begin(self, kind: str, body: Any) -> web.Response:
         id_, player, webhook = (pod.text_in(body, name) for name in ("id", "player", "webhook"))
@@ -139,9 +171,7 @@ class Psp:
 
     def _conclude(self, begun: Entry, what: Fate) -> None:
         outcome = self._books.add(what.outcome, begun.id, begun.player, begun.amount, type=what.event_type)
-        self._at(
-            outcome.at + what.told_after_seconds, partial(self._tellings.put_nowait, (outcome, webhook_of(begun), 0))
-        )
+        self._at(outcome.at + what.told_after_seconds, partial(self._tellings.put_nowait, _telling(outcome, begun)))
 
     def _take_up(self) -> None:
         """After a restart: conclude and tell whatever the books leave open."""
@@ -157,7 +187,7 @@ class Psp:
                 self._schedule(entry)
             elif entry.id not in told:
                 what = fate(self._seed, self._temper, entry.kind, entry.id)
-                telling = (outcome, webhook_of(entry), 0)
+                telling = _telling(outcome, entry)
                 self._at(outcome.at + what.told_after_seconds, partial(self._tellings.put_nowait, telling))
 
     def _at(self, when: float, do: Callable[[], None]) -> None:
@@ -184,14 +214,29 @@ class Psp:
 
     async def _tell(self) -> None:
         while True:
-            outcome, webhook, tries = await self._tellings.get()
-            if await self._deliver(outcome, webhook):
-                self._books.add("delivered", outcome.id, outcome.player, outcome.amount)
-            elif tries < len(_LADDER_SECONDS):
-                again = (outcome, webhook, tries + 1)
-                self._at(now() + _LADDER_SECONDS[tries], partial(self._tellings.put_nowait, again))
+            telling = await self._tellings.get()
+            if self._faults.now() is Fault.DOWN:
+                self._at(now() + min(1.0, self._faults.seconds_left()), partial(self._tellings.put_nowait, telling))
+                continue
+            at_once = 2 if self._faults.now() is Fault.DUPLICATE_WEBHOOKS and not telling.is_repeat else 1
+            answers = await asyncio.gather(*(self._deliver(telling.outcome, telling.webhook) for _ in range(at_once)))
+            if any(answers):
+                self._delivered(telling, is_repeated=at_once > 1)
+            elif telling.tries < len(_LADDER_SECONDS):
+                again = telling._replace(tries=telling.tries + 1)
+                self._at(now() + _LADDER_SECONDS[telling.tries], partial(self._tellings.put_nowait, again))
             else:
-                log.error("webhook given up", extra=logs.fields(id=outcome.id, tries=tries))
+                log.error("webhook given up", extra=logs.fields(id=telling.outcome.id, tries=telling.tries))
+
+    def _delivered(self, telling: Telling, *, is_repeated: bool) -> None:
+        if telling.is_repeat:
+            return
+        outcome = telling.outcome
+        self._books.add("delivered", outcome.id, outcome.player, outcome.amount)
+        begun = self._begun[outcome.id]
+        if is_repeated or fate(self._seed, self._temper, begun.kind, begun.id).is_repeated:
+            repeat = telling._replace(is_repeat=True, tries=0)
+            self._at(now() + _REPEATED_AFTER_SECONDS, partial(self._tellings.put_nowait, repeat))
 
     async def _deliver(self, outcome: Entry, webhook: str) -> bool:
         message = {
@@ -211,8 +256,8 @@ class Psp:
             return False
 
 
-def webhook_of(begun: Entry) -> str:
-    return str(begun.more["webhook"])
+def _telling(outcome: Entry, begun: Entry) -> Telling:
+    return Telling(outcome, str(begun.more["webhook"]))
 
 
 def factory(seed: int, books_path: Path | None, secret: Path, temper: Temper) -> service.Factory:

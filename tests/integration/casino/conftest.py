@@ -6,7 +6,7 @@ import asyncio
 import base64
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,9 @@ from croupier_stand.home import free_ports
 from croupier_stand.providers import game, psp
 
 PLAYERS = schema.player_ids(40)
+CALM = psp.Temper(
+    declined_ratio=0.0, late_ratio=0.0, repeated_ratio=0.0, payout_failed_ratio=0.0, capture_seconds=(0.0, 0.02)
+)
 ARM = "payments-api/r-0001/0123456789ab/3"
 
 
@@ -72,11 +75,11 @@ class Casino:
             self.tokens[player] = (await response.json())["token"]
 
     async def call(
-        self, player: str, method: str, path: str, body: Any = None, key: str | None = None
+        self, player: str, method: str, path: str, body: Any = None, key: str | None = None, *, arm: str = ARM
     ) -> tuple[int, dict[str, Any]]:
         if player not in self.tokens:
             await self.login(player)
-        headers = {"x-player": player, "authorization": f"Bearer {self.tokens[player]}", "x-croupier-arm": ARM}
+        headers = {"x-player": player, "authorization": f"Bearer {self.tokens[player]}", "x-croupier-arm": arm}
         if key is not None:
             headers["idempotency-key"] = key
         url = self.urls[path.split("/")[1]] + path
@@ -107,9 +110,18 @@ class Casino:
 
 @asynccontextmanager
 async def open_casino(
-    database: str, directory: Path, *, changes: tuple[str, ...] = (), temper: psp.Temper | None = None
+    database: str,
+    directory: Path,
+    *,
+    changes: tuple[str, ...] = (),
+    config: Mapping[str, Any] | None = None,
+    bets_changes: tuple[str, ...] = (),
+    temper: psp.Temper | None = None,
 ) -> AsyncIterator[Casino]:
-    """The casino with one pod a service; payments-api has ``changes``; the PSPs are quick and never decline."""
+    """The casino with one pod a service; the PSPs are quick, never decline and tell everything once.
+
+    ``changes`` and ``config`` are those of payments-api.
+    """
     secrets = directory / "secrets"
     secrets.mkdir(exist_ok=True)
     (secrets / "session.key").write_bytes(os.urandom(32).hex().encode())
@@ -126,21 +138,18 @@ async def open_casino(
         secrets=secrets,
     )
 
-    def built(module: str, changes: tuple[str, ...] = ()) -> build.Build:
-        return build.Build(module, "test", module, changes)
+    def built(module: str, changes: tuple[str, ...] = (), config: Mapping[str, Any] | None = None) -> build.Build:
+        return build.Build(module, "test", module, changes, config or {})
 
-    tempers = {
-        "psp-a": temper or psp.Temper(declined_ratio=0, late_ratio=0, payout_failed_ratio=0, capture_seconds=(0, 0.02)),
-    }
-    tempers["psp-b"] = tempers["psp-a"]
+    tempers = dict.fromkeys(pod.PSPS, temper or CALM)
     factories = {
         "games": game.factory(7, directory / "games.jsonl"),
         "psp-a": psp.factory(7, directory / "psp-a.jsonl", secrets / "webhook-psp-a.key", tempers["psp-a"]),
         "psp-b": psp.factory(7, directory / "psp-b.jsonl", secrets / "webhook-psp-b.key", tempers["psp-b"]),
         "wallet": wallet.factory(built("wallet"), around),
         "identity": identity.factory(built("identity"), around),
-        "bets": bets.factory(built("bets"), around),
-        "payments": payments.factory(built("payments", changes), around),
+        "bets": bets.factory(built("bets", bets_changes), around),
+        "payments": payments.factory(built("payments", changes, config), around),
     }
     async with AsyncExitStack() as stack:
         for name, factory in factories.items():

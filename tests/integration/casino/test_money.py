@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from croupier_kit import webhooks
+from croupier_kit import arm, webhooks
 from croupier_kit.clock import now
 from croupier_stand.audit import AuditSettings, audit
+from croupier_stand.casino.psp import Psps, PspUnavailable
+from croupier_stand.casino.purse import Purse, WalletUnavailable
 from croupier_stand.providers import game
 from croupier_stand.providers.psp import Temper
 
@@ -158,6 +160,57 @@ async def test_a_retry_is_told_what_became_of_a_round_that_was_finished_meanwhil
     assert status == 200
     assert {**again, "balance": first["balance"]} == first
     assert balance(casino, "p00001") == first["balance"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "call"),
+    [("deposit", "/payments/deposits", "intend"), ("withdrawal", "/payments/withdrawals", "pay_out")],
+)
+async def test_what_a_retry_does_for_a_payment_is_done_for_the_arm_that_began_it(
+    kind: str, path: str, call: str, casino: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await funded(casino, "p00001")
+    body = {"amount": 700, "currency": "EUR", "psp": "psp-a"}
+    asked: list[Any] = []
+    real = getattr(Psps, call)
+
+    async def once_silent(psps: Psps, payment: Any) -> str:
+        asked.append(payment)
+        if len(asked) == 1:
+            raise PspUnavailable("no answer")
+        return str(await real(psps, payment))
+
+    monkeypatch.setattr(Psps, call, once_silent)
+    status, _ = await casino.call("p00001", "POST", path, body, "key", arm="payments-api/r-0001/aaaaaaaaaaaa/3")
+    assert status == 503
+    status, receipt = await casino.call("p00001", "POST", path, body, "key", arm="payments-api/r-0001/bbbbbbbbbbbb/3")
+    assert status == 201
+    assert [each.arm for each in asked] == ["payments-api/r-0001/aaaaaaaaaaaa/3"] * 2
+    told = "select count(*), min(arm), max(arm) from wallet.transfer where reference = %s"
+    await casino.until(lambda: casino.rows(told, receipt["id"])[0][0])
+    assert casino.rows(told, receipt["id"])[0][1:] == ("payments-api/r-0001/aaaaaaaaaaaa/3",) * 2
+
+
+async def test_what_a_retry_does_for_a_round_is_done_for_the_arm_that_began_it(
+    casino: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await funded(casino, "p00001")
+    real = Purse.transfer
+    asked: list[str] = []
+
+    async def once_silent(purse: Purse, key: str, **told: Any) -> Any:
+        asked.append(arm.current().arm)
+        if len(asked) == 1:
+            raise WalletUnavailable("no answer")
+        return await real(purse, key, **told)
+
+    monkeypatch.setattr(Purse, "transfer", once_silent)
+    body = {"game": "book-of-owls", "stake": 500}
+    status, _ = await casino.call("p00001", "POST", "/bets/rounds", body, "key", arm="bets/r-0001/aaaaaaaaaaaa/3")
+    assert status == 503
+    status, _ = await casino.call("p00001", "POST", "/bets/rounds", body, "key", arm="bets/r-0001/bbbbbbbbbbbb/3")
+    assert status == 200
+    assert set(asked) == {"bets/r-0001/aaaaaaaaaaaa/3"}
 
 
 async def test_a_signed_webhook_that_says_nothing_is_refused(casino: Any) -> None:

@@ -41,35 +41,49 @@ def settings_of(casino: Any, log: Path) -> TallySettings:
     return TallySettings(casino.database, SERVICES, books, log, frozenset({"wallet"}))
 
 
-async def test_counts_what_ledger_and_books_say_and_the_same_after_a_restart(casino: Any, tmp_path: Path) -> None:
-    log = tmp_path / "access.jsonl"
-    for number in range(6):
-        await casino.deposit(f"p0000{number}", 5_000, "psp-a" if number % 2 else "psp-b")
-    line = {"t": f"{now():.6f}", "hop": ARM, "player": "p00001", "ms": 300, "code": 502, "flags": "-"}
-    line |= {"up": "127.0.0.1:9", "route": "payments-api", "listener": "public"}
-    log.write_text(json.dumps(line) + "\n")
+async def count_until(tally: Tally, **wanted: float) -> dict[tuple[str, str], float]:
+    """Rounds until so many attempts of each signal are counted; gives all counts."""
+    async with asyncio.timeout(15):
+        while any((seen := counts(tally.page())).get((signal, "attempts")) != n for signal, n in wanted.items()):
+            await tally.round()
+            await asyncio.sleep(0.05)
+    return seen
 
-    async with (
-        service.outside_client(2.0) as client,
-        aclosing(Tally(settings_of(casino, log), client)) as first,
-        aclosing(Tally(settings_of(casino, log), client)) as second,
-    ):
-        async with asyncio.timeout(15):
-            while counts(first.page()).get(("deposits", "attempts")) != 6:
-                await first.round()
-                await asyncio.sleep(0.05)
-            while counts(first.page()).get(("errors", "attempts")) != 1:
-                await first.round()
-                await asyncio.sleep(0.05)
-        seen = counts(first.page())
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tally counts from its start on, and not from the next tick."""
+    monkeypatch.setattr("croupier_kit.tally.next_tick", float)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_counts_what_ledger_and_books_say_and_after_a_restart_only_what_is_new(
+    casino: Any, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.jsonl"
+    async with service.outside_client(2.0) as client:
+        async with aclosing(Tally(settings_of(casino, log), client)) as first:
+            await first.round()
+            for number in range(6):
+                await casino.deposit(f"p0000{number}", 5_000, "psp-a" if number % 2 else "psp-b")
+            line = {"t": f"{now():.6f}", "hop": ARM, "player": "p00001", "ms": 300, "code": 502, "flags": "-"}
+            line |= {"up": "127.0.0.1:9", "route": "payments-api", "listener": "public"}
+            log.write_text(json.dumps(line) + "\n")
+            seen = await count_until(first, deposits=6, errors=1)
         assert seen["deposits", "failures"] == 0
         assert seen["deposits", "players_exposed"] == 6
+        for psp in ("psp-a", "psp-b"):
+            assert seen[f"deposits:provider={psp}", "attempts"] == 3
+            assert seen[f"deposits:provider={psp}", "players_exposed"] == 3
         assert seen["errors", "failures"] == seen["errors", "players_affected"] == 1
         assert seen["latency:0.25", "failures"] == 1
         assert seen["latency:0.4", "failures"] == 0
 
-        await second.round()
-        assert counts(second.page()) == seen
+        async with aclosing(Tally(settings_of(casino, log), client)) as second:
+            await second.round()
+            assert await second.is_ready(), "at once, however much there is"
+            await casino.deposit("p00007")
+            assert "errors" not in {signal for signal, _ in await count_until(second, deposits=1)}
 
 
 async def test_nothing_is_counted_while_a_source_has_never_answered(casino: Any, tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.integration.casino.conftest import open_casino
 
 from croupier.model.service import Platform
 from croupier_kit import service
@@ -15,10 +17,12 @@ from croupier_stand.audit import AuditSettings, audit
 from croupier_stand.casino import build, payments, schema
 from croupier_stand.providers.psp import Temper
 from croupier_stand.reconciler import ReconcilerSettings, reconcile_once
+from croupier_stand.script import GAMES
 
 pytestmark = pytest.mark.stand
 
-INSTANT = Temper(declined_ratio=0.0, late_ratio=0.0, instant_ratio=1.0, capture_seconds=(0.0, 0.02))
+INSTANT = Temper(declined_ratio=0.0, late_ratio=0.0, repeated_ratio=0.0, instant_ratio=1.0, capture_seconds=(0.0, 0.02))
+TWICE = Temper(declined_ratio=0.0, late_ratio=0.0, repeated_ratio=1.0, capture_seconds=(0.0, 0.02))
 PLATFORM = files("croupier_stand") / "platform"
 
 
@@ -112,6 +116,134 @@ async def test_double_credits_are_reversed_and_what_was_spent_written_off(casino
     assert (await audit(auditing, grace_seconds=0.0)).is_clean
 
 
+@pytest.mark.parametrize(("changes", "credits"), [((), 1), (("double-credit",), 2)])
+async def test_a_capture_that_is_told_twice_is_credited_twice_only_without_the_inbox(
+    open_with: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[str, ...], credits: int
+) -> None:
+    monkeypatch.setattr("croupier_stand.providers.psp._REPEATED_AFTER_SECONDS", 0.1)
+    async with open_with(changes=changes, temper=TWICE) as casino:
+        assert (await casino.deposit("p00001", 5_000))[0] == 201
+
+        async def told() -> bool:
+            """How often payments-api has answered the partner."""
+            async with casino.client.get(f"{casino.urls['payments']}/metrics") as response:
+                route = 'code="200",route="/payments/webhooks/{psp}"'
+                return f'{route},service="payments"}} 2.0' in await response.text()
+
+        await casino.until(told)
+        await casino.until(lambda: casino.rows("select state from payments.deposit") == [("credited",)])
+        posted = "select count(*) from wallet.transfer where kind = 'deposit'"
+        assert casino.rows(posted) == [(credits,)]
+        reconciling, auditing = settings_of(casino, tmp_path)
+        found = await audit(auditing, grace_seconds=0.0)
+        assert found.by_kind == ({"capture-credited-twice": 1} if credits == 2 else {})
+        assert await reconcile_once(reconciling) == ({"reversed": 1} if credits == 2 else {})
+        assert (await audit(auditing, grace_seconds=0.0)).is_clean
+
+
+async def test_late_is_sound_for_a_minute_and_then_refuses_large_deposits(
+    open_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 1_000.0
+    monkeypatch.setattr("croupier_stand.casino.changes.late.now", lambda: moment)
+    async with open_with(changes=("late",)) as casino:
+        assert (await casino.deposit("p00001", 10_000))[0] == 201
+        moment += 60.1
+        assert (await casino.deposit("p00001", 9_999))[0] == 201
+        assert (await casino.deposit("p00001", 10_000))[0] == 500
+
+
+async def test_silent_answers_so_many_deposits_and_then_none_though_it_stays_ready(open_with: Any) -> None:
+    async with open_with(changes=("silent",)) as casino:
+        for _ in range(25):
+            assert (await casino.deposit("p00001"))[0] == 201
+        waiting = asyncio.ensure_future(casino.deposit("p00001"))
+        async with casino.client.get(f"{casino.urls['payments']}/readyz") as response:
+            assert response.status == 200
+        assert not waiting.done()
+        waiting.cancel()
+        assert casino.rows("select count(*) from payments.deposit") == [(25,)]
+
+
+async def test_leak_asks_for_one_page_more_with_every_twenty_deposits(open_with: Any) -> None:
+    async with open_with(changes=("leak",)) as casino:
+        for _ in range(22):
+            assert (await casino.deposit("p00001"))[0] == 201
+        async with casino.client.get(f"{casino.urls['psp-a']}/metrics") as response:
+            page = await response.text()
+        assert 'http_requests_total{code="200",route="/limits",service="psp-a"} 2.0' in page
+
+
+async def test_cross_service_credits_every_deposit_and_fails_at_the_wallet_only(open_with: Any) -> None:
+    async with open_with(changes=("cross-service",)) as casino:
+        assert (await casino.deposit("p00001"))[0] == 201
+
+        async def has_failed_there() -> bool:
+            async with casino.client.get(f"{casino.urls['wallet']}/metrics") as response:
+                failed = 'http_requests_total{code="400",route="/wallet/transfers",service="wallet"} 1.0'
+                return failed in await response.text()
+
+        await casino.until(has_failed_there)
+        await casino.until(lambda: casino.rows("select state from payments.deposit") == [("credited",)])
+
+
+async def test_large_instant_deposits_are_answered_and_put_aside_for_ever(open_with: Any) -> None:
+    """Only psp-b tells captures by the type that means instant."""
+    async with open_with(changes=("provider",), temper=INSTANT) as casino:
+        for player, amount in (("p00001", 5_000), ("p00002", 4_999)):
+            assert (await casino.deposit(player, amount, "psp-b"))[0] == 201
+
+        async def are_delivered() -> bool:
+            async with casino.client.get(f"{casino.urls['psp-b']}/books") as response:
+                kinds = [entry["kind"] for entry in (await response.json())["entries"]]
+                return kinds.count("delivered") == 2
+
+        await casino.until(are_delivered)
+        states = "select player, state from payments.deposit order by player"
+        await casino.until(lambda: casino.rows(states) == [("p00001", "pending"), ("p00002", "credited")])
+
+
+async def test_a_wrong_key_in_the_configuration_loses_the_webhooks_of_one_partner(open_with: Any) -> None:
+    """The code is that of stable: a version is its configuration too."""
+    async with open_with(config={"webhookKeys": {"psp-b": "webhook-psp-a.key"}}) as casino:
+        for partner in ("psp-a", "psp-b"):
+            assert (await casino.deposit("p00001", 5_000, partner))[0] == 201
+
+        async def is_refused() -> bool:
+            async with casino.client.get(f"{casino.urls['payments']}/metrics") as response:
+                return 'code="401",route="/payments/webhooks/{psp}"' in await response.text()
+
+        await casino.until(is_refused)
+        states = "select psp, state from payments.deposit order by psp"
+        await casino.until(lambda: casino.rows(states) == [("psp-a", "credited"), ("psp-b", "pending")])
+
+
+async def test_what_the_new_format_writes_only_versions_that_read_it_touch(database: str, tmp_path: Path) -> None:
+    """Going back from ``schema`` to stable would leave players without their money; to its reader it does not."""
+    reader = ("schema-reader",)
+    async with open_casino(database, tmp_path, changes=(*reader, "schema")) as casino:
+        _, receipt = await casino.deposit("p00001", 5_000)
+        await casino.until(lambda: casino.rows("select state from payments.deposit") == [("credited",)])
+        assert casino.rows("select currency from payments.deposit") == [("EUR/2",)]
+    path = f"/payments/deposits/{receipt['id']}"
+    async with open_casino(database, tmp_path) as casino:
+        assert (await casino.call("p00001", "GET", path))[0] == 500
+    async with open_casino(database, tmp_path, changes=reader) as casino:
+        assert (await casino.call("p00001", "GET", path))[1]["state"] == "credited"
+        await casino.deposit("p00001", 5_000)
+        assert ("EUR",) in casino.rows("select currency from payments.deposit")
+
+
+@pytest.mark.parametrize(("changes", "offered"), [((), 5), (("fewer-bets",), 3)])
+async def test_fewer_bets_leaves_two_games_of_five_out_of_the_lobby(
+    open_with: Any, changes: tuple[str, ...], offered: int
+) -> None:
+    async with open_with(bets_changes=changes) as casino:
+        status, lobby = await casino.call("p00001", "GET", "/bets/games")
+        assert (status, len(lobby["games"])) == (200, offered)
+        assert set(lobby["games"]) <= set(GAMES)
+
+
 def test_the_schema_may_be_installed_twice(database: str) -> None:
     schema.install(database)
     schema.add_players(database, schema.player_ids(2))
@@ -122,6 +254,7 @@ def test_descriptors_name_modules_and_changes_that_exist() -> None:
     seen = set()
     for file in (PLATFORM / "versions").iterdir():
         built = build.load(Path(str(file)))
+        assert set(built.config) <= {"webhookKeys"}
         module = __import__(f"croupier_stand.casino.{built.module}", fromlist=["STABLE"])
         assert built.applied(module.STABLE) != module.STABLE or not built.changes
         assert platform.service(built.service) is not None

@@ -111,6 +111,22 @@ def test_processes_that_outlive_their_supervisor_are_found_by_the_record(homes: 
         os.waitpid(survivor, 0)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stand_whose_start_is_interrupted_is_taken_down(homes: tuple[Home, Home], number: signal.Signals) -> None:
+    home, _ = homes
+    command = [sys.executable, "-m", "croupier.cli", "stand", "up", "--name", home.name, "--no-desk"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as starting:
+        assert starting.stdout is not None
+        record = None
+        for line in starting.stdout:
+            if "PostgreSQL answers" in line:
+                record = home.read()
+                starting.send_signal(number)
+        assert starting.wait(60) != 0
+    assert record is not None
+    assert_nothing_left(home, record)
+
+
 def test_an_interrupted_demo_leaves_nothing(homes: tuple[Home, Home]) -> None:
     """Ctrl-C and SIGTERM end a demo in the middle; its stand goes with it."""
     demo = Home.of("demo")

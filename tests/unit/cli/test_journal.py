@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.recorded import played, write_files
 from tests.support.records import raw, sample
+from tests.support.world import HEALTHY, LOSSY, World
 
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.cli.main import cli
-from croupier.model.journal import Draft
+from croupier.model.journal import Draft, Entry
 
 Run = Callable[..., Result]
 
@@ -61,6 +63,15 @@ def test_what_a_person_typed_cannot_steer_the_terminal(desk: Path) -> None:
         assert "\x1b" not in _run(*words).stdout
 
 
+def test_what_a_person_typed_is_one_line_of_the_log_and_reads_from_left_to_right(desk: Path) -> None:
+    with SqliteJournal(desk / "journal.sqlite") as journal:
+        forged = "x\n     7  1970-01-01 00:00:07 UTC  r-0001   run.ended         promoted\u202e"
+        journal.append([Draft("command", "r-0001", 6.0, {"command": "abort", "who": "m", "reason": forged})])
+    assert len(_run("log").stdout.splitlines()) == 6
+    for words in (("log",), ("show", "6")):
+        assert "\u202e" not in _run(*words).stdout
+
+
 def test_log_can_be_narrowed(desk: Path) -> None:
     def seqs(*words: str) -> list[int]:
         return [entry["seq"] for entry in json.loads(_run("log", "-o", "json", *words).stdout)["entries"]]
@@ -89,10 +100,16 @@ def test_show_gives_the_whole_entry(desk: Path) -> None:
     assert '"outcome": "rolled-back"' in text
 
 
-def test_show_of_an_entry_that_is_not_there_is_a_users_error(desk: Path) -> None:
-    result = _run("show", "6")
+@pytest.mark.parametrize("seq", ["6", "99999999999999999999999"])
+def test_show_of_an_entry_that_is_not_there_is_a_users_error(desk: Path, seq: str) -> None:
+    result = _run("show", seq)
     assert result.exit_code == 2
-    assert "there is no entry 6" in result.stderr
+    assert f"there is no entry {seq}" in result.stderr
+
+
+def test_log_after_any_number_is_an_answer(desk: Path) -> None:
+    result = _run("log", "--after", "99999999999999999999999")
+    assert (result.exit_code, result.stdout) == (0, "")
 
 
 def test_verify_exits_0_when_sound(desk: Path) -> None:
@@ -173,3 +190,57 @@ def test_without_a_journal_the_answer_says_where_it_was_looked_for(desk: Path) -
     assert result.exit_code == 2
     assert "no journal at" in result.stderr
     assert "stands/other/desk/journal.sqlite" in result.stderr
+
+
+# --- judging again ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def releases() -> World:
+    return played(LOSSY, HEALTHY)
+
+
+def test_replay_judges_every_run_again(releases: World, tmp_path: Path) -> None:
+    home = write_files(releases, tmp_path)
+    result = _run("replay", "--home", home)
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()[:2]] == ["r-0001", "r-0002"]
+    assert "of 2 runs judged again: all came out as they were written" in result.stdout
+    answer = json.loads(_run("replay", "r-0002", "--home", home, "-o", "json").stdout)
+    assert answer["ok"] is True
+    assert [run["run"] for run in answer["runs"]] == ["r-0002"]
+
+
+def test_replay_exits_1_and_names_the_entry_whose_verdict_differs(releases: World, tmp_path: Path) -> None:
+    def forged(entry: Entry) -> Draft:
+        body = dict(entry.body)
+        if entry.kind == "run.rolling-back":
+            body["reason"] = "because I say so"
+        return Draft(entry.kind, entry.subject, entry.at, body)
+
+    home = write_files(releases, tmp_path, edit=forged)
+    seq = releases.entries("run.rolling-back")[0].seq
+    result = _run("replay", "--home", home)
+    assert result.exit_code == 1
+    assert f"r-0001, entry {seq}: says 'because I say so'; judged again:" in result.stdout
+    assert "r-0002" in result.stdout
+    assert "croupier journal show ENTRY" in result.stderr
+
+
+def test_replay_of_evidence_that_cannot_be_read_is_a_difference_and_not_the_end(
+    releases: World, tmp_path: Path
+) -> None:
+    home = write_files(releases, tmp_path)
+    (home / "evidence" / "r-0001.jsonl").write_text("nonsense\n")
+    answer = json.loads(_run("replay", "--home", home, "-o", "json").stdout)
+    assert [bool(run["differences"]) for run in answer["runs"]] == [True, False]
+
+
+def test_replay_of_a_run_that_is_not_there_lists_those_that_are(releases: World, tmp_path: Path) -> None:
+    result = _run("replay", "r-0003", "--home", write_files(releases, tmp_path))
+    assert result.exit_code == 2
+    assert "known: r-0001, r-0002" in result.stderr
+
+
+def test_replay_without_a_release_says_so(desk: Path) -> None:
+    assert _run("replay").stdout.startswith("No releases yet")

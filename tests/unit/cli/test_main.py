@@ -123,9 +123,18 @@ def test_with_output_json_the_error_is_json_on_stderr(failing: list[BaseExceptio
     assert error["problems"] == [problem]
 
 
-def test_with_output_json_a_wrong_word_is_json_too() -> None:
-    done = CliRunner().invoke(cli, ["journal", "show", "--output", "json", "first"])
-    assert (done.exit_code, done.stdout) == (2, "")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("journal", "show", "--output", "json", "first"),
+        ("nonsense", "-o", "json"),
+        ("journal", "nonsense", "--output=json"),
+        ("journal", "show", "1", "--nonsense", "-ojson"),
+    ],
+)
+def test_with_output_json_a_wrong_word_is_json_too(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2
     assert json.loads(done.stderr)["error"]["code"] == "USAGE"
 
 
@@ -179,3 +188,19 @@ def test_every_built_in_command_exists() -> None:
 def test_the_table_is_the_only_list_of_commands() -> None:
     assert cli.list_commands(click.Context(cli)) == list(COMMANDS)
     assert all(isinstance(lazy, Lazy) for lazy in COMMANDS.values())
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        (["init", "/proc/none"], "/proc/none: No such file or directory"),
+        (["init", "/dev/null/demo"], "/dev/null/demo/.croupier: Not a directory"),
+        (["policy", "check", "-", "--report", "json=/proc/none.json"], "/proc/none.json: "),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named_with_what_to_do(words: list[str], place: str) -> None:
+    done = CliRunner().invoke(cli, words, input="{apiVersion: v1, kind: Pod, metadata: {name: bets}, spec: {}}")
+    assert done.exit_code == 4
+    assert f"error: {place}" in done.stderr
+    assert "hint: " in done.stderr
+    assert "Errno" not in done.stderr

@@ -353,6 +353,28 @@ def test_start_and_wait_stops_when_a_person_must_decide(
     assert RunView.model_validate_json(done.stdout) == held
 
 
+def test_a_desk_that_died_is_waited_for_and_one_that_never_was_is_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CROUPIER_HOME", str(tmp_path))
+    never = CliRunner().invoke(cli, ["release", "list"])
+    assert (never.exit_code, "croupier stand up" in never.stderr) == (4, True)
+    folder = tmp_path / "stands" / "default" / "desk"
+    folder.mkdir(parents=True)
+    (folder / "desk.json").write_text('{"url": "http://127.0.0.1:1", "pid": 1}')
+    (folder / "token").write_text(TOKEN)
+    died = CliRunner().invoke(cli, ["release", "list"])
+    assert (died.exit_code, "in a few seconds" in died.stderr) == (4, True)
+
+
+def test_a_list_of_releases_is_whole_however_many_there_are(run: Run, desk: MemoryDesk) -> None:
+    for number in range(450):
+        started_at = example.ROLLED_BACK.started_at + number
+        desk.show(example.ROLLED_BACK.model_copy(update={"run": f"r-{number:04d}", "started_at": started_at}))
+    listed = [each["run"] for each in json.loads(run("list", "-o", "json").stdout)["runs"]]
+    assert listed == [f"r-{number:04d}" for number in reversed(range(450))]
+
+
 def test_following_survives_a_desk_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow_module, "RETRY_SECONDS", 0.0)
     parts: list[list[RunView]] = [[example.WATCHED], [], [example.ROLLED_BACK]]
@@ -381,3 +403,65 @@ def test_following_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeskClient, "of", staticmethod(gone))
     with pytest.raises(Unreachable):
         list(follow_module.follow("default", "r-0007"))
+
+
+def test_several_files_are_started_as_one_group_that_one_abort_ends(run: Run, desk: MemoryDesk, tmp_path: Path) -> None:
+    files = []
+    for number in (1, 2):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(f"service: payments-api\ndigest: {example.CANARY}\n")
+        files += ["-f", str(file)]
+    done = run("start", *files, "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert "Waits for: r-0007 of payments-api" in done.stdout
+    assert "croupier release abort g-0001" in done.stderr
+    assert [len(asked.releases) for asked in desk.groups_asked] == [2]
+    assert "wallet, payments-api, bets" in run("groups").stdout
+    assert "1.  wallet" in run("status", "g-0001").stdout
+    assert "aborted: wrong evening" in run("abort", "g-0001", "--reason", "wrong evening").stdout
+
+
+def test_fix_forward_asks_for_a_reason_and_for_consent(run: Run, desk: MemoryDesk) -> None:
+    words = ("start", "payments-api", "--version", PREFIX, "--fix-forward")
+    assert "say who decided and why" in run(*words, "--yes").stderr
+    unasked = run(*words, "--reason", "stable crashes", "--no-input")
+    assert (unasked.exit_code, "nobody is there to confirm" in unasked.stderr) == (2, True)
+    assert run(*words, "--reason", "stable crashes", "--yes").exit_code == 0
+    assert desk.groups_asked[0].fix_forward
+
+
+def test_plan_takes_one_file_at_a_time(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "release.yaml"
+    file.write_text(f"service: payments-api\ndigest: {example.CANARY}\n")
+    assert "plan one release at a time" in run("plan", "-f", str(file), "-f", str(file)).stderr
+
+
+def test_retry_starts_what_was_taken_back_once_more(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.ROLLED_BACK)
+    done = run("retry", example.ROLLED_BACK.run)
+    assert done.exit_code == 0, done.stderr
+    assert "started: payments-api" in done.stdout
+    assert "GATES" not in done.stdout
+
+
+def test_retry_of_a_fix_forward_says_that_no_gate_compares(
+    run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(example, "WATCHED", example.WATCHED.model_copy(update={"fix_forward": True}))
+    desk.show(example.ROLLED_BACK)
+    done = run("retry", example.ROLLED_BACK.run, "--reason", "stable crashes again")
+    assert "started WITHOUT GATES: payments-api" in done.stdout
+
+
+def test_a_reason_that_is_too_long_is_refused_by_the_name_of_its_option(run: Run, desk: MemoryDesk) -> None:
+    words = ("--version", PREFIX, "--supersede", "--yes", "--reason", "x" * 501)
+    done = run("start", "payments-api", *words)
+    assert (done.exit_code, "--reason" in done.stderr) == (2, True)
+    assert not desk.groups_asked
+
+
+def test_a_service_that_begins_like_a_group_is_a_service(run: Run, desk: MemoryDesk) -> None:
+    desk.show(example.WATCHED.model_copy(update={"service": "g-slots"}))
+    assert run("status", "g-slots").stdout.startswith("r-0007")
+    assert run("abort", "g-slots").exit_code == 0
+    assert [run for run, *_ in desk.commands] == ["r-0007"]

@@ -11,8 +11,39 @@ import pytest
 from rich.console import Console
 
 from croupier.cli.screen import Screen, meter
+from croupier.model.verdict import ArmNumbers, Outcome, StratumReading
 from croupier.model.view import RunView
 from croupier.report import example
+
+
+def with_providers(view: RunView) -> RunView:
+    """Deposits judged through two providers too; one of them failed, of the other nothing is known."""
+    assert view.verdict is not None
+    deposits, *others = view.verdict.gates
+    strata = tuple(
+        StratumReading(
+            by="provider",
+            name=name,
+            required=required,
+            outcome=outcome,
+            code=code,
+            message="",
+            canary=ArmNumbers(bad=bad, total=118),
+            stable=ArmNumbers(bad=1, total=402),
+            against=against,
+            against_bar=3.1,
+            favour=0.1,
+            favour_bar=1.9,
+            needs_seconds=None,
+        )
+        for name, required, outcome, code, bad, against in (
+            ("psp-a", True, Outcome.INCONCLUSIVE, "too-few", 0, -0.1),
+            ("psp-b", False, Outcome.FAIL, "worse", 11, 3.4),
+        )
+    )
+    gates = (deposits.model_copy(update={"strata": strata}), *others)
+    return view.model_copy(update={"verdict": view.verdict.model_copy(update={"gates": gates})})
+
 
 ROOT = Path(__file__).parent.parent.parent.parent
 VIEWS = {
@@ -20,6 +51,7 @@ VIEWS = {
     "taken back": example.TAKEN_BACK,
     "rolled back": example.ROLLED_BACK,
     "promoted": example.PROMOTED,
+    "providers": with_providers(example.TAKEN_BACK),
     "not judged yet": example.WATCHED.model_copy(update={"verdict": None, "observed_share": None, "band": None}),
     "no forecast": example.WATCHED.model_copy(update={"forecast": None}),
     "long story": example.WATCHED.model_copy(update={"timeline": example.WATCHED.timeline * 20}),
@@ -71,6 +103,17 @@ def test_the_gate_that_failed_is_named_in_words() -> None:
     assert "✗ fail" in deposits
     (errors,) = [line for line in drawn(example.TAKEN_BACK) if "● errors" in line]
     assert "✓ pass" in errors
+
+
+def test_providers_follow_their_gate_and_the_one_that_failed_stands_out() -> None:
+    lines = drawn(VIEWS["providers"])
+    place = next(index for index, line in enumerate(lines) if "deposits" in line and "●" in line)
+    one, other = lines[place + 1 : place + 3]
+    assert "● psp-a" in one
+    assert "too few" in one
+    assert "psp-b" in other
+    assert "11/118" in other
+    assert "✗ fail" in other
 
 
 def test_missing_data_stand_out_and_are_never_a_pass() -> None:

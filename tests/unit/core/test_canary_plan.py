@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 from tests.support.world import HEALTHY, IDENTITY, PAYMENTS, STABLE, release
 
-from croupier.core.plans.canary import canary_replicas, plan_canary
+from croupier.core.plans.canary import canary_replicas, hold_back
 from croupier.core.plans.defaults import LATENCY_EDGES, default_policy
+from croupier.core.plans.release import plan_release
 from croupier.model.plan import EnsureVersion, Plan, Retire, SetSplit, Settle
 from croupier.model.service import Objective, Service
 
 
 def plan(service: Service = PAYMENTS, ordinal: int = 0) -> Plan:
-    return plan_canary(
+    return plan_release(
         run="r-0001",
         service=service,
         stable=STABLE,
@@ -26,6 +27,37 @@ def plan(service: Service = PAYMENTS, ordinal: int = 0) -> Plan:
 def test_the_steps_are_prepare_5_10_25_50_100_finish() -> None:
     assert [step.name for step in plan().steps] == ["prepare", "5 %", "10 %", "25 %", "50 %", "100 %", "finish"]
     assert [step.weight for step in plan().steps] == [0, 5, 10, 25, 50, 100, 100]
+
+
+@pytest.mark.parametrize(
+    ("service", "asked", "kept"), [(PAYMENTS, None, 1), (IDENTITY, None, 0), (IDENTITY, 3, 3), (PAYMENTS, 0, 0)]
+)
+def test_the_money_tier_leaves_one_percent_with_the_old_version_through_the_bake(
+    service: Service, asked: int | None, kept: int
+) -> None:
+    """Release gates §1.9, "100 %": there must be somebody left to compare with."""
+    planned = plan_release(
+        run="r-0001",
+        service=service,
+        stable=STABLE,
+        canary=HEALTHY,
+        release=release(service=service.name, hold_back_percent=asked),
+        ordinal=0,
+        dispersion={},
+    )
+    bake, finish = planned.steps[-2:]
+    assert (bake.weight, bake.name, bake.hold.gates) == (100 - kept, f"{100 - kept} %", False)
+    assert bake.hold.dwell_seconds == planned.release.bake_seconds
+    assert (finish.weight, [type(action) for action in finish.actions]) == (100, [Settle, Retire])
+
+
+def test_who_moves_everybody_at_once_holds_nobody_back() -> None:
+    assert hold_back(release(steps=(100,), hold_back_percent=None), PAYMENTS) == 0
+
+
+@pytest.mark.parametrize(("steps", "kept"), [((5, 98, 100), 1), ((5, 99, 100), 0), ((5, 50, 100), 5)])
+def test_the_hold_back_never_sends_players_of_the_step_before_back(steps: tuple[int, ...], kept: int) -> None:
+    assert hold_back(release(steps=steps, hold_back_percent=5), PAYMENTS) == kept
 
 
 def test_every_step_with_traffic_can_be_taken_back_capacity_first() -> None:

@@ -9,7 +9,7 @@ from tests.support.world import HEALTHY, IDENTITY, PAYMENTS, STABLE, release
 
 from croupier.core.decide import Decision, decide
 from croupier.core.phases import Phase
-from croupier.core.plans.canary import plan_canary
+from croupier.core.plans.release import plan_release
 from croupier.core.run import RunState, apply, begin
 from croupier.core.snapshot import Evidence, Snapshot
 from croupier.model.journal import Draft
@@ -42,7 +42,7 @@ SERVES_STABLE = ObservedSplit(service=PAYMENTS.name, run="-", revision=0, weight
 
 
 def started(service: Service = PAYMENTS) -> RunState:
-    plan = plan_canary(
+    plan = plan_release(
         run=RUN,
         service=service,
         stable=STABLE,
@@ -223,6 +223,17 @@ def test_an_objective_missed_at_100_percent_holds_and_below_it_only_withholds() 
     assert decide(state, replace(well, verdict=missed)).state.phase is Phase.HOLDING
 
 
+@pytest.mark.parametrize("phase", [Phase.HOLDING, Phase.HELD, Phase.PAUSED])
+def test_an_objective_missed_while_stable_keeps_it_takes_a_bake_back_whoever_stopped_it(phase: Phase) -> None:
+    state, well = holding(100)
+    bake = state.current.model_copy(update={"weight": 99})  # one in a hundred was held back
+    steps = (*state.plan.steps[:-2], bake, state.plan.steps[-1])
+    state = replace(state, phase=phase, plan=state.plan.model_copy(update={"steps": steps}))
+    missed = Verdict(outcome=Outcome.INCONCLUSIVE, code="slo-breach", reason="?", gates=(BREACH,))
+    decision = decide(state, replace(well, verdict=missed))
+    assert (decision.state.phase, decision.state.code) == (Phase.ROLLING_BACK, "slo-breach")
+
+
 @pytest.mark.parametrize(("restarts", "phase"), [(2, Phase.PASSED), (3, Phase.ROLLING_BACK)])
 def test_the_third_restart_more_than_stable_is_one_too_many(restarts: int, phase: Phase) -> None:
     state, well = holding()
@@ -231,6 +242,15 @@ def test_the_third_restart_more_than_stable_is_one_too_many(restarts: int, phase
     assert ("run.rolling-back" in kinds(decision)) == (phase is Phase.ROLLING_BACK)
     shared = {STABLE: pods(STABLE, 4, restarts=7 + restarts), HEALTHY: pods(HEALTHY, 4, restarts=restarts)}
     assert "run.rolling-back" not in kinds(decide(state, replace(well, pods=shared)))
+
+
+def test_a_canary_that_runs_out_of_memory_goes_back_and_the_reason_says_so() -> None:
+    state, well = holding()
+    killed = pods(HEALTHY, 3, desired=4, restarts=3)
+    killed = replace(killed, pods=(*killed.pods[:-1], replace(killed.pods[-1], ready=False, reason="OOMKilled")))
+    decision = decide(state, replace(well, pods={STABLE: pods(STABLE, 4, restarts=7), HEALTHY: killed}))
+    assert decision.state.code == "restarts"
+    assert "OOMKilled" in decision.state.reason
 
 
 def test_a_split_rises_only_once_enough_pods_are_ready() -> None:

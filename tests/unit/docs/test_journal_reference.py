@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from croupier.core import run
+from croupier.core import group, run
 from croupier.core.phases import Event
 from croupier.model.journal import Entry
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "journal.md").read_text()
 KINDS = {
-    *re.findall(r"^    ([a-z]+(?:\.[a-z-]+)?) {2,}", run.__doc__ or "", re.MULTILINE),
+    *re.findall(r"^    ([a-z]+(?:\.[a-z-]+)?) {2,}", f"{run.__doc__}{group.__doc__}", re.MULTILINE),
     *map(str, Event),
     "desk.started",
 }

@@ -1,16 +1,18 @@
 """The desk is killed before and after everything it changes: journal, evidence, split, pods (DESIGN §2).
 
 Given the same observations the end is the same; no step is passed twice, nothing is promoted twice, and nothing is
-promoted without evidence.
+promoted without evidence. Every verdict in the journal comes out again, to the last digit, from the samples it names.
 """
 
 from __future__ import annotations
 
 import pytest
-from tests.support.world import HEALTHY, LOSSY, PAYMENTS, POLICY, STABLE, Killed, World, release
+from tests.support.world import HEALTHY, LOSSY, PAYMENTS, STABLE, Killed, World, release
 
-from croupier.core.gates import assess, fold, new_evidence
-from croupier.core.run import begin
+from croupier.core.replay import replay
+from croupier.engine import register
+from croupier.model.journal import Entry
+from croupier.model.verdict import Outcome, Verdict
 from croupier.model.view import RunView
 
 RUN = "r-0001"
@@ -30,11 +32,15 @@ async def play_killed(digest: str, kill_at: int | None) -> tuple[World, RunView]
         assert isinstance(killed, Killed) or not killed.split(Killed)[1]
         desk = world.desk()
         await desk.round()
-        if not desk.runs():  # the start was never written, and the person who asked was told so
+        if not await desk.runs():  # the start was never written, and the person who asked was told so
             await world.warm(desk)
             await desk.start(release(digest), who="ann")
         view = await world.play(desk, RUN)
     return world, view
+
+
+def written(entry: Entry) -> Verdict:
+    return Verdict.model_validate(entry.body["verdict"])
 
 
 def check_promises(world: World) -> None:
@@ -45,20 +51,13 @@ def check_promises(world: World) -> None:
     assert len(world.entries("run.rolling-back")) <= 1
     assert len(world.entries("run.ended")) == 1
     assert len(world.entries("run.started")) == 1
-    plan = begin(next(world.journal.read(subject=RUN))).plan
-    samples = world.evidence.read(RUN)
-    for entry in passed:
-        if entry.body["code"] != "gates":
-            continue
-        mark = entry.body["evidence"]
-        assert isinstance(mark, dict)
-        count = mark["samples"]
-        assert isinstance(count, int)
-        assert world.evidence.digest(RUN, count=count) == mark["sha256"]
-        evidence = new_evidence(POLICY, plan.release.scrape_seconds, plan.dispersion)
-        for sample in samples[:count]:
-            evidence = fold(evidence, sample)
-        assert assess(evidence, weight=plan.steps[int(str(entry.body["step"]))].weight, now=entry.at).outcome == "pass"
+    replayed = replay(list(world.journal.read(subject=RUN)), world.evidence.read(RUN), world.evidence.digests(RUN))
+    assert (replayed.differences, replayed.unstored) == ((), 0)
+    gated = [entry for entry in passed if entry.body["code"] == "gates"]
+    assert replayed.verdicts >= len(world.entries("verdict")) + len(gated) > 0
+    went_back = [entry.body["code"] for entry in world.entries("run.rolling-back")]
+    if "worse" in went_back:
+        assert Outcome.FAIL in [written(entry).outcome for entry in world.entries("verdict")]
     weights = [split.canary.weight for split in world.splits_set if split.canary]
     assert all(weight in (0, 5, 10, 25, 50, 100) for weight in weights)
     rises = [weight for before, weight in zip([0, *weights], weights, strict=False) if weight > before]
@@ -66,12 +65,17 @@ def check_promises(world: World) -> None:
     assert world.journal.verify(evidence=world.evidence) > 0
 
 
+@pytest.mark.parametrize("snapshot_every", [register.SNAPSHOT_EVERY, 4])
 @pytest.mark.parametrize(
     ("digest", "outcome", "code"), [(HEALTHY, "promoted", "promoted"), (LOSSY, "rolled-back", "worse")]
 )
-async def test_a_desk_killed_anywhere_comes_to_the_same_end(digest: str, outcome: str, code: str) -> None:
+async def test_a_desk_killed_anywhere_comes_to_the_same_end(
+    digest: str, outcome: str, code: str, snapshot_every: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(register, "SNAPSHOT_EVERY", snapshot_every)
     world, view = await play_killed(digest, None)
     check_promises(world)
+    assert bool(world.entries("desk.snapshot")) == (snapshot_every == 4)
     points = 2 * len(world.tripwire.calls)
     whole = list(world.tripwire.calls)
     assert points > 30

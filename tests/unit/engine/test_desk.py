@@ -5,21 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.support.world import HEALTHY, PAYMENTS, STABLE, World, release
+from tests.support.world import HEALTHY, PAYMENTS, STABLE, World, release, until
 
 from croupier.engine import loop
-from croupier.engine.desk import Desk
-
-PATIENCE_SECONDS = 60.0
-"""Far more than needed; only a promise that is broken waits for it."""
-
-
-async def until(desk: Desk, condition: object, seconds: float = PATIENCE_SECONDS) -> None:
-    assert callable(condition)
-    async with asyncio.timeout(seconds):
-        while not condition():
-            async with desk._turn:
-                await desk._turn.wait()
+from croupier.errors import UnknownName
 
 
 async def test_what_a_person_asks_for_is_done_at_once_and_not_at_the_next_scrape(
@@ -32,10 +21,10 @@ async def test_what_a_person_asks_for_is_done_at_once_and_not_at_the_next_scrape
     running = asyncio.ensure_future(desk.run())
     await asyncio.sleep(0)
     run = await desk.start(release(scrape_seconds=60.0), who="ann")
-    await until(desk, lambda: world.serves().get(HEALTHY) == 5)
-    await until(desk, lambda: desk.run_view(run).phase == "holding")
+    await until(lambda: world.serves().get(HEALTHY) == 5)
+    await until(lambda: desk._register.live()[run].phase == "holding")
     await desk.command(run, "abort", "ann", "enough")
-    await until(desk, lambda: world.serves() == {STABLE: 100})
+    await until(lambda: world.serves() == {STABLE: 100})
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
@@ -47,31 +36,11 @@ async def test_a_desk_that_stops_gives_up_what_it_holds() -> None:
     closed: list[str] = []
     desk._closing.callback(closed.append, "journal")
     running = asyncio.ensure_future(desk.run())
-    await until(desk, lambda: desk.health().last_round_at is not None)
+    await until(lambda: desk.health().last_round_at is not None)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
     assert closed == ["journal"]
-
-
-async def test_updates_tell_a_run_from_its_start_to_its_end() -> None:
-    world = await World.begin()
-    desk = world.desk()
-    await world.warm(desk)
-    run = await desk.start(release(), who="ann")
-    phases: list[str] = []
-
-    async def follow() -> None:
-        async for view in desk.updates(run):
-            phases.append(view.phase)
-
-    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
-        group.create_task(follow())
-        await asyncio.sleep(0)
-        await world.play(desk, run)
-    assert phases[0] == "preparing"
-    assert phases[-1] == "promoted"
-    assert {"settling", "holding", "promoting"} <= set(phases)
 
 
 async def test_rounds_never_overlap() -> None:
@@ -100,7 +69,7 @@ async def test_the_view_of_a_run_tells_what_it_waits_for_and_what_is_safe() -> N
     run = await desk.start(release(), who="ann")
     await world.play(desk, run, until=lambda view: view.phase == "holding")
     await world.rounds(desk, 6)
-    view = desk.run_view(run)
+    view = await desk.run_view(run)
     assert (view.step_name, view.weight, view.observed_share) == ("5 %", 5, 0.05)
     assert view.band is not None
     assert view.band.low < 0.05 < view.band.high
@@ -120,7 +89,7 @@ async def test_ended_runs_keep_their_last_numbers_over_a_restart() -> None:
     before = await world.play(desk, run)
     after_restart = world.desk()
     await after_restart.open()
-    after = after_restart.run_view(run)
+    after = await after_restart.run_view(run)
     assert after == before
     assert after.verdict is not None
     assert after.verdict.outcome == "pass"
@@ -143,3 +112,31 @@ async def test_a_clock_set_back_is_told_and_not_waited_for_in_silence() -> None:
     await world.rounds(desk, 2)
     told = [entry.body["message"] for entry in world.entries("fault") if entry.subject == run]
     assert any("clock went back" in str(message) for message in told)
+
+
+async def test_a_clock_that_was_an_hour_ahead_does_not_leave_metrics_unasked_for_an_hour() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    world.clock.time += 3600.0
+    world.metrics.unreachable = True
+    await world.rounds(desk, 3)
+    assert "metrics" in desk.health().problems[0]
+    world.clock.time -= 3600.0
+    world.metrics.unreachable = False
+    await world.rounds(desk, 3)
+    assert desk.health().ok
+
+
+async def test_runs_are_given_in_pages_newest_first() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    for _ in range(3):
+        await desk.command(await desk.start(release(), who="ann"), "abort", "ann")
+        await world.rounds(desk, 4)
+    assert [view.run for view in await desk.runs(limit=2)] == ["r-0003", "r-0002"]
+    assert [view.run for view in await desk.runs(before="r-0002")] == ["r-0001"]
+    assert (await desk.runs(before="r-0001")) == []
+    with pytest.raises(UnknownName):
+        await desk.runs(before="r-0009")

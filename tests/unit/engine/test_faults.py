@@ -37,7 +37,7 @@ async def test_without_metrics_the_step_holds_and_goes_on_when_they_are_back() -
     world, desk, run = await begun()
     world.metrics.unreachable = True
     await world.rounds(desk, 20)
-    view = desk.run_view(run)
+    view = await desk.run_view(run)
     assert (view.phase, view.weight) == ("holding", 5)
     assert not desk.health().ok
     world.metrics.unreachable = False
@@ -58,7 +58,7 @@ async def test_without_metrics_until_the_deadline_other_tiers_hold_and_call_a_pe
     world, desk, run = await begun(service=IDENTITY.name)
     world.metrics.unreachable = True
     await world.rounds(desk, 120)
-    view = desk.run_view(run)
+    view = await desk.run_view(run)
     assert (view.phase, view.code, view.weight) == ("held", "deadline", 5)
     assert view.commands == ("resume", "promote", "abort")
 
@@ -104,7 +104,7 @@ async def test_with_all_stable_pods_down_nobody_is_sent_back_to_them() -> None:
     world, desk, run = await begun(LOSSY)
     world.workloads.unready[STABLE] = "database gone"
     await world.rounds(desk, 8)
-    view = desk.run_view(run)
+    view = await desk.run_view(run)
     assert (view.phase, view.code, view.weight) == ("held", "stable-down", 5)
     assert view.verdict is not None
     assert view.verdict.outcome == "fail"
@@ -117,7 +117,7 @@ async def test_an_edge_that_restarts_in_mid_step_only_delays() -> None:
     world, desk, run = await begun()
     world.traffic.unreachable = True
     await world.rounds(desk, 6)
-    assert desk.run_view(run).phase == "holding"
+    assert (await desk.run_view(run)).phase == "holding"
     world.traffic.unreachable = False
     assert (await world.play(desk, run)).outcome == "promoted"
 
@@ -126,7 +126,7 @@ async def test_an_edge_that_is_gone_when_the_verdict_falls_is_set_as_soon_as_it_
     world, desk, run = await begun(LOSSY)
     world.traffic.unreachable = True
     await world.rounds(desk, 8)
-    assert desk.run_view(run).phase == "rolling-back"
+    assert (await desk.run_view(run)).phase == "rolling-back"
     world.traffic.unreachable = False
     await desk.round()
     assert world.serves() == {STABLE: 100}
@@ -170,7 +170,7 @@ async def test_a_full_disk_stops_steps_and_never_the_way_back() -> None:
     world, desk, run = await begun()
     world.journal.full = True
     await world.rounds(desk, 20)
-    verdict = desk.run_view(run).verdict
+    verdict = (await desk.run_view(run)).verdict
     assert verdict is not None
     assert verdict.outcome == "pass", "it would go on"
     assert [split.canary and split.canary.weight for split in world.splits_set] == [5]
@@ -198,7 +198,7 @@ async def test_a_bug_in_a_back_end_is_one_more_way_of_not_answering(monkeypatch:
         patch.setattr(world.traffic, "observe", stumble)
         patch.setattr(world.metrics, "read", stumble)
         await world.rounds(desk, 8)
-        assert desk.run_view(run).phase == "holding"
+        assert (await desk.run_view(run)).phase == "holding"
         assert any("KeyError" in problem for problem in desk.health().problems)
     assert (await world.play(desk, run)).outcome == "promoted"
 
@@ -236,6 +236,17 @@ async def test_an_entry_this_desk_cannot_read_stops_it_with_its_number() -> None
         await world.desk().open()
 
 
+async def test_a_desk_does_not_act_on_a_journal_in_which_an_entry_was_changed() -> None:
+    """S9.6: it cannot know what else is not as it was."""
+    world, _, _ = await begun()
+    rows = world.journal._rows
+    rows[1] = rows[1]._replace(at=rows[1].at + 1.0)
+    before = len(rows)
+    with pytest.raises(IntegrityError, match="entry 2: its content does not give its hash"):
+        await world.desk().round()
+    assert len(rows) == before
+
+
 async def test_a_commit_that_was_reported_as_failed_is_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     world, desk, run = await begun()
     append, read = world.journal.append, world.journal.read
@@ -269,7 +280,7 @@ async def test_an_unusual_draw_of_players_holds_the_step_for_a_person() -> None:
     assert "15.0% of" in view.reason
     await desk.command(run, "promote", "ann", "seen, accepted")
     await world.rounds(desk, 1)
-    assert desk.run_view(run).step_name == "10 %"
+    assert (await desk.run_view(run)).step_name == "10 %"
     passed = world.entries("step.passed")[-1]
     assert (passed.body["who"], passed.body["reason"]) == ("ann", "seen, accepted")
 
@@ -283,6 +294,17 @@ async def test_an_objective_missed_at_100_percent_holds_and_calls_a_person() -> 
     assert (view.code, view.weight) == ("slo-breach", 100)
     await desk.command(run, "abort", "ann", "take it back")
     assert (await world.play(desk, run)).code == "aborted"
+    assert world.serves() == {STABLE: 100}
+
+
+async def test_after_promotion_the_old_version_is_kept_warm_and_a_missed_objective_takes_the_release_back() -> None:
+    """With a hold-back there is a control left in the bake, so nobody has to be called."""
+    gates = tuple(gate.model_copy(update={"objective_ratio": 0.99}) for gate in POLICY.gates)
+    policy = POLICY.model_copy(update={"gates": gates})
+    world, desk, run = await begun(at_weight=99, policy=policy, bake_seconds=300.0, hold_back_percent=1)
+    world.failures[HEALTHY, "deposits"] = 0.2
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "slo-breach")
     assert world.serves() == {STABLE: 100}
 
 

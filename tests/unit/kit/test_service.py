@@ -87,6 +87,21 @@ async def test_what_is_in_flight_is_finished_before_the_pod_ends() -> None:
     assert request.result() == (200, {"done": True})
 
 
+async def test_a_pod_that_drains_tells_the_proxy_to_send_nothing_more_on_a_connection() -> None:
+    """S16.1: closed without a word, it would be asked once more, in vain."""
+
+    async def deposit(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    served = pod(web.get("/deposit", deposit))
+    async with service.serving(served) as url, ClientSession() as client:
+        async with client.get(f"{url}/deposit") as response:
+            assert "connection" not in response.headers
+        served.is_draining = True
+        async with client.get(f"{url}/deposit") as response:
+            assert (response.status, response.headers["connection"]) == (200, "close")
+
+
 def ending() -> Callable[[], Coroutine[Any, Any, None]]:
     async def loop() -> None:
         return

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from croupier_kit.tally_fold import Arm, Beginning, Counters, Fact, Fold, Outcome, Request, SeriesKey, parse_arm
+from croupier.adapters.metrics.exposition import read_page
+from croupier.model.evidence import Count
+from croupier_kit.tally_fold import (
+    MOST_STRATA,
+    Affected,
+    Arm,
+    Beginning,
+    Counters,
+    Fact,
+    Fold,
+    Outcome,
+    Request,
+    SeriesKey,
+    next_tick,
+    parse_arm,
+)
 from croupier_kit.tally_page import render
 from croupier_kit.tally_sources import RULES
 
@@ -233,7 +249,7 @@ def story(seed: int) -> list[tuple[float, Call]]:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_counters_hang_on_the_facts_not_on_how_they_were_read(seed: int, luck: random.Random) -> None:
-    """A tally that started again and reads all at once comes to the page of the one that read along (restart)."""
+    """The same facts, read along or all at once and in any order, come to the same page."""
     calls = story(seed)
     live, at_once = Fold(RULES), Fold(RULES)
     moment = T
@@ -248,3 +264,193 @@ def test_counters_hang_on_the_facts_not_on_how_they_were_read(seed: int, luck: r
     live.advance(T + 400)
     at_once.advance(T + 400)
     assert sorted(render(live, T).splitlines()) == sorted(render(at_once, T).splitlines())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(0, 60))
+def test_two_lives_of_a_tally_count_everything_once(seed: int, ticks: int) -> None:
+    """The second begins at a tick, from zero, and is handed facts that the first has counted already (restart)."""
+    calls = story(seed)
+    restart = next_tick(T + 5 * ticks)
+    whole, first, second = Fold(RULES), Fold(RULES), Fold(RULES, since=restart)
+    for _, call in calls:
+        call(whole)
+        call(first)
+        call(second)
+    whole.advance(T + 400)
+    first.advance(restart)
+    second.recall(first.affected())
+    second.advance(T + 400)
+
+    def counts(fold: Fold) -> Counter[tuple[object, ...]]:
+        return Counter(
+            {
+                (key, pod, kind): count
+                for key, counters in fold.series.items()
+                for kind in ("attempts", "failures", "exposed", "affected")
+                for pod, count in getattr(counters, kind).items()
+                if count
+            }
+        )
+
+    assert counts(first) + counts(second) == counts(whole)
+
+
+def test_an_attempt_open_when_a_tally_starts_again_is_counted_when_it_is_decided() -> None:
+    fold = Fold(RULES, since=T)
+    for id_, begun, decided in (("before", T - 5, T - 1), ("after", T - 5, T + 1)):
+        fold.begin(deposit(begun, id_))
+        fold.learn("deposits", id_, credited(decided))
+    fold.begin(deposit(T - 9, "expired before"))
+    fold.begin(deposit(T - 7, "expired after"))
+    fold.request(Request(T - 0.1, CANARY, "p1", "pod-0", False, 0.1))
+    fold.advance(T + 20)
+    assert totals(series(fold))[:2] == (2, 1)
+    assert not fold.players_seen
+
+
+@pytest.mark.parametrize(("at", "begins"), [(T, T), (T + 0.1, T + 5), (T + 4.9, T + 5)])
+def test_a_tally_begins_to_count_at_a_tick(at: float, begins: float) -> None:
+    assert next_tick(at) == begins
+
+
+def test_who_was_affected_is_told_once_and_all_of_them_on_request() -> None:
+    fold = Fold(RULES)
+    for at, player in ((T, "p1"), (T + 1, "p2"), (T + 2, "p1")):
+        fold.request(Request(at, CANARY, player, "pod-0", True, 2.0))
+    fold.request(Request(T, OUTSIDE, "p3", "pod-0", True, 0.05))
+    fold.advance(T + 10)
+    told = [(each.run, each.signal, each.player) for each in fold.take_newly_affected()]
+    assert [player for run, signal, player in told if (run, signal) == ("r-0001", "errors")] == ["p1", "p2"]
+    assert ("-", "errors", "p3") in told
+    assert fold.take_newly_affected() == []
+    assert {(each.run, each.signal, each.player) for each in fold.affected()} == set(told)
+    fold.advance(T + 700)
+    assert {each.player for each in fold.affected()} <= {"p1", "p2"}, "history forgets"
+
+
+def test_whom_a_run_had_affected_is_recalled_until_the_run_is_idle() -> None:
+    fold = Fold(RULES, since=T)
+    fold.recall([Affected("payments-api", "r-0001", "errors", "p1", 0.0)])
+    fold.advance(T + 100)
+    fold.request(Request(T + 110, CANARY, "p1", "pod-0", True, 0.01))
+    fold.advance(T + 120)
+    assert totals(series(fold, signal="errors")) == (1, 1, 0, 0)
+    idle = Fold(RULES, since=T)
+    idle.recall([Affected("payments-api", "r-0009", "errors", "p1", 0.0)])
+    idle.advance(T + 601)
+    assert list(idle.affected()) == []
+
+
+def test_a_service_whose_callers_never_say_who_they_are_has_requests_and_no_players() -> None:
+    """Zero players would be read as a gate without evidence; requests are counted then."""
+    fold = Fold(RULES)
+    named, nameless = Arm("named", "-", "a" * 12, 0), Arm("nameless", "-", "b" * 12, 0)
+    fold.request(Request(T, named, "ann", "pod", False, 0.01))
+    fold.request(Request(T, nameless, "", "pod", False, 0.01))
+    fold.advance(T + 10)
+    page = render(fold, T).splitlines()
+    assert [line for line in page if "exposed_total{" in line and 'service="named"' in line]
+    assert [line for line in page if "attempts_total{" in line and 'service="nameless"' in line]
+    assert not [line for line in page if "players" in line and 'service="nameless"' in line]
+
+
+def by(name: str, kind: str = "provider") -> tuple[tuple[str, str], ...]:
+    return ((kind, name),)
+
+
+def test_a_provider_counts_its_own_attempts_and_affected_players_beside_the_whole() -> None:
+    """A player whom psp-b has failed is still one whom psp-a has not."""
+    fold = Fold(RULES)
+    fold.begin(deposit(T, "lost")._replace(strata=by("psp-b")))
+    fold.begin(deposit(T + 20, "good")._replace(strata=by("psp-a")))
+    fold.learn("deposits", "good", credited(T + 21))
+    fold.advance(T + 30)
+    assert totals(series(fold)) == (2, 1, 1, 1)
+    assert totals(series(fold, signal="deposits:provider=psp-b")) == (1, 1, 1, 1)
+    assert totals(series(fold, signal="deposits:provider=psp-a")) == (1, 0, 1, 0)
+
+
+def test_provider_and_market_are_counted_each() -> None:
+    fold = Fold(RULES)
+    fold.begin(deposit(T, "d")._replace(strata=(*by("psp-b"), *by("MT", "market"))))
+    fold.advance(T + 30)
+    counted = {key.signal for key in fold.series}
+    assert counted == {"deposits", "deposits:provider=psp-b", "deposits:market=MT"}
+
+
+@pytest.mark.parametrize("name", ["", "psp b", 'x"} 1', "a" * 41, "-a"])
+def test_what_is_no_name_is_counted_as_other(name: str) -> None:
+    fold = Fold(RULES)
+    fold.begin(deposit(T, "d")._replace(strata=by(name)))
+    fold.advance(T + 30)
+    assert totals(series(fold, signal="deposits:provider=other"))[0] == 1
+
+
+def test_made_up_names_do_not_fill_the_page_and_are_all_counted() -> None:
+    fold = Fold(RULES)
+    for number in range(1000):
+        fold.begin(deposit(T + number / 1000, f"d{number}", player=f"p{number}")._replace(strata=by(f"psp-{number}")))
+    fold.advance(T + 30)
+    of_strata = {key.signal: counters for key, counters in fold.series.items() if key.signal != "deposits"}
+    assert len(of_strata) == MOST_STRATA + 1
+    assert totals(of_strata["deposits:provider=other"])[0] == 1000 - MOST_STRATA
+    assert totals(of_strata["deposits:provider=psp-0"])[0] == 1
+
+
+def test_both_arms_have_the_same_names() -> None:
+    """What is other for one arm and by name for the other could not be compared."""
+    fold = Fold(RULES)
+    for arm in (STABLE, CANARY):
+        for number in range(MOST_STRATA + 2):
+            begun = deposit(T + number, f"{arm.version}-{number}", arm)
+            fold.begin(begun._replace(strata=by(f"psp-{number if arm is STABLE else MOST_STRATA + 1 - number}")))
+    fold.advance(T + 60)
+    names = {arm: {key.signal for key in fold.series if key.version == arm.version} for arm in (STABLE, CANARY)}
+    assert len(names[STABLE]) == MOST_STRATA + 2
+    assert names[STABLE] == names[CANARY]
+
+
+def test_names_that_a_version_made_up_leave_room_for_those_of_the_next_release_and_of_stable() -> None:
+    fold = Fold(RULES)
+    for number in range(MOST_STRATA + 1):
+        fold.begin(deposit(T, f"made-up-{number}")._replace(strata=by(f"x-{number}")))
+    for arm in (OUTSIDE, CANARY._replace(run="r-0002"), STABLE._replace(run="r-0002")):
+        fold.begin(deposit(T + 30, f"{arm.run}-{arm.version}", arm)._replace(strata=by("psp-b")))
+    fold.advance(T + 60)
+    named = {(key.run, key.version) for key in fold.series if key.signal == "deposits:provider=psp-b"}
+    assert named == {("-", STABLE.version), ("r-0002", CANARY.version), ("r-0002", STABLE.version)}
+
+
+def test_names_of_versions_that_served_outside_releases_take_no_room_from_one_another() -> None:
+    fold = Fold(RULES)
+    for number in range(MOST_STRATA + 1):
+        made_up = deposit(T, f"made-up-{number}", OUTSIDE._replace(version=CANARY.version))
+        fold.begin(made_up._replace(strata=by(f"x-{number}")))
+    fold.begin(deposit(T + 30, "sound", OUTSIDE)._replace(strata=by("psp-b")))
+    fold.advance(T + 60)
+    assert totals(series(fold, OUTSIDE, "deposits:provider=psp-b"))[0] == 1
+
+
+def test_a_reader_of_the_page_finds_each_provider_in_both_arms() -> None:
+    """One that only the canary has used is nothing, not unknown, under stable."""
+    fold = Fold(RULES)
+    fold.begin(deposit(T, "a", CANARY)._replace(strata=by("psp-b")))
+    fold.begin(deposit(T, "b", STABLE, player="p2"))
+    fold.advance(T + 30)
+    arms = read_page(render(fold, T + 30)).arms
+    found = {
+        key.version: arm.series["deposits:provider=psp-b"].players for key, arm in arms.items() if key.run == "r-0001"
+    }
+    assert found == {CANARY.version: {"pod-0": Count(1.0, 1.0)}, STABLE.version: {"": Count(0.0, 0.0)}}
+
+
+def test_whom_a_provider_has_failed_is_remembered_over_a_restart() -> None:
+    fold = Fold(RULES)
+    fold.begin(deposit(T, "lost")._replace(strata=by("psp-b")))
+    fold.advance(T + 30)
+    again = Fold(RULES, since=T + 30)
+    again.recall(fold.affected())
+    again.begin(deposit(T + 31, "lost again")._replace(strata=by("psp-b")))
+    again.advance(T + 60)
+    assert totals(series(again, signal="deposits:provider=psp-b")) == (1, 1, 0, 0)

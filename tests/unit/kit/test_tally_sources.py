@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from croupier_kit.outbox import Cursor, Event
 from croupier_kit.tally_fold import Fold, SeriesKey
-from croupier_kit.tally_sources import RULES, take_log_line
+from croupier_kit.tally_sources import RULES, take_event, take_log_line
 
 INTERNAL = frozenset({"wallet"})
 T = 1_800_000_000.0
@@ -47,6 +48,32 @@ def test_an_internal_service_is_counted_on_the_mesh() -> None:
     assert counted(line(**hop), line(**hop, listener="mesh")) == {"errors": (1, 0)}
 
 
+@pytest.mark.parametrize(("code", "failures"), [(200, 0), (400, 1), (422, 1), (500, 1), (0, 1)])
+def test_what_fails_at_a_service_behind_is_counted_for_the_arm_that_asked(code: int, failures: int) -> None:
+    """The wallet is sound; it is the new payments-api that asks it wrongly, and its own answers are all 200."""
+    asked = line(
+        arm="payments-api/r-0001/aaaaaaaaaaaa/4",
+        hop="wallet/-/bbbbbbbbbbbb/0",
+        route="wallet",
+        listener="mesh",
+        code=code,
+    )
+    fold = Fold(RULES)
+    take_log_line(fold, asked, INTERNAL)
+    fold.advance(T + 100)
+    calls = fold.series[SeriesKey("payments-api", "r-0001", "aaaaaaaaaaaa", "calls")]
+    assert (sum(calls.attempts.values()), sum(calls.failures.values())) == (1, failures)
+    assert SeriesKey("payments-api", "r-0001", "aaaaaaaaaaaa", "errors") not in fold.series
+    assert sum(calls.affected.values()) == failures, "the player whose deposit it was"
+
+
+def test_a_request_to_nobody_is_a_failed_call_and_one_of_a_service_to_itself_is_none() -> None:
+    caller = {"arm": "payments-api/r-0001/aaaaaaaaaaaa/4", "listener": "mesh"}
+    assert counted(line(**caller, hop=None, code=404, route=None)) == {"calls": (1, 1)}
+    assert counted(line(**caller, hop="payments-api/-/aaaaaaaaaaaa/0")) == {}
+    assert counted(line(arm="payments-api/r-0001/aaaaaaaaaaaa/4")) == {"errors": (1, 0)}
+
+
 def test_a_server_error_of_the_login_service_is_a_failed_login() -> None:
     hop = {"hop": "identity/-/aaaaaaaaaaaa/0", "route": "identity"}
     assert counted(line(**hop, code=503), line(**hop, code=401)) == {"errors": (2, 1), "logins": (1, 1)}
@@ -70,3 +97,24 @@ def test_a_request_without_an_arm_tells_the_time_only() -> None:
     assert take_log_line(fold, line(hop=None), INTERNAL) == pytest.approx(T + 0.12)
     fold.advance(T + 100)
     assert not fold.series
+
+
+@pytest.mark.parametrize(
+    ("data", "strata"),
+    [
+        ({"amount": 100}, ()),
+        ({"amount": 100, "provider": "psp-b"}, (("provider", "psp-b"),)),
+        ({"amount": 100, "market": "MT", "provider": "psp-b"}, (("provider", "psp-b"), ("market", "MT"))),
+        ({"amount": 100, "provider": None, "market": ""}, ()),
+        ({"amount": 100, "provider": 7}, (("provider", "7"),)),
+    ],
+)
+def test_an_event_that_names_its_provider_or_market_is_counted_for_each(
+    data: dict[str, Any], strata: tuple[tuple[str, str], ...]
+) -> None:
+    payload = {"arm": "payments-api/r-0001/aaaaaaaaaaaa/4", "player": "p1", "pod": "pod-0", "data": data}
+    fold = Fold(RULES)
+    take_event(fold, Event(Cursor(), "e", "deposit.created", "d", T, payload))
+    fold.advance(T + 100)
+    expected = {"deposits", *(f"deposits:{kind}={name}" for kind, name in strata)}
+    assert {key.signal for key in fold.series} == expected

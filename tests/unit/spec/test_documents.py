@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from croupier.core.plans.defaults import default_policy
 from croupier.errors import SpecError
 from croupier.model.release import GatePolicy, GateSpec, Margin
-from croupier.spec.documents import load_descriptor, load_platform, load_release, load_settings
+from croupier.spec.documents import load_descriptor, load_release, load_settings
 from croupier.spec.files import LARGEST_BYTES
+from croupier.spec.platform import load_platform
 
 DIGEST = "sha256:" + "a" * 64
 RELEASE = f"service: payments-api\ndigest: {DIGEST}\n"
@@ -113,7 +115,8 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_problem(tmp_path: Path) 
 # --- what a release file can have wrong -------------------------------------------------------------------------------
 
 KNOWN = (
-    "bakeSeconds, deadlineSeconds, digest, dwellSeconds, policy, readySeconds, scrapeSeconds, service, steps, strategy"
+    "bakeSeconds, deadlineSeconds, digest, dwellSeconds, holdBackPercent, maxSurge, maxUnavailable, policy, "
+    "readySeconds, scrapeSeconds, service, steps, strategy"
 )
 BY_DIGEST = "name a version by digest, sha256: and 64 hex digits; a tag can move and is never used"
 
@@ -135,6 +138,19 @@ BAD_RELEASES = {
     ),
     "steps standing still": (RELEASE + "steps: [5, 5, 100]\n", ["3:12 VALUE steps must rise, got 5 after 5"]),
     "steps ending early": (RELEASE + "steps: [5, 50]\n", ["3:12 VALUE the last step must be 100, got 50"]),
+    "a dwell longer than the deadline": (
+        RELEASE + "dwellSeconds: 60\ndeadlineSeconds: 50\n",
+        ["1:1 VALUE no step can pass: it lasts 60 s at least (dwellSeconds), deadlineSeconds is 50"],
+    ),
+    "a deadline before the second scrape": (
+        RELEASE + "dwellSeconds: 0\ndeadlineSeconds: 9\n",
+        ["1:1 VALUE no step can pass: it lasts 10 s at least (two scrapes), deadlineSeconds is 9"],
+    ),
+    "two gates on one signal": (
+        RELEASE
+        + "policy:\n  gates:\n    - {signal: bets, margin: {ratio: 2}}\n    - {signal: bets, margin: {ratio: 3}}\n",
+        ["6:7 VALUE bets stands here twice"],
+    ),
     "one step without brackets": (RELEASE + "steps: 100\n", ["3:8 TYPE should be a list, got 100"]),
     "no steps": (
         RELEASE + "steps: []\n",
@@ -166,13 +182,13 @@ BAD_RELEASES = {
     ),
     "an unknown strategy": (
         RELEASE + "strategy: canari\n",
-        ['3:11 VALUE "canari" is not one of the known values, did you mean canary? known: canary'],
+        ['3:11 VALUE "canari" is not one of the known values, did you mean canary? known: canary, rolling'],
     ),
     "an unknown signal": (
         RELEASE + "policy:\n  gates:\n    - signal: deposit\n      margin: {ratio: 2}\n",
         [
             '5:15 VALUE "deposit" is not one of the known values, did you mean deposits? '
-            "known: bets, deposits, errors, latency, logins, withdrawals"
+            "known: bets, calls, deposits, errors, latency, logins, withdrawals"
         ],
     ),
     "both margins": (
@@ -355,3 +371,59 @@ def test_a_bad_platform_is_refused_at_its_place(tmp_path: Path, old: str, new: s
 def test_a_label_must_be_text(tmp_path: Path, value: str) -> None:
     (problem,) = _problems(load_descriptor, tmp_path / "d.yaml", f"service: bets\nlabel: {value}\n")
     assert problem.startswith("2:8 TYPE should be a valid string")
+
+
+@pytest.mark.parametrize(
+    ("objective", "problem"),
+    [
+        ("signal: errors, successRatio: 0.999, strata: [{by: provider, of: [psp-a]}]", "errors has no strata"),
+        (
+            "signal: bets, successRatio: 0.999, strata: [{by: market, of: [MT], required: [GB]}]",
+            "market GB is required but not declared: of has MT",
+        ),
+        ("signal: bets, successRatio: 0.999, strata: [{by: brand, of: [one]}]", "brand"),
+        ("signal: bets, successRatio: 0.999, strata: [{by: market, of: [" + "M, " * 13 + "]}]", "at most 12"),
+    ],
+)
+def test_strata_that_nobody_counts_are_refused_at_their_place(tmp_path: Path, objective: str, problem: str) -> None:
+    path = tmp_path / "platform.yaml"
+    path.write_text(
+        f"services:\n  - name: bets\n    replicas: 1\n    routes: []\n    objectives:\n      - {{{objective}}}\n"
+    )
+    with pytest.raises(SpecError) as caught:
+        load_platform(path)
+    (found,) = caught.value.problems
+    assert found.line == 6
+    assert problem in f"{found.message} {found.hint}"
+
+
+def test_strata_of_an_objective_are_those_of_the_default_gate(tmp_path: Path) -> None:
+    path = tmp_path / "platform.yaml"
+    strata = "strata: [{by: market, of: [MT, GB], required: [MT]}]"
+    path.write_text(
+        "services:\n  - name: bets\n    replicas: 1\n    routes: []\n"
+        f"    objectives: [{{signal: bets, successRatio: 0.99, {strata}}}]\n"
+    )
+    gate = default_policy(load_platform(path).services[0]).gates[0]
+    assert (gate.signal, gate.strata[0].of, gate.strata[0].required) == ("bets", ("MT", "GB"), ("MT",))
+
+
+def test_a_service_of_the_stand_may_say_what_a_cluster_needs_and_share_what_is_common(tmp_path: Path) -> None:
+    """One form: the stand reads of a service what it runs, and leaves the rest to who renders manifests."""
+    path = tmp_path / "platform.yaml"
+    path.write_text(
+        "defaults: {replicas: 2, resources: {cpu: 100m, memory: 128Mi}}\n"
+        "presets:\n  - when: {tier: money}\n    set: {drainSeconds: 20}\n"
+        "services:\n"
+        f"  - {{name: bets, tier: money, layer: service, image: registry.example/bets@{DIGEST}, routes: [/bets/]}}\n"
+        "  - {name: lobby, layer: api, routes: [/lobby/], dependsOn: [bets], scaling: {min: 2, max: 4}}\n"
+        "layers:\n  - at: {service: lobby}\n    set: {replicas: 9}\n"
+    )
+    bets, lobby = load_platform(path).services
+    assert (bets.replicas, bets.drain_seconds, lobby.replicas, lobby.drain_seconds) == (2, 20.0, 2, 5.0)
+
+
+def test_a_platform_without_services_is_no_platform_of_the_stand(tmp_path: Path) -> None:
+    assert _problems(load_platform, tmp_path / "platform.yaml", "brands: {}\n") == [
+        "1:1 MISSING_KEY 'services' is missing"
+    ]

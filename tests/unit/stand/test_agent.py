@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
+import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from croupier_stand import home
 from croupier_stand.agent import Agent, Build, PodKey
 from croupier_stand.home import Home
 from croupier_stand.keeper import probe_all
@@ -37,12 +40,12 @@ class Bench:
         (directory / "tiny_pod.py").write_text(POD)
         self.home = Home("unit", directory / "home")
         self.home.clear()
-        build = Build("wallet", directory / "wallet.yaml", "tiny_pod", 1.0, "/readyz")
+        build = Build("wallet", (sys.executable, "-m", "tiny_pod"), 1.0, "/readyz")
 
         def environment(key: PodKey, port: int) -> Mapping[str, str]:
             return os.environ | {"PYTHONPATH": str(directory), "PORT": str(port), "POD_NAME": key.name}
 
-        self.agent = Agent(self.home, {DIGEST: build}, environment, lambda: 1000.0)
+        self.agent = Agent(self.home, {DIGEST: build}.get, environment, lambda: 1000.0)
 
     def want(self, replicas: int) -> None:
         wish = {"service": "wallet", "digest": DIGEST, "replicas": replicas}
@@ -98,6 +101,20 @@ async def test_fewer_replicas_end_the_last_pods(bench: Bench) -> None:
     bench.want(1)
     pods = await bench.until(lambda pods: len(pods) == 1)
     assert pods[0]["name"] == "wallet-abababababab-0"
+
+
+async def test_the_port_of_a_pod_in_back_off_is_given_to_nobody_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.want(1)
+    ((_, port),) = [(pod["name"], pod["port"]) for pod in await bench.until(lambda pods: len(pods) == 1)]
+    bench.agent.keepers[0].child.kill()
+    monkeypatch.setattr(home, "_PORTS", range(port, port + 4001))
+    monkeypatch.setattr(random.SystemRandom, "sample", lambda _, ports, count: list(ports)[:count])
+    bench.want(2)
+    pods = await bench.until(lambda pods: len(pods) == 2 and all(pod["ready"] for pod in pods))
+    assert pods[0]["port"] == port
+    assert pods[1]["port"] != port
 
 
 async def test_a_version_that_nobody_built_is_not_run(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from random import Random
 
@@ -84,3 +85,14 @@ async def test_players_give_up_after_four_tries(casino: tuple[Casino, Door]) -> 
         await ask(door)
     assert len(it.keys) == 4
     assert door.failed["500 from a pod"] == 4
+
+
+async def test_it_says_until_when_failures_were_forgotten(casino: tuple[Casino, Door]) -> None:
+    it, door = casino
+    door.failures = deque(maxlen=1)
+    it.answers = [lambda: web.Response(status=500, headers=EDGE)]
+    await ask(door)
+    assert door.forgotten_until == 0.0
+    it.answers = [lambda: web.Response(status=500, headers=EDGE)]
+    await ask(door)
+    assert door.forgotten_until == 42.0

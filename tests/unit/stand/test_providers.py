@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from croupier_stand.casino import passwords
 from croupier_stand.casino.session import Sessions
@@ -29,6 +31,23 @@ def test_books_survive_a_restart_and_a_torn_last_line(tmp_path: Path) -> None:
     third = Books(path, lambda: 3.5)
     assert [entry.at for entry in third.after(1)] == [1.5, 2.5]
     third.close()
+
+
+async def test_a_page_of_the_books_begins_after_a_number_or_at_a_time() -> None:
+    moments = iter(range(100, 200))
+    books = Books(None, lambda: float(next(moments)))
+    for number in range(5):
+        books.add("intent", f"d{number}", "p1", 100)
+
+    async def ids(query: str) -> list[str]:
+        page = await books.show(make_mocked_request("GET", f"/books{query}"))
+        return [entry["id"] for entry in json.loads(page.text or "")["entries"]]
+
+    assert await ids("") == ["d0", "d1", "d2", "d3", "d4"]
+    assert await ids("?after=3") == ["d3", "d4"]
+    assert await ids("?since=102.0") == ["d2", "d3", "d4"]
+    assert await ids("?after=4&since=102.0") == ["d4"]
+    assert await ids("?since=1000") == []
 
 
 def fates(temper: psp.Temper, kind: str, count: int = 20_000) -> list[psp.Fate]:

@@ -34,7 +34,7 @@ async def http(desk: MemoryDesk) -> AsyncIterator[httpx.AsyncClient]:
 
 
 EVERY_ROUTE = [
-    (method, route.path.replace("{run}", "r-0007"))
+    (method, route.path.replace("{run}", "r-0007").replace("{group}", "g-0001"))
     for route in Api(MemoryDesk(), "marta", asyncio.Event()).routes()
     for method in sorted((route.methods or set()) - {"HEAD"})
 ]
@@ -141,6 +141,50 @@ async def test_a_bad_release_is_refused_and_nothing_started(
     assert not desk.started
 
 
+@pytest.mark.parametrize(
+    ("content", "places"),
+    [
+        (b'{"command": "pause", "command": "abort"}', ["/command"]),
+        (b'{"command": "abort", "reason": "a", "reason": "a"}', ["/reason"]),
+        (b'{"command": "hurry", "reason": "a", "reason": "b"}', ["/command", "/reason"]),
+        (b'{"command": "abort", "more": [{"x/y": {"z": 1, "z": 2}}]}', ["/more", "/more/0/x~1y/z"]),
+    ],
+)
+async def test_a_key_given_twice_is_an_error_with_its_place(
+    http: httpx.AsyncClient, desk: MemoryDesk, content: bytes, places: list[str]
+) -> None:
+    """Parsers differ in which of the two counts."""
+    desk.show(example.WATCHED)
+    answer = await http.post("/v1/runs/r-0007/commands", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert [each["place"] for each in answer.json()["error"]["problems"]] == places
+    assert not desk.commands
+
+
+async def test_runs_come_in_pages_newest_first(http: httpx.AsyncClient, desk: MemoryDesk) -> None:
+    for number in range(8, 312):
+        started_at = example.WATCHED.started_at + number
+        desk.show(example.ROLLED_BACK.model_copy(update={"run": f"r-{number:04d}", "started_at": started_at}))
+
+    async def runs(query: str = "") -> list[str]:
+        return [run["run"] for run in (await http.get(f"/v1/runs{query}")).json()["runs"]]
+
+    newest = await runs()
+    assert (newest[0], newest[-1], len(newest)) == ("r-0311", "r-0112", 200)
+    older = await runs("?before=r-0112")
+    assert (older[0], older[-1], len(older)) == ("r-0111", "r-0007", 105)
+    assert await runs("?before=r-0007") == []
+    assert await runs("?before=r-0100&limit=2") == ["r-0099", "r-0098"]
+    assert (await http.get("/v1/runs?before=r-9999")).status_code == 404
+    assert (await http.get("/v1/runs?limit=201")).status_code == 422
+
+
+async def test_a_name_of_any_length_is_not_echoed_in_full(http: httpx.AsyncClient) -> None:
+    answer = await http.get(f"/v1/versions?service={'x' * 5000}")
+    assert answer.status_code == 404
+    assert len(answer.text) < 500
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 10_000])
 async def test_a_body_that_is_no_release_is_a_problem_not_a_crash(http: httpx.AsyncClient, content: bytes) -> None:
     answer = await http.post("/v1/runs", content=content, headers={"Content-Type": "application/json"})
@@ -212,7 +256,7 @@ async def test_unknown_paths_and_methods_answer_json(http: httpx.AsyncClient) ->
 
 
 async def test_a_bug_answers_500_without_its_insides(http: httpx.AsyncClient, desk: MemoryDesk) -> None:
-    def broken() -> None:
+    def broken(**_: object) -> None:
         raise ZeroDivisionError("secret insides")
 
     desk.runs = broken  # type: ignore[assignment,method-assign]
@@ -261,3 +305,26 @@ async def test_an_event_stream_ends_when_the_desk_stops(desk: MemoryDesk) -> Non
     stopping.set()
     with pytest.raises(StopAsyncIteration):
         await anext(views)
+
+
+async def test_a_group_is_started_shown_and_aborted(http: httpx.AsyncClient, desk: MemoryDesk) -> None:
+    made = await http.post("/v1/groups", json={"releases": [RELEASE], "supersede": True})
+    assert (made.status_code, made.headers["location"]) == (201, "/v1/groups/g-0001")
+    assert desk.groups_asked[0].supersede
+    assert [each["group"] for each in (await http.get("/v1/groups")).json()["groups"]] == ["g-0001"]
+    ended = await http.post("/v1/groups/g-0001/abort", json={"reason": "wrong evening"})
+    assert ended.json()["outcome"] == "aborted"
+    assert (await http.get("/v1/groups/g-0001")).json()["reason"] == "wrong evening"
+    assert (await http.get("/v1/groups/g-0002")).status_code == 404
+
+
+async def test_fix_forward_without_a_reason_is_not_taken(http: httpx.AsyncClient) -> None:
+    refused = await http.post("/v1/groups", json={"releases": [RELEASE], "fixForward": True})
+    assert refused.status_code == 422
+    assert "needs a reason" in refused.json()["error"]["problems"][0]["message"]
+
+
+async def test_a_run_that_was_taken_back_is_started_again(http: httpx.AsyncClient) -> None:
+    again = await http.post(f"/v1/runs/{example.ROLLED_BACK.run}/retry", json={})
+    assert again.status_code == 201
+    assert again.json()["phase"] == "holding"

@@ -150,6 +150,17 @@ def broken(seq: int, what: str) -> IntegrityError:
     )
 
 
+def genuine(row: Row) -> Row:
+    """The row itself. Raises ``IntegrityError`` when its content is not what its hash says."""
+    try:
+        right = digest(row)
+    except ValueError as error:
+        raise broken(row.seq, f"cannot be hashed ({error})") from error
+    if row.hash != right:
+        raise broken(row.seq, "its content does not give its hash: it was changed after it was written")
+    return row
+
+
 def walk(rows: Iterable[Row], head: Head = EMPTY) -> Iterator[Row]:
     """Pass on rows that continue the chain after ``head``. Raises ``IntegrityError`` naming the first that does not."""
     for row in rows:
@@ -158,12 +169,7 @@ def walk(rows: Iterable[Row], head: Head = EMPTY) -> Iterator[Row]:
             raise broken(expected, f"missing; the next one kept is entry {row.seq}")
         if row.seq < expected:
             raise broken(row.seq, "stands twice, or after a later one")
-        try:
-            right = digest(row)
-        except ValueError as error:
-            raise broken(row.seq, f"cannot be hashed ({error})") from error
-        if row.hash != right:
-            raise broken(row.seq, "its content does not give its hash: it was changed after it was written")
+        genuine(row)
         if row.previous != head.hash:
             raise broken(row.seq, f"does not follow entry {head.size}: one was inserted, dropped or swapped here")
         yield row

@@ -1,7 +1,8 @@
 """A sample as one line of JSON and back. Floats come back bit for bit; NaN (absent from a scrape) is written as null.
 
 Line: ``{"at", "weight", "canary": arm | null, "stable": arm | null}``; arm: ``{"seen": int | null, "revision": int |
-null, "series": {name: {"e": {pod: [total, bad]}, "p": {pod: [total, bad]} | absent}}}``.
+null, "violations": {invariant: count} | absent, "series": {name: {"e": {pod: [total, bad]}, "p": {pod: [total, bad]} |
+absent, "s": [visits, squares, products, visit squares] | absent}}}``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
+from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts, Spread
 
 FORMAT = 1
 
@@ -40,8 +41,13 @@ def _arm(arm: ArmSample | None) -> object:
         entry: dict[str, object] = {"e": _counts(counts.events)}
         if counts.players is not None:
             entry["p"] = _counts(counts.players)
+        if counts.spread is not None:
+            entry["s"] = [_finite(value) for value in counts.spread]
         series[name] = entry
-    return {"seen": arm.players_seen, "revision": arm.players_revision, "series": series}
+    encoded: dict[str, object] = {"seen": arm.players_seen, "revision": arm.players_revision, "series": series}
+    if arm.violations:
+        encoded["violations"] = {name: _finite(count) for name, count in arm.violations.items()}
+    return encoded
 
 
 def _counts(counts: Mapping[str, Count]) -> dict[str, list[float | None]]:
@@ -75,10 +81,19 @@ def _arm_of(value: Any) -> ArmSample | None:
     if value is None:
         return None
     series = {
-        name: SeriesCounts(events=_counts_of(counts["e"]), players=_counts_of(counts["p"]) if "p" in counts else None)
+        name: SeriesCounts(
+            events=_counts_of(counts["e"]),
+            players=_counts_of(counts["p"]) if "p" in counts else None,
+            spread=Spread(*map(_number, counts["s"])) if "s" in counts else None,
+        )
         for name, counts in value["series"].items()
     }
-    return ArmSample(series=series, players_seen=_whole(value["seen"]), players_revision=_whole(value["revision"]))
+    return ArmSample(
+        series=series,
+        players_seen=_whole(value["seen"]),
+        players_revision=_whole(value["revision"]),
+        violations={name: _number(count) for name, count in value.get("violations", {}).items()},
+    )
 
 
 def _whole(value: Any) -> int | None:

@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 
-from croupier.adapters.journal.chain import EMPTY, Head, Row, entry_of, seal
+from croupier.adapters.journal.chain import EMPTY, Head, Row, entry_of, genuine, seal, walk
 from croupier.adapters.journal.checkpoint import new_signer
 from croupier.adapters.journal.codec import decode_sample, encode_sample, header
 from croupier.adapters.journal.verification import verify_rows
@@ -35,21 +35,29 @@ class MemoryJournal:
         if self.full and not way_back:
             raise Unreachable("the journal cannot be written: disk full")
         with self._lock:
-            head = Head(self._rows[-1].seq, self._rows[-1].hash) if self._rows else EMPTY
-            rows = seal(drafts, head)
+            rows = seal(drafts, _head(self._rows))
             self._rows.extend(rows)
             self._notes = (self._signer.sign(Head(rows[-1].seq, rows[-1].hash)),)
         return tuple(map(entry_of, rows))
 
     def read(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
         """See ``Journal.read``."""
-        for row in tuple(self._rows[after:]):
+        for row in walk(tuple(self._rows[after:]), _head(self._rows[max(after - 1, 0) : after])):
             if subject is None or row.subject == subject:
                 yield entry_of(row)
+
+    def newest(self, kind: str, subject: str) -> Entry | None:
+        """See ``Journal.newest``."""
+        found = [row for row in self._rows if (row.kind, row.subject) == (kind, subject)]
+        return entry_of(genuine(found[-1])) if found else None
 
     def verify(self, *, evidence: EvidenceStore | None = None) -> int:
         """See ``Journal.verify``; with ``evidence``, the hashes that verdicts name are checked as well."""
         return verify_rows(self._rows, self._notes, self._signer.public_key, evidence).size
+
+
+def _head(rows: Sequence[Row]) -> Head:
+    return Head(rows[-1].seq, rows[-1].hash) if rows else EMPTY
 
 
 class MemoryEvidence:

@@ -11,25 +11,34 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from croupier.adapters.journal.chain import Row, broken, checked, entry_of
+from croupier.adapters.journal.chain import EMPTY, Head, Row, broken, checked, entry_of, genuine, walk
 from croupier.adapters.journal.checkpoint import PublicKey, load_public_key, split_notes
 from croupier.adapters.journal.emergency import Batch, read_batches
+from croupier.adapters.journal.packing import unpack
 from croupier.adapters.journal.verification import verify_rows
 from croupier.errors import IntegrityError, Unreachable, UsageError
-from croupier.model.journal import Entry
+from croupier.model.journal import GENESIS, Entry
 from croupier.ports.journal import EvidenceStore
 
 CHECKPOINTS = "checkpoints"
 """File of signed notes beside the journal."""
 PAGE = 500
 """Rows fetched at a time."""
+_LARGEST_SEQ = 2**63 - 1
+"""SQLite knows none beyond."""
 BUSY_SECONDS = 2.0
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 """The latter: a message of SQLite that quotes a damaged name."""
 _ENVIRONMENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 )
-COLUMNS = "seq, kind, subject, at, body, previous, hash"
+FORMAT = 2
+"""``user_version`` of the database."""
+ROWS = """
+SELECT e.seq, e.kind, e.subject, e.at, e.packed, substr(before.packed, 1, 32)
+FROM entries AS e LEFT JOIN entries AS before ON before.seq = e.seq - 1
+"""
+"""Every row with the hash of the one before it, which a packed row does not repeat; without WHERE, for ``row_of``."""
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -68,26 +77,47 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+def check_format(connection: sqlite3.Connection) -> None:
+    """Raises ``UsageError`` for a format that only another croupier knows."""
+    ((version,),) = query(connection, "PRAGMA user_version")
+    if version != FORMAT:
+        raise UsageError(
+            f"the journal has format {version}, this croupier reads format {FORMAT}",
+            hint="the croupier that wrote it can read and export it",
+        )
+
+
 def row_of(columns: Sequence[object]) -> Row:
-    """A row from raw columns. Raises ``IntegrityError`` naming it when a column is not what was written."""
-    fields = dict(zip(Row._fields, columns, strict=True))
-    seq = fields["seq"]
+    """A row from columns as ``ROWS`` has them. Raises ``IntegrityError`` naming it when one is not what was written."""
+    seq, kind, subject, at, packed, hash_before = columns
     try:
-        for name in ("kind", "subject", "previous", "hash"):
-            value = fields[name]
-            fields[name] = value.decode() if isinstance(value, bytes) else value
-        return checked(fields)
+        if not isinstance(packed, bytes):
+            raise ValueError("nothing packed in it")
+        hash_, body = unpack(packed)
+        return checked(
+            {
+                "seq": seq,
+                "kind": kind.decode() if isinstance(kind, bytes) else kind,
+                "subject": subject.decode() if isinstance(subject, bytes) else subject,
+                "at": at,
+                "body": body,
+                "previous": hash_before.hex() if isinstance(hash_before, bytes) else GENESIS,
+                "hash": hash_,
+            }
+        )
     except ValueError as error:
         raise broken(seq if isinstance(seq, int) else 0, f"{error}: it was changed after it was written") from error
 
 
 def _pages(connection: sqlite3.Connection, after: int, subject: str | None) -> Iterator[Row]:
     """Rows in order, a page at a time: no statement stays open while the caller thinks."""
-    where, values = ("AND subject = ?", (subject,)) if subject is not None else ("", ())
+    after = min(after, _LARGEST_SEQ)
+    check_format(connection)
+    where, values = ("AND e.subject = ?", (subject,)) if subject is not None else ("", ())
     while True:
         page = query(
             connection,
-            f"SELECT {COLUMNS} FROM entries WHERE seq > ? {where} ORDER BY seq LIMIT ?",
+            f"{ROWS} WHERE e.seq > ? {where} ORDER BY e.seq LIMIT ?",
             (after, *values, PAGE),
         )
         for columns in page:
@@ -148,15 +178,38 @@ class JournalReader:
             raise fault(f"{path} cannot be opened", error) from error
 
     def read(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
-        """See ``Journal.read``."""
+        """Entries as they stand there, also those that were changed: who looks for the damage wants to see it."""
+        return map(entry_of, self._after(after, subject))
+
+    def read_genuine(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
+        """See ``Journal.read``. Raises ``IntegrityError`` at the first entry that is not as it was written."""
+        if subject is not None:
+            return map(entry_of, map(genuine, self._after(after, subject)))
+        rows, head = self._after(max(after - 1, 0), None), EMPTY
+        if after > 0 and (last := next(rows, None)) is not None:
+            if last.seq != after:
+                raise broken(after, f"missing; the next one kept is entry {last.seq}")
+            head = Head(last.seq, last.hash)
+        return map(entry_of, walk(rows, head))
+
+    def _after(self, after: int, subject: str | None) -> Iterator[Row]:
+        """Rows of the database, then those of the emergency segment that are not in it yet."""
         waiting = read_batches(beside(self.path, ".emergency"))
         last = after
         for row in _pages(self._connection, after, subject):
             last = row.seq
-            yield entry_of(row)
+            yield row
         for row in (row for batch in waiting for row in batch.rows):
             if row.seq > last and (subject is None or row.subject == subject):
-                yield entry_of(row)
+                yield row
+
+    def newest(self, kind: str, subject: str) -> Entry | None:
+        """See ``Journal.newest``."""
+        waiting = [row for batch in read_batches(beside(self.path, ".emergency")) for row in batch.rows]
+        found = [row.seq for row in waiting if (row.kind, row.subject) == (kind, subject)]
+        statement = "SELECT seq FROM entries WHERE subject = ? AND kind = ? ORDER BY seq DESC LIMIT 1"
+        found += [seq for (seq,) in query(self._connection, statement, (subject, kind)) if isinstance(seq, int)]
+        return next(self.read_genuine(after=max(found) - 1, subject=subject), None) if found else None
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[tuple[Iterator[Row], Sequence[str]]]:

@@ -3,11 +3,12 @@
 Beside ``journal.sqlite`` stand ``journal.sqlite.lock`` (held by the writer for life), ``journal.sqlite.emergency``
 (see ``emergency.py``), ``checkpoints`` (signed notes, append-only) and the key pair. In the database:
 
-- ``entries``: the chain, append-only (triggers refuse UPDATE and DELETE; the chain shows what goes around them);
+- ``entries``: the chain, append-only (triggers refuse UPDATE and DELETE; the chain shows what goes around them). Rows
+  are packed: ``body``, ``previous`` and ``hash`` are empty, ``packed`` holds what they would;
 - ``head``: the signed note for the last entry, replaced at each commit, so that a cut-off end is found;
 - ``checkpoints``: signed notes every ``CHECKPOINT_EVERY`` entries, at the end of a run and at closing.
 
-Why so: docs/adr/0001-journal-chain-and-emergency-segment.md.
+Why so: docs/adr/0001-journal-chain-and-emergency-segment.md, docs/adr/0006-entries-are-kept-packed.md.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from croupier.adapters.files import sync_directory
 from croupier.adapters.journal.chain import EMPTY, Head, Row, broken, digest, entry_of, seal, walk
 from croupier.adapters.journal.checkpoint import load_signer
 from croupier.adapters.journal.emergency import Batch, EmergencySegment
+from croupier.adapters.journal.packing import pack
 from croupier.adapters.journal.reading import (
     CHECKPOINTS,
-    COLUMNS,
+    ROWS,
     SQLITE_ERRORS,
     beside,
     check_filed,
+    check_format,
     connect,
     fault,
     filed_notes,
@@ -48,7 +51,7 @@ CHECKPOINT_AFTER = frozenset({"run.ended"})
 _SCHEMA = """
 CREATE TABLE entries (
   seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL,
-  previous TEXT NOT NULL, hash TEXT NOT NULL
+  previous TEXT NOT NULL, hash TEXT NOT NULL, packed BLOB
 ) STRICT;
 CREATE INDEX entries_by_subject ON entries (subject, seq);
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
@@ -57,7 +60,7 @@ CREATE TRIGGER entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, '
 CREATE TRIGGER entries_last BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER notes_stay BEFORE UPDATE ON checkpoints BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END;
 CREATE TRIGGER notes_last BEFORE DELETE ON checkpoints BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 """
 
 
@@ -68,7 +71,7 @@ class SqliteJournal:
         """Open or create the journal at ``path``, and take over what waits in the emergency segment.
 
         Raises ``Conflict`` when another writer lives, ``IntegrityError`` when the end of the journal is not what this
-        desk signed, ``Unreachable`` when it cannot be opened.
+        desk signed, ``UsageError`` when it is of another format, ``Unreachable`` when it cannot be opened.
         """
         self.path = path
         self._mutex = threading.Lock()
@@ -82,6 +85,7 @@ class SqliteJournal:
                 undo.callback(self._connection.close)
                 if not self._has_schema():
                     self._connection.executescript(f"PRAGMA journal_mode = WAL; BEGIN; {_SCHEMA} COMMIT;")
+                check_format(self._connection)
                 self._connection.execute("PRAGMA synchronous = FULL")
                 self._emergency = EmergencySegment.open(beside(path, ".emergency"))
             except OSError as error:
@@ -120,7 +124,12 @@ class SqliteJournal:
     def read(self, *, after: int = 0, subject: str | None = None) -> Iterator[Entry]:
         """See ``Journal.read``."""
         with open_for_reading(self.path) as reader:
-            yield from reader.read(after=after, subject=subject)
+            yield from reader.read_genuine(after=after, subject=subject)
+
+    def newest(self, kind: str, subject: str) -> Entry | None:
+        """See ``Journal.newest``."""
+        with open_for_reading(self.path) as reader:
+            return reader.newest(kind, subject)
 
     def verify(self, *, evidence: EvidenceStore | None = None) -> int:
         """See ``Journal.verify`` and ``JournalReader.verify``."""
@@ -149,7 +158,7 @@ class SqliteJournal:
         return bool(self._connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'head'").fetchone())
 
     def _last_row(self) -> Head:
-        found = query(self._connection, f"SELECT {COLUMNS} FROM entries ORDER BY seq DESC LIMIT 1")
+        found = query(self._connection, f"{ROWS} ORDER BY e.seq DESC LIMIT 1")
         if not found:
             return EMPTY
         row = row_of(found[0])
@@ -177,9 +186,7 @@ class SqliteJournal:
             for row in rows:
                 if row.seq > self._kept.size:
                     self._pending = (*self._pending, row)
-                elif query(self._connection, "SELECT hash FROM entries WHERE seq = ?", (row.seq,)) != [
-                    (row.hash.encode(),)
-                ]:
+                elif [row] != list(map(row_of, query(self._connection, f"{ROWS} WHERE e.seq = ?", (row.seq,)))):
                     raise broken(row.seq, "the emergency segment has another entry with this number")
         for row in walk(self._pending, self._kept):
             self._head = Head(row.seq, row.hash)
@@ -197,8 +204,8 @@ class SqliteJournal:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.executemany(
-                    f"INSERT INTO entries ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    [(*row[:4], row.body.decode(), *row[5:]) for row in rows],
+                    "INSERT INTO entries VALUES (?, ?, ?, ?, '', '', '', ?)",
+                    [(*row[:4], pack(row.hash, row.body)) for row in rows],
                 )
                 self._connection.execute("INSERT OR REPLACE INTO head (one, note) VALUES (1, ?)", (note,))
                 if due:

@@ -3,20 +3,26 @@
 Series read (labels ``service, run, version, pod``; others are ignored):
 ``croupier_signal_{attempts,failures,players_exposed,players_affected}_total{signal}`` per pod, the gauge
 ``croupier_players_seen{split}`` per split revision, and ``croupier_tally_updated_seconds``, the time of the last
-complete count.
+complete count. One provider or market is a signal of its own, ``deposits:provider=psp-b``. Without a pod:
+``croupier_invariant_violations_total{invariant}``, and how visits and attempts spread over players,
+``croupier_player_visits_total``, ``croupier_player_visits_squared_total`` and per signal
+``croupier_signal_attempts_{squared,by_visits}_total``; all four or nothing.
+
+A tally counts all signals of all arms of a run or none of them, so a signal that one arm has and another has not is
+zero there: else a version that loses every deposit before it begins would be one of which nothing is known.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Reading
 
-from croupier.model.evidence import ArmSample, Count, SeriesCounts
+from croupier.model.evidence import ArmSample, Count, SeriesCounts, Spread
 
 UPDATED = "croupier_tally_updated_seconds"
 PLAYERS_SEEN = "croupier_players_seen"
@@ -26,6 +32,15 @@ _COUNTERS = {
     "croupier_signal_players_exposed_total": ("players", 0),
     "croupier_signal_players_affected_total": ("players", 1),
 }
+
+
+VIOLATIONS = "croupier_invariant_violations_total"
+_VISITS = {"croupier_player_visits_total": "visits", "croupier_player_visits_squared_total": "visit_squares"}
+_SPREAD = {"croupier_signal_attempts_squared_total": "squares", "croupier_signal_attempts_by_visits_total": "products"}
+NAMES = (*_COUNTERS, *_VISITS, *_SPREAD, VIOLATIONS, PLAYERS_SEEN)
+"""All metrics that are read of an arm."""
+
+_NOTHING = {"": Count(0.0, 0.0)}
 
 
 class ArmKey(NamedTuple):
@@ -49,37 +64,67 @@ class _Arm:
     def __init__(self) -> None:
         self.counts: dict[str, dict[str, dict[str, list[float]]]] = {"events": {}, "players": {}}
         self.seen: dict[int, int] = {}
+        self.visits: dict[str, float] = {}
+        self.spread: dict[str, dict[str, float]] = {}
+        self.violations: dict[str, float] = {}
 
-    def sample(self, revision: int | None) -> ArmSample:
-        players = self.counts["players"]
-        series = {
-            name: SeriesCounts(_pods(pods), _pods(players[name]) if name in players else None)
-            for name, pods in sorted(self.counts["events"].items())
-        }
-        return ArmSample(series, None if revision is None else self.seen.get(revision, 0), revision)
+    def sample(self, revision: int | None, signals: Mapping[str, bool]) -> ArmSample:
+        """``signals``: all that are counted in the run -> whether players are known for it."""
+        events, players = self.counts["events"], self.counts["players"]
+        series = {}
+        for name, by_player in sorted(signals.items()):
+            of_players = _pods(players[name]) if name in players else None
+            if name in events:
+                series[name] = SeriesCounts(_pods(events[name]), of_players, self._spread(name))
+            else:
+                series[name] = SeriesCounts(_NOTHING, _NOTHING if by_player else None, self._spread(name))
+        seen = None if revision is None else self.seen.get(revision, 0)
+        return ArmSample(series, seen, revision, self.violations)
+
+    def _spread(self, signal: str) -> Spread | None:
+        figures = self.visits | self.spread.get(signal, {})
+        return Spread(**figures) if len(figures) == len(Spread._fields) else None
 
 
 def read_page(text: str) -> Page:
-    """Parse a page.
+    """Parse a page. Raises ``ValueError`` for what is not such a page, or says two things about one counter."""
+    if not text.endswith("\n"):
+        raise ValueError("the page is cut off: its last line has no end")
+    return fold(_readings(text))
+
+
+def fold(readings: Iterable[Reading]) -> Page:
+    """What the readings of one tally say.
 
     A value that is not finite becomes NaN; a counter whose partner is missing has NaN for it.
 
     Raises:
-        ValueError: for what is not such a page, or says two things about one counter.
+        ValueError: for a reading without its labels, or two values of one counter.
     """
-    if not text.endswith("\n"):
-        raise ValueError("the page is cut off: its last line has no end")
     updated_at = math.nan
     arms: defaultdict[ArmKey, _Arm] = defaultdict(_Arm)
-    for reading in _readings(text):
+    for reading in readings:
         if reading.name == UPDATED:
             updated_at = reading.value
         elif reading.name in _COUNTERS:
             _count(arms, reading)
+        elif reading.name == VIOLATIONS and math.isfinite(reading.value):
+            arms[_key(reading)].violations[_label(reading, "invariant")] = reading.value
+        elif reading.name in _VISITS and math.isfinite(reading.value):
+            arms[_key(reading)].visits[_VISITS[reading.name]] = reading.value
+        elif reading.name in _SPREAD and math.isfinite(reading.value):
+            spread = arms[_key(reading)].spread.setdefault(_label(reading, "signal"), {})
+            spread[_SPREAD[reading.name]] = reading.value
         elif reading.name == PLAYERS_SEEN and math.isfinite(reading.value):
             arms[_key(reading)].seen[int(_label(reading, "split"))] = int(reading.value)
-    revisions = _latest_revisions(arms)
-    return Page(updated_at, {key: arm.sample(revisions.get((key.service, key.run))) for key, arm in arms.items()})
+    revisions, signals = _latest_revisions(arms), _signals(arms)
+    return Page(
+        updated_at,
+        {
+            key: arm.sample(revisions.get((key.service, key.run)), signals[key.service, key.run])
+            for key, arm in arms.items()
+        },
+    )
 
 
 def _readings(text: str) -> Iterable[Reading]:
@@ -103,6 +148,16 @@ def _latest_revisions(arms: dict[ArmKey, _Arm]) -> dict[tuple[str, str], int]:
         for revision in arm.seen:
             latest[key.service, key.run] = max(revision, latest.get((key.service, key.run), revision))
     return latest
+
+
+def _signals(arms: Mapping[ArmKey, _Arm]) -> Mapping[tuple[str, str], Mapping[str, bool]]:
+    """(service, run) -> signal -> whether any arm of the run knows players for it."""
+    found: defaultdict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
+    for key, arm in arms.items():
+        signals = found[key.service, key.run]
+        for name in arm.counts["events"]:
+            signals[name] = signals.get(name, False) or name in arm.counts["players"]
+    return found
 
 
 def _pods(pods: dict[str, list[float]]) -> dict[str, Count]:

@@ -18,6 +18,11 @@ def service_of(platform: Platform, name: str) -> Service:
 def check_split(platform: Platform, split: Split) -> None:
     """Raises ``UnknownName`` for an undeclared service, and ``ValueError`` for a split that nobody can have meant."""
     service_of(platform, split.service)
+    check_weights(split)
+
+
+def check_weights(split: Split) -> None:
+    """Raises ``ValueError`` for a split that nobody can have meant."""
     canary = split.canary.weight if split.canary else 0
     if not 0 <= canary <= 100 or split.stable.weight + canary != 100:
         raise ValueError(f"weights must be 0-100 and add up to 100, got {split.stable.weight} and {canary}")

@@ -18,6 +18,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 
+from croupier.adapters.threads import to_the_end
 from croupier.adapters.traffic import envoy_config as config
 from croupier.adapters.traffic.checks import check_split, service_of
 from croupier.adapters.traffic.envoy_admin import EnvoyAdmin
@@ -83,20 +84,19 @@ class EnvoyTraffic:
     async def set_split(self, split: Split) -> None:
         self._check(split)
         async with self._lock:
-            records = await asyncio.to_thread(self._files.records)
+            records, refused = await asyncio.gather(asyncio.to_thread(self._files.records), self._admin.refusals())
             is_interrupted = any(record.wanted is not None for record in records.values())
             change = plan_change(split, records, await self._admin.routes() if is_interrupted else {})
-            refused = await self._admin.refusals()
             deadline = self._deadline(CONFIRM_SECONDS)
-            await asyncio.to_thread(self._begin, change)
+            await to_the_end(self._begin, change)
             try:
                 await self._until(lambda: self._lacking_clusters(change), refused, deadline)
-                versions = await asyncio.to_thread(self._write_routes, change.after)
+                versions = await to_the_end(self._write_routes, change.after)
                 await self._until(lambda: self._lacking_routes(versions), refused, deadline)
             except Unreachable:
                 await self._take_back(change)
                 raise
-            await asyncio.to_thread(self._finish, change)
+            await to_the_end(self._finish, change)
 
     # --- before Envoy runs ------------------------------------------------------------------------------------------
 
@@ -134,14 +134,14 @@ class EnvoyTraffic:
 
     async def _take_back(self, change: Change) -> None:
         """Routes first, then clusters. If Envoy does not confirm, the record keeps ``wanted``, and so its clusters."""
-        versions = await asyncio.to_thread(self._write_routes, change.before)
+        versions = await to_the_end(self._write_routes, change.before)
         try:
             await self._until(lambda: self._lacking_routes(versions), None, self._deadline(RESTORE_SECONDS))
         except Unreachable:
-            await asyncio.to_thread(self._write_clusters, (*change.reachable, *change.before.values()))
+            await to_the_end(self._write_clusters, (*change.reachable, *change.before.values()))
             return
-        await asyncio.to_thread(self._files.save, change.split.service, Record(confirmed=change.replaced))
-        await asyncio.to_thread(self._write_clusters, change.before.values())
+        await to_the_end(self._files.save, change.split.service, Record(confirmed=change.replaced))
+        await to_the_end(self._write_clusters, change.before.values())
 
     def _write_clusters(self, splits: Iterable[Split]) -> None:
         """Endpoint files, then the list of clusters. Of two splits with the same version the later one counts."""

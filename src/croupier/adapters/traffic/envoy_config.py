@@ -431,6 +431,7 @@ def _strip(listener: str) -> JsonObject:
 def _access_record(listener: str) -> JsonObject:
     return {
         "t": "%START_TIME(%s.%6f)%",
+        "arm": f"%REQ({ARM_HEADER})%",
         "hop": f"%REQ({HOP_HEADER})%",
         "player": f"%REQ({PLAYER_HEADER})%",
         "ms": "%DURATION%",

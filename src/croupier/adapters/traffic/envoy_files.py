@@ -64,13 +64,17 @@ class EnvoyFiles:
         self._replace(self._splits / f"{service}.json", record.model_dump_json(by_alias=True, indent=1).encode())
 
     def put(self, name: str, content: JsonObject) -> bool:
-        """Give Envoy a new version of a file; False if it has just this content already."""
+        """Give Envoy a new version of a file; False if it has just this content already.
+
+        Not durable: players wait for it, and ``EnvoyTraffic.write_files`` makes these files anew from the records
+        before Envoy is started on a machine that lost its power.
+        """
         data = json.dumps(content).encode()
         path = self.watched / name
         with _on_disk(path):
             if path.exists() and path.read_bytes() == data:
                 return False
-        self._replace(path, data)
+        self._replace(path, data, durable=False)
         return True
 
     def drop_endpoints(self, keep: Iterable[str]) -> None:
@@ -81,15 +85,15 @@ class EnvoyFiles:
                 if path.name not in kept:
                     path.unlink(missing_ok=True)
 
-    def _replace(self, path: Path, data: bytes) -> None:
+    def _replace(self, path: Path, data: bytes, *, durable: bool = True) -> None:
         with _on_disk(path):
             try:
-                replace_file(path, data)
+                replace_file(path, data, durable=durable)
             except OSError as error:
                 if error.errno not in _FULL or not self._reserve.exists():
                     raise
                 self._reserve.unlink()
-                replace_file(path, data)
+                replace_file(path, data, durable=durable)
 
 
 @contextmanager

@@ -57,6 +57,10 @@ def _read(path: Path) -> Descriptor:
     known = load_descriptor(path)
     content = known.model_dump(mode="json", by_alias=True, exclude_unset=True)
     version = Version(
-        service=known.service, label=known.label, description=known.description, digest=digest_of(content)
+        service=known.service,
+        label=known.label,
+        description=known.description,
+        digest=digest_of(content),
+        data=known.data,
     )
     return Descriptor(version, path, content)

@@ -44,6 +44,11 @@ class MemoryWorkloads:
             raise UnknownName(f"version of {service}", digest, known)
         self._desired[service, digest] = max(replicas, self._desired.get((service, digest), 0))
 
+    async def reduce(self, service: str, digest: str, replicas: int) -> None:
+        self._answer()
+        if (service, digest) in self._desired:
+            self._desired[service, digest] = min(replicas, self._desired[service, digest])
+
     async def observe(self, service: str) -> Sequence[VersionPods]:
         self._answer()
         wanted = sorted((digest, replicas) for (name, digest), replicas in self._desired.items() if name == service)

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from croupier.adapters.files import replace_file, sync_directory
+from croupier.adapters.threads import to_the_end
 from croupier.adapters.workloads.descriptors import read_descriptors
 from croupier.errors import SpecError, UnknownName, Unreachable
 from croupier.model.base import short
@@ -71,13 +72,16 @@ class ProcessWorkloads:
         return await asyncio.to_thread(self._known, service)
 
     async def ensure(self, service: str, digest: str, replicas: int) -> None:
-        await asyncio.to_thread(self._ensure, service, digest, replicas)
+        await to_the_end(self._ensure, service, digest, replicas)
+
+    async def reduce(self, service: str, digest: str, replicas: int) -> None:
+        await to_the_end(self._reduce, service, digest, replicas)
 
     async def observe(self, service: str) -> Sequence[VersionPods]:
         return await asyncio.to_thread(self._observe, service)
 
     async def retire(self, service: str, digest: str) -> None:
-        await asyncio.to_thread(self._retire, service, digest)
+        await to_the_end(self._retire, service, digest)
 
     def _known(self, service: str) -> list[Version]:
         try:
@@ -94,7 +98,15 @@ class ProcessWorkloads:
         before = self._read_wish(path)
         if before is not None and before.replicas >= replicas:
             return
-        wish = _Wish(service=service, digest=digest, replicas=replicas)
+        self._write_wish(path, _Wish(service=service, digest=digest, replicas=replicas))
+
+    def _reduce(self, service: str, digest: str, replicas: int) -> None:
+        path = self._wish(service, digest)
+        before = self._read_wish(path)
+        if before is not None and before.replicas > replicas:
+            self._write_wish(path, _Wish(service=service, digest=digest, replicas=replicas))
+
+    def _write_wish(self, path: Path, wish: _Wish) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             replace_file(path, json.dumps(wish.model_dump()).encode())
@@ -109,7 +121,7 @@ class ProcessWorkloads:
             if seen.service == service:
                 pods.setdefault(seen.digest, []).append(seen.pod())
         return [
-            VersionPods(service, digest, desired.get(digest, 0), tuple(sorted(pods[digest], key=lambda pod: pod.name)))
+            VersionPods(service, digest, desired.get(digest, 0), tuple(sorted(pods[digest], key=_ordinal)))
             for digest in sorted(pods)
         ]
 
@@ -146,3 +158,8 @@ class ProcessWorkloads:
         if age > STALE_SECONDS:
             raise Unreachable(f"nobody has looked at the pods for {age:.1f} s", hint=hint)
         return seen
+
+
+def _ordinal(pod: Pod) -> tuple[int, str]:
+    """Pods of a version differ in the number at the end: 10 comes after 9."""
+    return len(pod.name), pod.name

@@ -6,7 +6,10 @@ interval. Comparing pods, not times, keeps shared shocks out: they hit all pods 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from math import exp, sqrt
 from typing import NamedTuple
 
@@ -17,6 +20,17 @@ WINDOWS_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """Bursts may last, and a pod may be slower than another all day; a window must be longer than that to see it."""
 
 MEMORY_SECONDS = 21_600.0
+CHAPTER_SECONDS = 900.0
+MOST_CHAPTERS = 72
+LEAST_CHAPTERS = 4
+ACCIDENT = 3.0
+"""One overload may be as uneven between pods as a day of bursts. A stretch of up to two chapters that is so many times
+more bursty than all others, and is over for a chapter, is taken for an accident and left out; the second one within the
+memory is not. Bursts that are how the service lives show in most chapters."""
+
+RATE_MEMORY_SECONDS = 900.0
+"""A forecast is about the traffic of now, and an outage that is over must not keep releases from starting for hours."""
+
 PRIOR_EVENTS = 2.0
 """While too little has failed to tell: events that share a cause are likely, so two are counted as one."""
 
@@ -48,18 +62,41 @@ class Rate(NamedTuple):
     players: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Chapter:
+    """A quarter of an hour of one window: sums over its intervals."""
+
+    seconds: float = 0.0
+    excess: float = 0.0
+    failures: float = 0.0
+    degrees: float = 0.0
+
+    def __add__(self, other: _Chapter) -> _Chapter:
+        return _Chapter(
+            self.seconds + other.seconds,
+            self.excess + other.excess,
+            self.failures + other.failures,
+            self.degrees + other.degrees,
+        )
+
+    def faded(self, part: float) -> _Chapter:
+        return _Chapter(self.seconds, self.excess * part, self.failures * part, self.degrees * part)
+
+    @property
+    def estimate(self) -> float:
+        return self.excess / self.failures if self.failures > 0.0 else 1.0
+
+
 class _Window:
     """Pooled Pearson dispersion over consecutive intervals of one length."""
 
-    __slots__ = ("_elapsed", "_pods", "degrees", "excess", "failures", "seconds")
+    __slots__ = ("_chapters", "_elapsed", "_pods", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._elapsed = 0.0
         self._pods: dict[str, list[float]] = {}
-        self.excess = 0.0
-        self.failures = 0.0
-        self.degrees = 0.0
+        self._chapters: deque[_Chapter] = deque([_Chapter()], maxlen=MOST_CHAPTERS)
 
     def add(self, pods: Mapping[str, PodDelta], seconds: float) -> None:
         for pod, (total, bad) in pods.items():
@@ -74,21 +111,38 @@ class _Window:
         exposed = [(total, bad) for total, bad in self._pods.values() if total > 0.0]
         total = sum(moved for moved, _ in exposed)
         bad = sum(failed for _, failed in exposed)
-        fade = exp(-self._elapsed / MEMORY_SECONDS)
-        self.excess *= fade
-        self.failures *= fade
-        self.degrees *= fade
+        closed = _Chapter(self._elapsed)
         if len(exposed) > 1 and bad > 0.0:
             squares = sum((failed - bad * moved / total) ** 2 / (bad * moved / total) for moved, failed in exposed)
-            self.excess += bad * squares / (len(exposed) - 1)
-            self.failures += bad
-            self.degrees += len(exposed) - 1
+            closed = _Chapter(self._elapsed, bad * squares / (len(exposed) - 1), bad, len(exposed) - 1)
+        if self._chapters[-1].seconds >= CHAPTER_SECONDS:
+            self._chapters.append(_Chapter())
+        self._chapters[-1] += closed
         self._pods.clear()
         self._elapsed = 0.0
 
-    @property
-    def estimate(self) -> float:
-        return self.excess / self.failures if self.failures > 0.0 else 1.0
+    def kept(self) -> _Chapter:
+        """All that is remembered, older chapters for less, without one accident that is over."""
+        chapters = list(self._chapters)
+        count, failing = len(chapters), sum(each.failures > 0.0 for each in chapters)
+        faded = [
+            each.faded(exp((place - count + 1) * CHAPTER_SECONDS / MEMORY_SECONDS))
+            for place, each in enumerate(chapters)
+        ]
+        oldest = list(accumulate(faded, initial=_Chapter()))  # by how many
+        newest = list(accumulate(reversed(faded), initial=_Chapter()))
+        rests = []
+        for length in (1, 2):
+            for first in range(count - 1 - length):
+                left_out = chapters[first : first + length]
+                rest = oldest[first] + newest[count - first - length]
+                if (
+                    rest.failures >= FEW_FAILURES
+                    and failing - sum(each.failures > 0.0 for each in left_out) >= LEAST_CHAPTERS
+                    and all(each.estimate > ACCIDENT * rest.estimate for each in left_out)
+                ):
+                    rests.append(rest)
+        return min(rests, key=lambda rest: rest.estimate, default=oldest[-1])
 
 
 class SeriesDispersion:
@@ -108,7 +162,7 @@ class SeriesDispersion:
         for window in self._windows:
             if seconds <= window.seconds * 1.001:
                 window.add(pods, seconds)
-        fade = exp(-seconds / MEMORY_SECONDS)
+        fade = exp(-seconds / RATE_MEMORY_SECONDS)
         self._attempts = self._attempts * fade + sum(total for total, _ in pods.values())
         self._failures = self._failures * fade + sum(bad for _, bad in pods.values())
         self._seconds = self._seconds * fade + seconds
@@ -118,32 +172,14 @@ class SeriesDispersion:
         """At least 1. The prior while fewer than 30 failures were seen, unless they came as a burst; up to half as
         much again while the history holds fewer than 100 bursts, because the largest one is then probably still to
         come."""
-        seen = max(window.failures for window in self._windows)
-        estimate = 1.0 + QUASI_ALLOWANCE * (self._estimate() - 1.0)
+        kept = [(window.seconds, window.kept()) for window in self._windows]
+        seen = max(each.failures for _, each in kept)
+        estimate = 1.0 + QUASI_ALLOWANCE * (_estimate(kept) - 1.0)
         if seen < FEW_FAILURES:
             prior = PRIOR_PLAYERS if self.players else PRIOR_EVENTS
             return max(prior, estimate) if seen >= ONE_BURST and estimate > PRIOR_EVENTS else prior
         short_of = max(0.0, min(1.0, 2.0 - 2.0 * (seen / estimate) / FEW_BURSTS))
         return estimate * (1.0 + (FEW_BURSTS_FACTOR - 1.0) * short_of)
-
-    def _estimate(self) -> float:
-        """The shortest window's figure, unless a longer one shows more than its own noise explains.
-
-        A window of length L cuts bursts at its ends, so it shows only a part ``1 - c / L`` of them; two windows
-        together give c, and with it what an endless one would show.
-        """
-        shorter: _Window | None = None
-        estimate = 1.0
-        for window in self._windows:
-            if window.degrees <= 0.0:
-                continue
-            noise = 2.0 * sqrt(2.0 / window.degrees) if shorter is not None else 0.0
-            if window.estimate > estimate * (1.0 + noise):
-                estimate = window.estimate
-                if shorter is not None:
-                    estimate += (window.estimate - shorter.estimate) / (window.seconds / shorter.seconds - 1.0)
-            shorter = window
-        return estimate
 
     @property
     def rate(self) -> Rate | None:
@@ -151,6 +187,26 @@ class SeriesDispersion:
         if self._seconds <= 0.0 or self._attempts <= 0.0:
             return None
         return Rate(self._attempts / self._seconds, min(self._failures / self._attempts, 1.0), self.players)
+
+
+def _estimate(windows: Sequence[tuple[float, _Chapter]]) -> float:
+    """The shortest window's figure, unless a longer one shows more than its own noise explains.
+
+    A window of length L cuts bursts at its ends, so it shows only a part ``1 - c / L`` of them; two windows together
+    give c, and with it what an endless one would show. ``windows``: (length in seconds, its sums), the shortest first.
+    """
+    shorter: tuple[float, float] | None = None
+    estimate = 1.0
+    for seconds, sums in windows:
+        if sums.degrees <= 0.0:
+            continue
+        noise = 2.0 * sqrt(2.0 / sums.degrees) if shorter is not None else 0.0
+        if sums.estimate > estimate * (1.0 + noise):
+            estimate = sums.estimate
+            if shorter is not None:
+                estimate += (sums.estimate - shorter[1]) / (seconds / shorter[0] - 1.0)
+        shorter = (seconds, sums.estimate)
+    return estimate
 
 
 class _Tracked:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf, log
 
 from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS, Rate
-from croupier.core.gates.evidence import series_names, stake
+from croupier.core.gates.evidence import STRATA_PART, series_names, stake, stratum_series
 from croupier.core.gates.likelihood import NotWorse, RatioRise
 from croupier.core.gates.series import LATENCY_NULL, LEAST_FAILURES, SATURATED, TELLING, not_worse
-from croupier.model.forecast import FaultForecast, Forecast, StepForecast
+from croupier.model.forecast import FaultForecast, Forecast, StepForecast, StratumForecast
 from croupier.model.release import GatePolicy, GateSpec, Margin
 
 MOST_BLOCKS = 720
@@ -24,6 +24,9 @@ WIDER_POINTS = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 20.0)
 WIDER_RATIOS = (1.5, 2.0, 3.0, 5.0, 10.0)
 LOST = 0.03
 """Reference fault of a business signal: 3 % more are lost."""
+
+STRATUM_LOST = 0.10
+"""Reference fault of one provider or market: a tenth of what goes through it is lost, and nothing else."""
 
 BROKEN = (0.02, 0.10)
 """Reference faults of HTTP errors."""
@@ -52,12 +55,13 @@ def forecast(
     """
     watched = [step for step in steps if step < 100]
     required = [gate for gate in policy.gates if gate.role == "required"]
+    waited_for = [gate for gate in policy.gates if gate in required or _required_strata(gate)]
     walk = _Walk(policy, scrape_seconds=scrape_seconds, deadline=deadline, traffic=traffic, dispersion=dispersion)
-    times = {gate.signal: walk.times(gate, watched, gate.margin) for gate in required}
+    times = {gate.signal: walk.times(gate, watched, gate.margin) for gate in waited_for}
 
     of_steps, problems = [], []
     for index, weight in enumerate(watched):
-        slowest = max(required, key=lambda gate: times[gate.signal][index], default=None)
+        slowest = max(waited_for, key=lambda gate: times[gate.signal][index], default=None)
         seconds = times[slowest.signal][index] if slowest is not None else 0.0
         waits_for = slowest.signal if slowest is not None and seconds > dwell else "dwell"
         total = max(seconds, dwell)
@@ -66,7 +70,7 @@ def forecast(
         of_steps.append(StepForecast(weight=100, seconds=dwell, waits_for="dwell"))
 
     options: list[str] = []
-    for gate in required:
+    for gate in waited_for:
         late = next((index for index, seconds in enumerate(times[gate.signal]) if seconds > deadline), None)
         if late is not None:
             problems.append(walk.problem(gate, watched[late]))
@@ -80,6 +84,7 @@ def forecast(
         seconds=sum(known) if not problems and len(known) == len(of_steps) else None,
         steps=tuple(of_steps),
         faults=tuple(walk.faults(watched[0])) if watched else (),
+        strata=tuple(walk.strata(watched)) if watched else (),
         problems=tuple(problems),
         options=tuple(dict.fromkeys(options)),
     )
@@ -106,9 +111,15 @@ class _Walk:
 
     def times(self, gate: GateSpec, weights: Sequence[int], margin: Margin) -> list[float]:
         """Seconds each step needs until the gate passes, evidence carried over; inf once one is not decidable."""
-        series = [name for name in series_names(gate, self._policy) if self._telling(gate, name, margin)]
-        if not series:
+        needed = _required_strata(gate)
+        if not all(self._telling(gate, name, margin) for name in needed):
             return [inf] * len(weights)
+        if gate.role == "required":
+            whole = [name for name in series_names(gate, self._policy) if self._telling(gate, name, margin)]
+            needed = [*whole, *needed] if whole else []
+        return self._times(needed, weights, margin) if needed else [inf] * len(weights)
+
+    def _times(self, series: Sequence[str], weights: Sequence[int], margin: Margin) -> list[float]:
         evidence = {name: not_worse(margin, self._phi(name), self._policy.beta) for name in series}
         times: list[float] = []
         for weight in weights:
@@ -142,7 +153,9 @@ class _Walk:
     def _phi(self, name: str) -> float:
         rate = self._traffic.get(name)
         prior = PRIOR_PLAYERS if rate is not None and rate.players else PRIOR_EVENTS
-        return max(1.0, self._dispersion.get(name, prior))
+        phi = self._dispersion.get(name, prior)
+        whole = self._dispersion.get(name.partition(":")[0], 1.0) if "=" in name else 1.0
+        return max(1.0, phi, whole)
 
     @staticmethod
     def _split(rate: Rate, weight: int, seconds: float) -> tuple[float, float]:
@@ -157,18 +170,21 @@ class _Walk:
             return f"{gate.signal}: nothing of it was seen in the history, so it cannot be judged"
         if not any(self._telling(gate, name, gate.margin) for name in names):
             return f"{gate.signal}: stable exceeds none of the edges often enough to compare by a ratio"
-        rate = self._traffic[names[0]]
-        need = self._unlimited(gate, weight)
+        if unseen := [name for name in _required_strata(gate) if name not in self._traffic]:
+            return f"{unseen[0]} is required, and nothing of it was seen in the history"
+        need, name = self._unlimited(gate, weight)
+        rate = self._traffic[name]
         pace = rate.attempts_per_second * weight / 100.0
         tail = f"would need {_minutes(need)}" if need < inf else "cannot decide at all"
+        what = name if "=" in name else gate.signal
         return (
-            f"{gate.signal}: at {weight} % the canary gets {pace:.3g} attempts/s, stable fails "
+            f"{what}: at {weight} % the canary gets {pace:.3g} attempts/s, stable fails "
             f"{100.0 * rate.failure_ratio:.3g} %; a margin of {_margin(gate.margin)} {tail}, "
             f"the deadline is {_minutes(self._deadline)}"
         )
 
     def options(self, gate: GateSpec, weights: Sequence[int]) -> Iterator[str]:
-        need = self._unlimited(gate, weights[0])
+        need, _ = self._unlimited(gate, weights[0])
         if need < inf:
             yield f"raise the deadline to {_minutes(need * 1.5)}"
         for weight in (5, 10, 20, 25, 40, 50):
@@ -184,21 +200,25 @@ class _Walk:
                 if self._decides(gate, weights, Margin(points=points)):
                     yield f"give {gate.signal} a margin in points: {points:g}"
                     break
-        yield f"make {gate.signal} a veto: it can then take the release back, but nobody waits for it"
+        if strata := _required_strata(gate):
+            yield f"do not require {', '.join(strata)}: they can then take the release back, but nobody waits for them"
+        if gate.role == "required":
+            yield f"make {gate.signal} a veto: it can then take the release back, but nobody waits for it"
 
     def _decides(self, gate: GateSpec, weights: Sequence[int], margin: Margin) -> bool:
         return max(self.times(gate, weights, margin)) <= self._deadline
 
-    def _unlimited(self, gate: GateSpec, weight: int) -> float:
-        """Seconds to a pass at one weight, without a deadline."""
-        needed = 0.0
-        for name in series_names(gate, self._policy):
+    def _unlimited(self, gate: GateSpec, weight: int) -> tuple[float, str]:
+        """Seconds to a pass at one weight, without a deadline, and the series that takes as long."""
+        names = series_names(gate, self._policy)
+        found = []
+        for name in (*names, *_required_strata(gate)):
             if self._telling(gate, name, gate.margin):
                 rate = self._traffic[name]
                 evidence = not_worse(gate.margin, self._phi(name), self._policy.beta)
                 growth = evidence.growth(*self._split(rate, weight, 1.0), rate.failure_ratio)
-                needed = max(needed, self._bar / growth if growth > 0.0 else inf)
-        return needed if needed > 0.0 else inf
+                found.append((self._bar / growth if growth > 0.0 else inf, name))
+        return max(found, key=lambda each: each[0], default=(inf, names[0]))
 
     # --- what harm would cost ---
 
@@ -206,9 +226,36 @@ class _Walk:
         everything = sum(stake(gate) for gate in self._policy.gates)
         for gate in self._policy.gates:
             bar = log(1.0 / self._policy.alpha) + log(everything / gate.importance)
+            bar -= log(1.0 - STRATA_PART) if gate.strata else 0.0
             for words, name, ratio in self._reference(gate):
                 seconds, bad = self._notice(gate, name, ratio, weight, bar)
                 yield FaultForecast(gate=gate.signal, fault=words, seconds=seconds, bad=bad)
+
+    def strata(self, weights: Sequence[int]) -> Iterator[StratumForecast]:
+        """Each declared stratum: when a fault of it alone is found, and when it would pass by itself."""
+        everything = sum(stake(gate) for gate in self._policy.gates)
+        for gate in self._policy.gates:
+            declared = [(each.by, name, name in each.required) for each in gate.strata for name in each.of]
+            bar = log(1.0 / self._policy.alpha) + log(everything / gate.importance)
+            for by, name, required in declared:
+                series = stratum_series(gate.signal, by, name)
+                rate = self._traffic.get(series)
+                seconds, bad, passes = None, None, inf
+                if rate is not None and rate.attempts_per_second > 0.0:
+                    ratio = min(rate.failure_ratio + STRATUM_LOST, 1.0)
+                    seconds, bad = self._notice(gate, series, ratio, weights[0], bar + log(len(declared) / STRATA_PART))
+                    passes = max(self._times([series], weights[:1], gate.margin))
+                yield StratumForecast(
+                    gate=gate.signal,
+                    by=by,
+                    name=name,
+                    required=required,
+                    attempts_per_second=0.0 if rate is None else rate.attempts_per_second,
+                    fault=f"{100.0 * STRATUM_LOST:g} % more of them are lost",
+                    fault_seconds=seconds,
+                    bad=bad,
+                    pass_seconds=None if passes == inf else passes,
+                )
 
     def _reference(self, gate: GateSpec) -> Iterator[tuple[str, str, float]]:
         for name in series_names(gate, self._policy):
@@ -243,6 +290,11 @@ class _Walk:
             if bad >= LEAST_FAILURES and rise.log_evidence >= bar + share:
                 return elapsed, round(bad, 1)
         return None, None
+
+
+def _required_strata(gate: GateSpec) -> list[str]:
+    """Series that must pass by themselves."""
+    return [stratum_series(gate.signal, each.by, name) for each in gate.strata for name in each.required]
 
 
 def _wider(margin: Margin) -> Iterator[Margin]:

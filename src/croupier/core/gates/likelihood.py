@@ -243,11 +243,10 @@ class Vanished:
     def __init__(self) -> None:
         self.log_evidence = 0.0
 
-    def update(self, canary_total: float, stable_total: float, weight: int) -> None:
-        """``weight``: percent of players that were sent to the canary, 1-99."""
+    def update(self, canary_total: float, stable_total: float, share: float) -> None:
+        """``share``: players, or visits, of the canary for one of stable."""
         if stable_total <= 0.0:
             return
-        share = weight / (100.0 - weight)
         null, bet = self.LEAST_SHARE * share, self.BET * share
         everything = canary_total + stable_total
         gain = canary_total * log(self.BET / self.LEAST_SHARE) - everything * (log1p(bet) - log1p(null))

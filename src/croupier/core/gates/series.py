@@ -7,7 +7,7 @@ these is ever evidence.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import log
+from math import isfinite, log
 
 from croupier.core.gates.counters import NOBODY, Block, PairedCounters
 from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS
@@ -21,6 +21,8 @@ from croupier.core.gates.likelihood import (
 )
 from croupier.core.gates.running import Pace, RecentRatio, SharedIncident, Totals
 from croupier.core.gates.setaside import SickPod
+from croupier.core.gates.silence import Silence
+from croupier.core.gates.volume import VolumeShift
 from croupier.model.evidence import Count, SeriesCounts
 from croupier.model.release import GatePolicy, GateSpec, Margin
 
@@ -56,6 +58,7 @@ class SeriesEvidence:
     """All evidence of one series. The unit (players or events) is what the first complete scrape offers."""
 
     __slots__ = (
+        "_attempts",
         "_counters",
         "_horizon_seconds",
         "_known_phi",
@@ -74,9 +77,11 @@ class SeriesEvidence:
         "players",
         "rise",
         "set_aside",
+        "silence",
         "silent_seconds",
         "totals",
         "vanished",
+        "volume",
         "warm",
         "warm_totals",
     )
@@ -95,6 +100,9 @@ class SeriesEvidence:
         self.incident = SharedIncident()
         self.pace = Pace()
         self.vanished = Vanished()
+        self.volume = VolumeShift()
+        self.silence = Silence()
+        self._attempts = PairedCounters()
         self._recent = RecentRatio()
         self._counters = PairedCounters()
         self._spec = spec
@@ -124,9 +132,19 @@ class SeriesEvidence:
         weight: int,
         warm_until: float,
         settled_at: float,
+        spared: bool = False,
     ) -> None:
-        """Fold one scrape. ``settled_at``: from when on attempts stand for the present weight."""
+        """Fold one scrape.
+
+        ``settled_at``: from when on attempts stand for the present weight. ``spared``: the block is not to be judged,
+        because a canary pod is set aside by counts that this series is a part of.
+        """
         block = self._block(canary, stable, at, weight)
+        settled = max(settled_at, warm_until)
+        if self._spec.signal == "errors":
+            self._listen_for_silence(canary, stable, at, weight, settled)
+        if canary is not None and stable is not None and canary.spread is not None and stable.spread is not None:
+            self._count_volume(canary, stable, at, weight, settled)
         self._missed = block is None
         if block is None:
             return
@@ -134,8 +152,8 @@ class SeriesEvidence:
         self.totals.add(block)
         self.pace.update(block)
         began = at - block.seconds
-        self._listen(block, weight, settled=began >= max(settled_at, warm_until))
-        self._judge(block, at, warming=began < warm_until)
+        self._listen(block, weight, settled=began >= settled)
+        self._judge(block, at, warming=began < warm_until, spared=spared)
 
     def _block(self, canary: SeriesCounts | None, stable: SeriesCounts | None, at: float, weight: int) -> Block | None:
         alone = weight >= 100
@@ -166,13 +184,35 @@ class SeriesEvidence:
         elif block.stable_total * weight >= 5.0 * (100 - weight):
             self.silent_seconds += block.seconds
         if settled and self._spec.signal != "latency" and 0 < weight < 100:
-            self.vanished.update(block.canary_total, block.stable_total, weight)
+            self.vanished.update(block.canary_total, block.stable_total, self.volume.odds(weight))
 
-    def _judge(self, block: Block, at: float, *, warming: bool) -> None:
+    def _listen_for_silence(
+        self, canary: SeriesCounts | None, stable: SeriesCounts | None, at: float, weight: int, settled: float
+    ) -> None:
+        """A canary of which nothing is told, while stable's requests are, is no dead source: it is silent."""
+        is_told = canary is not None and any(isfinite(total) for total, _ in canary.events.values())
+        expected = self.silence.update(is_told, NOBODY if stable is None else stable.events, at)
+        if expected > 0.0 and at >= settled and 0 < weight < 100:
+            self.vanished.update(0.0, expected, weight / (100.0 - weight))
+
+    def _count_volume(self, canary: SeriesCounts, stable: SeriesCounts, at: float, weight: int, settled: float) -> None:
+        """Attempts per visit, whatever the unit of the gate is."""
+        if canary.spread is None or stable.spread is None or not 0 < weight < 100:
+            return
+        self.volume.read(canary.spread, stable.spread)
+        block = self._attempts.advance(canary.events, stable.events, at=at, weight=weight, skipped=True)
+        if block is None:
+            self.volume.skip()
+            return
+        telling = at - block.seconds >= settled and not self.incident.active
+        n, m = block.canary_total, block.stable_total
+        self.volume.update(n, m, weight=weight, seconds=block.seconds, telling=telling)
+
+    def _judge(self, block: Block, at: float, *, warming: bool, spared: bool) -> None:
         if block.stable_total > 0.0:
             self.incident.update(block, self.phi)
         sifted = self.set_aside.sift(block, at) if self._spec.signal != "latency" else block
-        if sifted is None:
+        if sifted is None or (spared and sifted is block):
             return
         n, k, m, b = sifted.canary_total, sifted.canary_bad, sifted.stable_total, sifted.stable_bad
         if warming:

@@ -20,6 +20,7 @@ _GATES: dict[Signal, GateSpec] = {
     "logins": GateSpec(signal="logins", role="required", importance=2.0, margin=Margin(points=2.0)),
     "errors": GateSpec(signal="errors", role="required", importance=2.0, margin=Margin(points=1.0)),
     "withdrawals": GateSpec(signal="withdrawals", role="veto", importance=1.0, margin=Margin(points=5.0)),
+    "calls": GateSpec(signal="calls", role="veto", importance=1.0, margin=Margin(points=2.0)),
     "latency": GateSpec(signal="latency", role="veto", importance=1.0, margin=Margin(ratio=2.0)),
 }
 
@@ -27,11 +28,16 @@ _GATES: dict[Signal, GateSpec] = {
 def default_policy(service: Service) -> GatePolicy:
     """The gates for one service: one for each declared objective, in the order of importance, and always ``errors``.
 
-    An objective's ``success_ratio`` becomes the gate's absolute objective. Latency is judged at ``LATENCY_EDGES``.
+    An objective's ``success_ratio`` becomes the gate's absolute objective, its strata the gate's. Latency is judged at
+    ``LATENCY_EDGES``.
     """
-    objectives = {objective.signal: objective.success_ratio for objective in service.objectives}
+    objectives = {objective.signal: objective for objective in service.objectives}
     gates = tuple(
-        gate.model_copy(update={"objective_ratio": objectives.get(signal)})
+        gate.model_copy(
+            update={"objective_ratio": objectives[signal].success_ratio, "strata": objectives[signal].strata}
+        )
+        if signal in objectives
+        else gate
         for signal, gate in _GATES.items()
         if signal in objectives or signal == "errors"
     )

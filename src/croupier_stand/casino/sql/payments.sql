@@ -45,7 +45,7 @@ begin
     end if;
     if found then
         perform payments.emit(of_kind || '.created', of_kind, of_id, of_player, of_arm, of_pod,
-            jsonb_build_object('psp', of_psp, 'amount', of_amount));
+            jsonb_build_object('provider', of_psp, 'amount', of_amount));
     end if;
 end $$;
 
@@ -76,7 +76,7 @@ begin
     end if;
     if of_to in ('credited', 'declined') then
         perform payments.emit('deposit.' || of_to, 'deposit', moved.id, moved.player, moved.arm, moved.pod,
-            jsonb_build_object('psp', moved.psp, 'amount', moved.amount));
+            jsonb_build_object('provider', moved.psp, 'amount', moved.amount));
     end if;
     return true;
 end $$;
@@ -93,7 +93,7 @@ begin
     end if;
     if of_to in ('refused', 'settled', 'released') then
         perform payments.emit('withdrawal.' || of_to, 'withdrawal', moved.id, moved.player, moved.arm, moved.pod,
-            jsonb_build_object('psp', moved.psp, 'amount', moved.amount));
+            jsonb_build_object('provider', moved.psp, 'amount', moved.amount));
     end if;
     return true;
 end $$;

@@ -44,14 +44,25 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(edge: EnvoyFiles, monkey
     assert b'"1"' in (edge.watched / "cds.json").read_bytes()
 
 
+def test_records_outlast_a_power_cut_and_nobody_waits_for_the_disk_before_envoy_gets_a_file(
+    edge: EnvoyFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(files.os, "fsync", synced.append)
+    edge.put("rds-public.json", {"version_info": "1"})
+    assert not synced
+    edge.save("bets", Record())
+    assert len(synced) == 2, "the file, and its name in the directory"
+
+
 def test_on_a_full_disk_the_reserve_pays_for_the_way_back(edge: EnvoyFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     reserve = edge.watched.parent / "reserve"
     real = envoy_files.replace_file
 
-    def full_while_the_reserve_lies_there(path: Path, data: bytes) -> None:
+    def full_while_the_reserve_lies_there(path: Path, data: bytes, *, durable: bool) -> None:
         if reserve.exists():
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(path, data)
+        real(path, data, durable=durable)
 
     monkeypatch.setattr(envoy_files, "replace_file", full_while_the_reserve_lies_there)
     assert edge.put("rds-public.json", {"version_info": "back"})

@@ -66,6 +66,34 @@ def test_few_bursts_are_not_trusted_fully():
     assert few.phi > many.phi
 
 
+def quiet(dispersion: SeriesDispersion, minutes: float, random: Random, sick: int | None = None) -> None:
+    """A few failures anywhere; ``sick``: an overload that hits this pod far more than the others."""
+    for _ in range(int(minutes * 4)):
+        bad = [sum(random.random() < 0.02 for _ in range(40)) for _ in range(PODS)]
+        pods = {str(pod): (750.0, failed + 150.0 * (pod == sick)) for pod, failed in enumerate(bad)}
+        dispersion.add(pods, 15.0)
+
+
+def test_one_overload_is_forgotten_soon_after_it_is_over():
+    """It made plans undecidable for hours."""
+    random, dispersion = Random(1), SeriesDispersion(players=False)
+    quiet(dispersion, 90, random)
+    before = dispersion.phi
+    quiet(dispersion, 5, random, sick=3)
+    assert dispersion.phi > 20.0
+    quiet(dispersion, 45, random)
+    assert dispersion.phi < 1.5 * before
+
+
+def test_two_overloads_are_how_the_service_lives():
+    random, dispersion = Random(1), SeriesDispersion(players=False)
+    for _ in range(2):
+        quiet(dispersion, 60, random)
+        quiet(dispersion, 5, random, sick=3)
+    quiet(dispersion, 45, random)
+    assert dispersion.phi > 10.0
+
+
 # --- the history of a service --------------------------------------------------------------------------------------
 
 
@@ -108,3 +136,15 @@ def test_an_unknown_series_has_the_prior():
     assert history.phi("deposits") == PRIOR_EVENTS
     assert history.rates() == {}
     assert history.dispersions() == {}
+
+
+def test_an_outage_that_is_over_is_soon_forgotten_by_the_rates():
+    """Else every plan would be refused for hours: the forecast would still see stable fail."""
+    dispersion = SeriesDispersion(players=False)
+    for number in range(60):
+        bad = 5.0 if number < 8 else 0.1
+        dispersion.add({"0": (100.0, bad), "1": (100.0, bad)}, 15.0)
+    for _ in range(120):
+        dispersion.add({"0": (100.0, 0.1), "1": (100.0, 0.1)}, 15.0)
+    assert dispersion.rate is not None
+    assert dispersion.rate.failure_ratio < 0.003

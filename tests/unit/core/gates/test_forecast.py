@@ -9,6 +9,7 @@ import pytest
 
 from croupier.core.gates import Rate, forecast
 from croupier.model.release import GatePolicy, GateSpec, Margin
+from croupier.model.service import Strata
 from croupier.model.verdict import Outcome
 
 DEPOSITS = GateSpec(signal="deposits", role="required", margin=Margin(points=2.0))
@@ -120,3 +121,75 @@ def test_the_forecast_is_within_a_factor_of_two_of_what_happens(make_release, ra
             seconds += 5.0
         actual.append(seconds)
     assert 0.5 <= said.steps[0].seconds / median(actual) <= 2.0
+
+
+def providers(**changes):
+    declared = Strata(by="provider", of=("psp-a", "psp-b")).model_copy(update=changes)
+    return DEPOSITS.model_copy(update={"strata": (declared,)})
+
+
+TRAFFIC = {
+    "deposits": Rate(30.0, 0.002, players=True),
+    "deposits:provider=psp-a": Rate(27.0, 0.002, players=True),
+    "deposits:provider=psp-b": Rate(3.0, 0.002, players=True),
+}
+
+
+def test_what_can_be_seen_of_each_provider_is_said_and_keeps_nobody_waiting():
+    said = plan(providers(), traffic=TRAFFIC)
+    assert said.decidable
+    assert said.seconds == plan(DEPOSITS, traffic=TRAFFIC).seconds
+    a, b = said.strata
+    assert (a.words, b.words) == ("through psp-a", "through psp-b")
+    assert a.fault_seconds < b.fault_seconds
+    assert a.pass_seconds < said.steps[0].seconds * 1.5
+    assert b.pass_seconds is None
+
+
+def test_a_gate_with_providers_finds_a_fault_of_all_a_little_later():
+    """Half of its stake is on them."""
+    with_them, without = (plan(gate, traffic=TRAFFIC).faults[0] for gate in (providers(), DEPOSITS))
+    assert without.seconds <= with_them.seconds <= 1.5 * without.seconds
+
+
+def test_a_required_provider_is_waited_for_and_refused_with_its_numbers_when_it_is_too_small():
+    waited = plan(providers(required=("psp-a",)), traffic=TRAFFIC)
+    assert waited.seconds > plan(providers(), traffic=TRAFFIC).seconds
+    refused = plan(providers(required=("psp-b",)), traffic=TRAFFIC)
+    assert not refused.decidable
+    assert refused.problems[0].startswith("deposits:provider=psp-b: at 5 % the canary gets 0.15 attempts/s")
+    assert any(option.startswith("do not require deposits:provider=psp-b") for option in refused.options)
+
+
+def test_a_veto_whose_provider_is_required_is_waited_for():
+    veto = providers(required=("psp-a",)).model_copy(update={"role": "veto"})
+    errors = GateSpec(signal="errors", role="required", margin=Margin(points=2.0))
+    said = plan(veto, errors, traffic=TRAFFIC | {"errors": Rate(500.0, 0.0, players=True)})
+    assert said.steps[0].waits_for == "deposits"
+
+
+def test_the_forecast_for_a_provider_is_about_what_happens(make_release):
+    """A tenth of what goes through psp-b is lost, with chance, against the forecast of just that."""
+    (_, expected) = plan(providers(), traffic=TRAFFIC).strata
+    random, took = Random(5), []
+    for _ in range(40):
+        release = make_release(providers(), dispersion={"deposits": 1.05})
+        release.start(*TRAFFIC)
+        seconds, verdict = 0.0, release.verdict()
+        while verdict.outcome is not Outcome.FAIL and seconds < 3600.0:
+            whole = {"canary": [0.0, 0.0], "stable": [0.0, 0.0]}
+            for name, rate in list(TRAFFIC.items())[1:]:
+                for arm, share in (("canary", 0.05), ("stable", 0.95)):
+                    ratio = rate.failure_ratio + 0.1 * (arm == "canary" and name.endswith("psp-b"))
+                    tries = rate.attempts_per_second * 5.0 * share
+                    tries = int(tries) + (random.random() < tries % 1.0)
+                    lost = sum(random.random() < ratio for _ in range(tries))
+                    release.add(arm, name, tries, lost)
+                    whole[arm][0] += tries
+                    whole[arm][1] += lost
+            for arm, (tries, lost) in whole.items():
+                release.add(arm, "deposits", tries, lost)
+            verdict = release.scrape()
+            seconds += 5.0
+        took.append(seconds)
+    assert 0.5 <= expected.fault_seconds / median(took) <= 2.0

@@ -138,8 +138,8 @@ def test_an_old_breach_is_forgotten_and_a_new_one_is_seen():
 def test_vanished_attempts_are_evidence_and_uneven_arms_are_not():
     gone, uneven = Vanished(), Vanished()
     for _ in range(60):
-        gone.update(0.0, 60.0, 5)
-        uneven.update(1.0, 60.0, 5)
+        gone.update(0.0, 60.0, 5.0 / 95.0)
+        uneven.update(1.0, 60.0, 5.0 / 95.0)
     assert gone.log_evidence > math.log(100.0)
     assert uneven.log_evidence < math.log(10.0)
 
@@ -147,13 +147,13 @@ def test_vanished_attempts_are_evidence_and_uneven_arms_are_not():
 def test_attempts_that_vanish_after_a_long_good_time_are_noticed():
     vanished = Vanished()
     for number in range(1060):
-        vanished.update(3.0 if number < 1000 else 0.0, 60.0, 5)
+        vanished.update(3.0 if number < 1000 else 0.0, 60.0, 5.0 / 95.0)
     assert vanished.log_evidence > math.log(100.0)
 
 
 def test_one_lost_block_is_not_a_silence():
     vanished = Vanished()
-    vanished.update(0.0, 1e6, 50)
+    vanished.update(0.0, 1e6, 1.0)
     assert vanished.log_evidence <= Vanished.MOST_A_BLOCK
 
 

@@ -1,0 +1,190 @@
+"""What checking manifests costs: 10,000 documents, every rule (bar: 4 CPU seconds, 200 MiB).
+
+    chrt -i 0 python bench/policy.py [--documents 10000] [--runs 3]
+
+Writes bundles of eight documents a service (about 600 bytes a document) to a folder of its own, then runs the command
+line as users do and prints user + system CPU seconds and the largest resident set, of the best run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+SCRIPT = str(Path(sysconfig.get_path("scripts")) / "croupier")
+DOCUMENTS_A_SERVICE = 8
+BRANDS = 25
+BUNDLE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: NAME
+  namespace: casino
+  labels: {app: NAME}
+spec:
+  replicas: 3
+  selector:
+    matchLabels: {app: NAME}
+  template:
+    metadata:
+      labels:
+        app: NAME
+        brand: BRAND
+    spec:
+      securityContext:
+        runAsNonRoot: true
+        seccompProfile: {type: RuntimeDefault}
+      containers:
+        - name: app
+          image: registry.example/NAME@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+          ports:
+            - containerPort: 8080
+          securityContext:
+            allowPrivilegeEscalation: false
+            readOnlyRootFilesystem: true
+            capabilities: {drop: [ALL]}
+          resources:
+            requests: {cpu: 100m, memory: 128Mi}
+            limits: {cpu: "1", memory: 128Mi}
+          readinessProbe:
+            httpGet: {path: /healthz, port: 8080}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: NAME
+  namespace: casino
+spec:
+  selector: {app: NAME}
+  ports:
+    - port: 80
+      targetPort: 8080
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: NAME
+  namespace: casino
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: NAME
+  namespace: casino
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: NAME}
+  minReplicas: 3
+  maxReplicas: 30
+  metrics:
+    - type: Pods
+      pods:
+        metric: {name: rps_per_pod}
+        target: {type: AverageValue, averageValue: "120"}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: NAME
+  namespace: casino
+spec:
+  maxUnavailable: 1
+  selector:
+    matchLabels: {app: NAME}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: NAME
+  namespace: casino
+spec:
+  podSelector: {matchLabels: {app: NAME}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - from:
+        - namespaceSelector: {matchLabels: {gw: ingress}}
+  egress:
+    - to:
+        - namespaceSelector: {matchLabels: {svc: psp-egress}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: NAME
+  namespace: casino
+data:
+  LOG_LEVEL: info
+  FEATURE_A: "true"
+  LIMIT: "120"
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: NAME
+  namespace: casino
+spec:
+  tls:
+    - hosts: [NAME.example]
+      secretName: NAME
+  rules:
+    - host: NAME.example
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend:
+              service: {name: NAME, port: {number: 80}}
+"""
+MOST_CPU_SECONDS, MOST_MIB, MOST_SECONDS_TO_START, MOST_SECONDS_ONE_FILE = 4.0, 200.0, 0.3, 0.5
+
+
+def write(folder: Path, documents: int) -> None:
+    """``documents`` in files of one service each."""
+    for number in range(documents // DOCUMENTS_A_SERVICE):
+        (folder / f"svc-{number}.yaml").write_text(
+            BUNDLE.replace("NAME", f"svc-{number}").replace("BRAND", f"brand-{number % BRANDS}")
+        )
+
+
+def measure(words: list[str], runs: int) -> tuple[float, float]:
+    """(CPU seconds, MiB) of the best run of ``croupier words``; exit codes 0 and 1 are both an answer."""
+    figures = []
+    for _ in range(runs):
+        process = subprocess.Popen([SCRIPT, *words], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in (0, 1):
+            raise SystemExit(f"croupier {' '.join(words)} ended with {process.returncode}")
+        figures.append((usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024))
+    return min(figures)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--documents", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=3)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home)
+        write(folder, asked.documents)
+        check = ["policy", "check", "--profile", "all", "-o", "json"]
+        rows = (
+            ("croupier policy rules (start-up)", ["policy", "rules"], MOST_SECONDS_TO_START),
+            ("one file of 8 documents", [*check, str(folder / "svc-0.yaml")], MOST_SECONDS_ONE_FILE),
+            (f"{asked.documents} documents", [*check, home], MOST_CPU_SECONDS),
+        )
+        over = False
+        print(f"{'call':<36} {'CPU s':>8} {'bar':>6} {'MiB':>8} {'bar':>6}")
+        for name, words, bar in rows:
+            seconds, mib = measure(words, asked.runs)
+            over |= seconds > bar or mib > MOST_MIB
+            print(f"{name:<36} {seconds:>8.2f} {bar:>6} {mib:>8.0f} {MOST_MIB:>6.0f}")
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

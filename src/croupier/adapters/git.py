@@ -1,0 +1,51 @@
+"""Folders as they were in a Git revision, by the git that is installed: with its filters and credentials, no hooks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from croupier.errors import EnvironmentFault, UsageError
+
+
+def extract(named: str, into: Path) -> str:
+    """Write a folder as it was in a revision into ``into``, which is empty, and answer its name. Links stay links.
+
+    Args:
+        named: revision and folder as Git has them: ``main:platform`` from the top, ``main:./platform`` from here;
+            a revision alone is the folder one is in, and is answered as ``main:./``.
+        into: where it is written.
+
+    Raises ``UsageError`` for a revision, or a folder in it, that is not there; ``EnvironmentFault`` without git.
+    """
+    git = shutil.which("git")
+    if git is None:
+        raise EnvironmentFault("git is not installed", hint="give a folder instead of a revision")
+    folder = named if ":" in named else f"{named}:./"
+    found = "" if named.startswith("-") else _said(git, "rev-parse", "--verify", "--quiet", "--end-of-options", folder)
+    tree = _said(git, "rev-parse", "--verify", "--quiet", f"{found}^{{tree}}") if found else ""
+    if not tree:
+        raise UsageError(
+            f"{named!r} is neither a folder nor a revision that has it",
+            hint="a revision may name a folder from the top of the repository: main:platform",
+        )
+    # An index and a work tree of its own: nothing of the repository is touched. `git archive` would leave out
+    # what .gitattributes keep from exports.
+    where = ["--git-dir", _said(git, "rev-parse", "--absolute-git-dir"), "--work-tree", str(into)]
+    with TemporaryDirectory(prefix="croupier-index-") as beside:
+        environment = {**os.environ, "GIT_INDEX_FILE": str(Path(beside, "index"))}
+        for words in (("read-tree", tree), ("checkout-index", "--all")):
+            command = [git, *where, "-c", f"core.hooksPath={os.devnull}", *words]
+            done = subprocess.run(command, cwd=into, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise EnvironmentFault(f"git {words[0]} of {folder}: {done.stderr.strip()}")
+    return folder
+
+
+def _said(git: str, *words: str) -> str:
+    """What git says, "" when it refuses."""
+    done = subprocess.run([git, *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,89 @@
+"""A folder of rendered manifests: what is in it against what should be, and how it becomes that.
+
+Only files that begin with the marker of rendered files are replaced or removed, and removed only where a platform
+renders to: another platform may be rendered below. A file of somebody else in the way is refused. Each file is replaced
+at once, so a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from croupier.adapters.files import replace_file
+from croupier.errors import Refused
+
+_FOLDERS = ("cells", "regions")
+"""What is rendered is ``FOLDER/NAME/FILE.yaml``, never deeper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Names of files, relative and sorted."""
+
+    missing: tuple[str, ...]
+    changed: tuple[str, ...]
+    left_over: tuple[str, ...]
+    """Rendered once, and no longer wanted."""
+    same: int
+
+    def __bool__(self) -> bool:
+        return bool(self.missing or self.changed or self.left_over)
+
+
+def compare(out: Path, files: Mapping[str, str], marker: str) -> Differences:
+    """What ``write`` would do.
+
+    Args:
+        out: the folder; it need not exist.
+        files: file, relative and with slashes -> its text.
+        marker: how every rendered file begins.
+
+    Raises ``Refused`` when a file of somebody else, or a symbolic link, is in the way.
+    """
+    missing, changed, same = [], [], 0
+    for name, text in files.items():
+        path = out / name
+        if any(each.is_symlink() for each in (path, *path.parents) if each.is_relative_to(out) and each != out):
+            raise Refused(f"{path} is, or lies behind, a symbolic link", hint="remove it, or render elsewhere")
+        if not path.exists():
+            missing.append(name)
+            continue
+        found = path.read_bytes() if path.is_file() else b""
+        if not found.startswith(marker.encode()):
+            raise Refused(f"{path} is not a rendered file", hint="move it away, or render elsewhere")
+        if found == text.encode():
+            same += 1
+        else:
+            changed.append(name)
+    return Differences(tuple(missing), tuple(changed), tuple(_left_over(out, files, marker)), same)
+
+
+def write(out: Path, files: Mapping[str, str], marker: str) -> Differences:
+    """Make ``out`` hold ``files``, and answer what was done. Arguments and refusals as of ``compare``."""
+    found = compare(out, files, marker)
+    for name in (*found.missing, *found.changed):
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, files[name].encode(), durable=False)
+        path.chmod(0o644)
+    for name in found.left_over:
+        path = out / name
+        path.unlink()
+        for folder in path.parents:
+            if folder == out or any(folder.iterdir()):
+                break
+            folder.rmdir()
+    return found
+
+
+def _left_over(out: Path, files: Mapping[str, str], marker: str) -> Iterator[str]:
+    for folder in _FOLDERS:
+        for path in sorted(out.glob(f"{folder}/*/*.yaml")):
+            relative = path.relative_to(out).as_posix()
+            if relative in files or not path.is_file() or any(each.is_symlink() for each in (path, *path.parents[:2])):
+                continue
+            with path.open("rb") as file:
+                if file.read(len(marker.encode())) == marker.encode():
+                    yield relative

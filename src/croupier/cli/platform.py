@@ -1,0 +1,214 @@
+"""``croupier init``, ``check``, ``explain``, ``plan``, ``render``, ``schema``: a folder of YAML to manifests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from croupier.cli.options import EXIT_NO, EXIT_WAITING, Output, output_option, print_json, print_value, say
+from croupier.errors import Refused, UsageError
+
+if TYPE_CHECKING:
+    from croupier.model.change import Change
+    from croupier.spec.cells import Described
+
+SCHEMA = ".croupier/platform.schema.json"
+"""Where ``init`` puts the schema, for editors."""
+
+_folder = click.Path(file_okay=False, path_type=Path)
+_existing = click.Path(file_okay=False, exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=_folder)
+@output_option
+def init(*, directory: Path, output: Output) -> None:
+    """Write a small platform that works into DIR, to be changed into yours.
+
+    DIR is made if need be; a file that is there already is never touched.
+    """
+    import json
+    from importlib.resources import files
+
+    texts = {each.name: each.read_text() for each in files("croupier.cli").joinpath("example").iterdir()}
+    texts[SCHEMA] = json.dumps(_schema(), indent=2) + "\n"
+    for name in sorted(texts):
+        if (directory / name).exists():
+            raise Refused(f"{directory / name} is there already", hint="give another folder")
+    for name, text in sorted(texts.items()):
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    if output == "json":
+        print_json({"directory": str(directory), "files": sorted(texts)})
+        return
+    for name in sorted(texts):
+        click.echo(f"wrote {directory / name}")
+    say(f"\nNext: croupier check {directory}, croupier render {directory} --out manifests")
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", type=_existing, default=".")
+@output_option
+def check(*, directory: Path, output: Output) -> None:
+    """Say everything that is wrong with the platform in DIR (here by default), each with file, line and column.
+
+    Exit code 2 when anything is wrong. Notes are no fault, but somebody should read them.
+    """
+    described = _described(directory)
+    services = sum(len(each.services) for each in described.cells)
+    if output == "json":
+        print_json({"cells": len(described.cells), "services": services, "notes": list(described.notes)})
+        return
+    cells = f"{len(described.cells)} cell{'s' if len(described.cells) != 1 else ''}"
+    click.echo(f"{cells}, {services} service{'s' if services != 1 else ''} in them, no problem")
+    for note in described.notes:
+        say(f"note: {note}")
+
+
+@click.command()
+@click.argument("cell")
+@click.argument("path")
+@click.option(
+    "--platform",
+    "directory",
+    type=_existing,
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    help="The platform folder.",
+)
+@output_option
+def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
+    """Tell where a value comes from: each layer that spoke of it, and where, the last one winning.
+
+    PATH is a service and a path in it, like payments-api.scaling.max; a path to a part lists all values in it.
+    """
+    from croupier.spec.explain import explained
+
+    told = explained(_described(directory), cell, path)
+    if output == "json":
+        print_json({"cell": cell, "values": [each.as_json() for each in told]})
+        return
+    for each in told:
+        click.echo(each.as_text())
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", type=_existing, default=".")
+@click.option("--out", type=_folder, required=True, metavar="DIR", help="Where manifests go: one folder a cell.")
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if anything is stale.")
+@output_option
+def render(*, directory: Path, out: Path, only_check: bool, output: Output) -> None:
+    """Write the manifests of every cell of the platform in DIR (here by default), for Git. Touches no cluster.
+
+    Files that were rendered before and are no longer wanted are removed; files of others are left alone. Each file is
+    replaced at once: after Ctrl-C (exit code 3) run it again.
+    """
+    from croupier.adapters.manifests import compare, write
+    from croupier.core.render.cell import MADE
+    from croupier.core.render.cell import render as rendered
+
+    if out.resolve().is_relative_to(directory.resolve()):
+        raise UsageError("--out lies in the platform folder", hint="its files would be read as parts of the platform")
+    cells = _described(directory).cells
+    if not cells:
+        hint = "declare one under `cells`; what was rendered before is yours to remove"
+        raise UsageError(f"the platform in {directory} has no cells", hint=hint)
+    files = rendered(cells)
+    try:
+        done = (compare if only_check else write)(out, files, MADE)
+    except KeyboardInterrupt as stopped:
+        say(f"interrupted, {compare(out, files, MADE).same} of {len(files)} files written; run it again")
+        raise click.exceptions.Exit(EXIT_WAITING) from stopped
+    if output == "json":
+        print_json(
+            {
+                "out": str(out),
+                "missing": list(done.missing),
+                "changed": list(done.changed),
+                "leftOver": list(done.left_over),
+                "same": done.same,
+            }
+        )
+    else:
+        words = ("is missing", "is stale", "is left over") if only_check else ("made", "changed", "removed")
+        for word, names in zip(words, (done.missing, done.changed, done.left_over), strict=True):
+            for name in names:
+                click.echo(f"{name} {word}" if only_check else f"{word} {name}")
+        say(f"{done.same} of {len(files)} files are as they should be" if only_check else f"{done.same} unchanged")
+    if only_check and done:
+        raise click.exceptions.Exit(EXIT_NO)
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after", default=".")
+@click.option("--why", is_flag=True, help="Say of each change which layer makes it, and where.")
+@click.option("--markdown", is_flag=True, help="For a pull request, instead of text.")
+@output_option
+def plan(*, before: str, after: str, why: bool, markdown: bool, output: Output) -> None:
+    """Tell what changes from BEFORE to AFTER (here by default): values, where, and what will be released for it.
+
+    Each is a platform folder, or a Git revision and a folder in it as Git has them: main:platform from the top of the
+    repository, main:./platform from here. A revision alone means this folder.
+    """
+    from croupier.core.compare import compare
+    from croupier.report.change import plan_markdown, plan_text
+
+    old, new = _state(before), _state(after)
+    found = compare(old.cells, new.cells)
+    if why:
+        changes = tuple(each.model_copy(update={"why": _why(new, each)}) for each in found.changes)
+        found = found.model_copy(update={"changes": changes})
+    if output == "json":
+        print_value(found)
+    else:
+        click.echo(plan_markdown(found) if markdown else plan_text(found))
+
+
+def _state(named: str) -> Described:
+    """The platform in a folder, or as it was in a revision."""
+    from tempfile import TemporaryDirectory
+
+    from croupier.adapters.git import extract
+    from croupier.spec.platform import load_described
+
+    if Path(named).is_dir():
+        return load_described(Path(named))
+    with TemporaryDirectory(prefix="croupier-plan-") as place:
+        folder = extract(named, Path(place))
+        return load_described(Path(place), folder.rstrip("/"))
+
+
+def _why(described: Described, change: Change) -> str:
+    """Who speaks last of the value of a change."""
+    merged = described.merged.get((change.cells[0], change.subject))
+    said = merged.winner(change.path.split(".")) if merged is not None and change.path else None
+    return f"{said.layer.label} at {said.place}" if said is not None else ""
+
+
+@click.group()
+def schema() -> None:
+    """The form of the platform file, for editors."""
+
+
+@schema.command()
+def export() -> None:
+    """Print the JSON schema of a file of the platform folder."""
+    print_json(_schema())
+
+
+def _schema() -> dict[str, object]:
+    from croupier.spec.form import PlatformFile
+
+    made = PlatformFile.model_json_schema(by_alias=True, mode="validation")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+
+
+def _described(directory: Path) -> Described:
+    from croupier.spec.platform import load_described
+
+    return load_described(directory)

@@ -1,0 +1,244 @@
+"""``croupier policy``: the rules on Kubernetes manifests. Works on files, so it needs no running desk and no
+cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from croupier.cli.options import (
+    EXIT_NO,
+    EXIT_WAITING,
+    Output,
+    output_option,
+    print_json,
+    print_value,
+    remember_output,
+    say,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from croupier.core.policy.rule import Rule
+    from croupier.model.policy import PolicyReport
+
+FORMATS = ("text", "json", "sarif", "junit", "github")
+
+
+@click.group()
+def policy() -> None:
+    """Check Kubernetes manifests against the rules.
+
+    Anybody's manifests: Pods and whatever makes them, with the line, the reason and the fix.
+    """
+
+
+def _reports(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
+    from pathlib import Path
+
+    found = []
+    for each in value:
+        name, equals, file = each.partition("=")
+        if name not in FORMATS or not equals or not file:
+            raise click.BadParameter(f"{each!r} is not FORMAT=FILE, with one of {', '.join(FORMATS)}")
+        if not Path(file).absolute().parent.is_dir():
+            raise click.BadParameter(f"there is no folder {Path(file).absolute().parent}")
+        found.append((name, Path(file)))
+    return tuple(found)
+
+
+def _file(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
+    from pathlib import Path
+
+    return None if value is None else Path(value)
+
+
+def _fingerprints(file: Path | None) -> frozenset[str]:
+    """What a baseline holds. Raises ``UsageError`` for a file that is none."""
+    import json
+
+    from croupier.errors import UsageError
+
+    if file is None:
+        return frozenset()
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        return frozenset(map(str, held["fingerprints"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{file} is no baseline", hint="write one with --write-baseline FILE") from error
+
+
+@policy.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option(
+    "--profile",
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="Which rules: default, baseline, restricted, all.",
+)
+@click.option("--enable", multiple=True, metavar="RULE", help="Ask this rule, too. Repeat.")
+@click.option("--disable", multiple=True, metavar="RULE", help="Do not ask this rule. Repeat.")
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Files or folders that are no input: tests/*, Chart.yaml. Repeat.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "note"]),
+    default="warning",
+    show_default=True,
+    help="The least level that fails a file.",
+)
+@click.option("--registry", "registries", multiple=True, metavar="PREFIX", help="Where images may come from. Repeat.")
+@click.option("--require-label", "labels", multiple=True, metavar="KEY", help="What runs must bear this label. Repeat.")
+@click.option(
+    "--priority-class", "priority_classes", multiple=True, metavar="NAME", help="A class that pods may have. Repeat."
+)
+@click.option("--baseline", callback=_file, metavar="FILE", help="Findings known before, which do not count.")
+@click.option("--write-baseline", callback=_file, metavar="FILE", help="Write what counts now as a baseline.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    is_eager=True,
+    callback=remember_output,
+    help="What goes to stdout.",
+)
+@click.option(
+    "--report", "reports", multiple=True, callback=_reports, metavar="FORMAT=FILE", help="Write this too. Repeat."
+)
+def check(
+    *,
+    paths: tuple[str, ...],
+    profile: str,
+    enable: tuple[str, ...],
+    disable: tuple[str, ...],
+    exclude: tuple[str, ...],
+    fail_on: str,
+    registries: tuple[str, ...],
+    labels: tuple[str, ...],
+    priority_classes: tuple[str, ...],
+    baseline: Path | None,
+    write_baseline: Path | None,
+    output: str,
+    reports: tuple[tuple[str, Path], ...],
+) -> None:
+    """Check the manifests in PATHs: files, folders, or - for stdin.
+
+    All files make one bundle, and each ends in exactly one state: checked, failed, unparsed or template. Exit code 3
+    when a file was not checked, else 1 when one failed, else 0.
+    """
+    import json
+    from datetime import UTC, datetime
+
+    from croupier.adapters.clock import SystemClock
+    from croupier.adapters.files import replace_file
+    from croupier.core.policy.catalogue import chosen
+    from croupier.core.policy.objects import Settings
+    from croupier.core.policy.rule import Level
+    from croupier.engine.policy import check_files
+    from croupier.errors import UsageError
+    from croupier.spec.manifests import find_files
+
+    rules = chosen(profile, enable, disable)
+    files = list(find_files(paths, exclude, lambda told: say(f"note: {told}")))
+    if not files:
+        raise UsageError("there is no file to check", hint="files end in .yaml, .yml or .json")
+    settings = Settings(registries, labels, priority_classes)
+    known = _fingerprints(baseline)
+    today = datetime.fromtimestamp(SystemClock().now(), UTC).date()
+    report = check_files(files, rules, today=today, fail_on=Level(fail_on), settings=settings, baseline=known)
+    if write_baseline is not None:
+        held = sorted({each.fingerprint for each in report.findings if each.waiver is None})
+        replace_file(write_baseline.absolute(), json.dumps({"fingerprints": held}, indent=1).encode() + b"\n")
+    click.echo(_as(output, report, rules), nl=output in ("text", "json"))
+    for name, file in reports:
+        replace_file(file.absolute(), _as(name, report, rules).encode())
+    if not report.is_complete:
+        raise click.exceptions.Exit(EXIT_WAITING)
+    if report.failed:
+        raise click.exceptions.Exit(EXIT_NO)
+
+
+def _as(name: str, report: PolicyReport, rules: tuple[Rule, ...]) -> str:
+    """``report`` in one of ``FORMATS``."""
+    from croupier import __version__
+    from croupier.engine.policy import rule_view
+    from croupier.report.findings import github, junit, sarif
+    from croupier.report.policy import policy_text
+
+    match name:
+        case "json":
+            return report.model_dump_json(by_alias=True, indent=2)
+        case "sarif":
+            return sarif(report, [rule_view(each) for each in rules], __version__)
+        case "junit":
+            return junit(report)
+        case "github":
+            return github(report)
+        case _:
+            return policy_text(report)
+
+
+@policy.command()
+@click.argument("rule")
+@output_option
+def explain(*, rule: str, output: Output) -> None:
+    """Tell what RULE asks for, why, how to satisfy it, and show a bad and a good manifest."""
+    from croupier.core.policy.catalogue import rule as known
+    from croupier.engine.policy import rule_view
+    from croupier.report.policy import rule_text
+
+    view = rule_view(known(rule))
+    if output == "json":
+        print_value(view)
+    else:
+        click.echo(rule_text(view))
+
+
+@policy.command()
+@output_option
+def rules(*, output: Output) -> None:
+    """List all rules."""
+    from croupier.core.policy.catalogue import RULES
+    from croupier.engine.policy import rule_view
+    from croupier.report.policy import rules_text
+
+    views = [rule_view(each) for each in RULES.values()]
+    if output == "json":
+        print_json({"rules": [each.model_dump(mode="json", by_alias=True) for each in views]})
+    else:
+        click.echo(rules_text(views))
+
+
+@policy.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Files or folders that are no input. Repeat.")
+@output_option
+def reach(*, source: str, target: str, paths: tuple[str, ...], exclude: tuple[str, ...], output: Output) -> None:
+    """Ask whether FROM can open a connection to TO, by all NetworkPolicies in PATHs together.
+
+    FROM and TO are workloads: name, namespace/name or kind/namespace/name; TO may be an address range. Exit code 1 when
+    none of the pairs that they name is connected.
+    """
+    from croupier.engine.policy import reach as reached
+    from croupier.report.policy import reach_text
+    from croupier.spec.manifests import find_files
+
+    answer = reached(find_files(paths, exclude, lambda told: say(f"note: {told}")), source, target)
+    if output == "json":
+        print_value(answer)
+    else:
+        click.echo(reach_text(answer))
+    if not any(each.reaches for each in answer.pairs):
+        raise click.exceptions.Exit(EXIT_NO)

@@ -1,0 +1,148 @@
+"""Two states of a platform side by side: which values differ, where, of which class, and what is released for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
+
+import rfc8785
+from pydantic import BaseModel, JsonValue
+
+from croupier.core.render.cell import render
+from croupier.core.render.workload import intent
+from croupier.model.change import Change, ChangeClass, PlatformPlan
+from croupier.model.platform import PlacedCell
+from croupier.model.service_spec import ServiceSpec
+
+Path = tuple[str, ...]
+
+_CLASSES: Mapping[str, ChangeClass] = {
+    **dict.fromkeys(("image", "args"), "image"),
+    **dict.fromkeys(("config", "secrets"), "config"),
+    **dict.fromkeys(("replicas", "scaling", "resources"), "scaling"),
+    **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress"), "network"),
+    **dict.fromkeys(("data", "telemetry"), "data"),
+    **dict.fromkeys(("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable"), "runtime"),
+    **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release"), "policy"),
+}
+"""First key of a path in a service -> class of its change."""
+_ORDER: tuple[str, ...] = get_args(ChangeClass)
+
+
+def compare(before: Iterable[PlacedCell], after: Iterable[PlacedCell]) -> PlatformPlan:
+    """What changes from ``before`` to ``after``."""
+    old = {each.cell.name: each for each in before}
+    new = {each.cell.name: each for each in after}
+    found: dict[bytes, tuple[Change, list[str], list[str]]] = {}
+    for cell in sorted(old.keys() | new.keys()):
+        for change in _of_cell(old.get(cell), new.get(cell)):
+            _, cells, releases = found.setdefault(_identity(change), (change, [], []))
+            cells.append(cell)
+            releases += [cell] if change.releases else []
+    changes = [
+        change.model_copy(update={"cells": tuple(cells), "releases": tuple(releases)})
+        for change, cells, releases in found.values()
+    ]
+    was, will = render(old.values()), render(new.values())
+    return PlatformPlan(
+        changes=tuple(sorted(changes, key=lambda each: (_ORDER.index(each.kind), each.subject, each.path, each.cells))),
+        cells=len(old.keys() | new.keys()),
+        versions=tuple(each for cell in sorted(new) for each in _versions(old.get(cell), new[cell])),
+        files=tuple(name for name in sorted(was.keys() | will.keys()) if was.get(name) != will.get(name)),
+    )
+
+
+def _identity(change: Change) -> bytes:
+    return rfc8785.dumps([change.subject, change.path, change.before, change.after])
+
+
+def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]:
+    """Changes of one cell; their ``releases`` is one cell or none."""
+    if old is None or new is None:
+        before, after = (each.cell.name if each else None for each in (old, new))
+        yield _change("cell", (), "cell", before, after, is_release=old is None)
+        return
+    yield from _differences("cell", old.cell, new.cell, is_release=False)
+    yield from _differences(f"brands.{new.cell.brand}", old.brand, new.brand, is_release=False, kind="policy")
+    moved = old.model_copy(update={"region": new.region})
+    yield from _differences(f"regions.{new.cell.region}", old.region, new.region, is_release=_rolls(old, moved))
+    for name in sorted(old.providers.keys() & new.providers.keys()):
+        moved = old.model_copy(update={"providers": {**old.providers, name: new.providers[name]}})
+        rolls = _rolls(old, moved)
+        yield from _differences(f"providers.{name}", old.providers[name], new.providers[name], is_release=rolls)
+    was = {each.name: each for each in old.services}
+    will = {each.name: each for each in new.services}
+    for name in sorted(was.keys() | will.keys()):
+        yield from _of_service(new, name, was.get(name), will.get(name))
+
+
+def _of_service(
+    placed: PlacedCell, name: str, before: ServiceSpec | None, after: ServiceSpec | None
+) -> Iterator[Change]:
+    if before is None or after is None:
+        images = (each.image if each else None for each in (before, after))
+        yield _change(name, (), "cell", *images, is_release=before is None)
+        return
+    was, will = _leaves(before), _leaves(after)
+    template = _template(placed, before)
+    for path in sorted(was.keys() | will.keys()):
+        if was.get(path) != will.get(path):
+            rolls = _template(placed, _with(before, after, path[0])) != template
+            yield _change(name, path, _CLASSES[path[0]], was.get(path), will.get(path), is_release=rolls)
+
+
+def _rolls(one: PlacedCell, other: PlacedCell) -> bool:
+    """Whether any service of ``one`` has other pods in ``other``."""
+    return any(_template(one, service) != _template(other, service) for service in one.services)
+
+
+def _versions(old: PlacedCell | None, new: PlacedCell) -> Iterator[str]:
+    """Services of ``new`` that have other pods than in ``old``, or none there: ``wallet in acme-mt-west``."""
+    was = {each.name: each for each in old.services} if old is not None else {}
+    for service in new.services:
+        before = was.get(service.name)
+        if old is None or before is None or _template(old, before) != _template(new, service):
+            yield f"{service.name} in {new.cell.name}"
+
+
+def _with(before: ServiceSpec, after: ServiceSpec, key: str) -> ServiceSpec:
+    """``before`` with one field of ``after``: what a change of that field alone would give."""
+    name = next(name for name, field in ServiceSpec.model_fields.items() if (field.alias or name) == key)
+    return before.model_copy(update={name: getattr(after, name)})
+
+
+def _template(placed: PlacedCell, service: ServiceSpec) -> JsonValue:
+    """What its pods are; providers that ``placed`` does not know are left out."""
+    known = tuple(name for name in service.egress if name in placed.providers)
+    template: JsonValue = intent(placed, service.model_copy(update={"egress": known}))["spec"]["template"]
+    return template
+
+
+def _differences(
+    subject: str, old: BaseModel, new: BaseModel, *, is_release: bool, kind: ChangeClass = "network"
+) -> Iterator[Change]:
+    was, will = _leaves(old), _leaves(new)
+    for path in sorted(was.keys() | will.keys()):
+        if was.get(path) != will.get(path):
+            yield _change(subject, path, kind, was.get(path), will.get(path), is_release=is_release)
+
+
+def _change(
+    subject: str, path: Path, kind: ChangeClass, before: JsonValue, after: JsonValue, *, is_release: bool
+) -> Change:
+    releases = ("here",) if is_release else ()
+    return Change(
+        subject=subject, path=".".join(path), kind=kind, before=before, after=after, cells=(), releases=releases
+    )
+
+
+def _leaves(value: BaseModel) -> dict[Path, JsonValue]:
+    return dict(_flat(value.model_dump(mode="json", by_alias=True), ()))
+
+
+def _flat(value: JsonValue, path: Path) -> Iterator[tuple[Path, JsonValue]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, (*path, key))
+    elif value not in (None, {}):
+        yield path, value

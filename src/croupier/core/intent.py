@@ -1,0 +1,161 @@
+"""From what Git asks for to what happens next: nothing, a release, or the end of one. Pure.
+
+Called by the operator for every policy, again and again: level-based, so a missed event costs nothing and a repeated
+one changes nothing. What serves is the journal's word, never what somebody wrote into the cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from croupier.model.base import short
+from croupier.model.view import RunView
+
+_ENDING = frozenset({"promoting", "rolling-back"})
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """``phase``: as in a run's view. ``aborting``: an abort was written down and is not carried out yet."""
+
+    run: str
+    canary: str
+    phase: str
+    aborting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest run that has ended, of the service."""
+
+    run: str
+    canary: str
+    outcome: Literal["promoted", "rolled-back"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the operator sees of one service.
+
+    ``wanted``: digest of what Git asks for; None: there is no Deployment. ``stable``: what serves, by the journal;
+    None: croupier has not taken the service over yet. ``intent_runs``: the intent Deployment has pods of its own.
+    ``retry``: the run after whose rollback a person wants the same version tried again.
+    """
+
+    wanted: str | None
+    stable: str | None
+    intent_runs: bool = False
+    live: LiveRun | None = None
+    last: LastRun | None = None
+    suspended: bool = False
+    leaving: bool = False
+    intent: str = ""
+    """Digest of the intent's own pods."""
+    retry: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What is next. ``code`` is the reason of a condition, CamelCase; ``text`` says it to people.
+
+    ``kind``: rest (nothing to do), start (a gated release of ``digest``), switch (all at once), abort (the live run).
+    """
+
+    kind: Literal["rest", "start", "switch", "abort"]
+    code: str
+    text: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """``replicas``: what the version must have; ``text``: what was found instead."""
+
+    replicas: int
+    text: str
+
+
+def serving(run: RunView | None, intent: str, *, leaving: bool) -> str | None:
+    """What serves by the journal: the last run's canary once promoted, else its stable one; None: not ours yet.
+
+    Args:
+        run: the live run of the service, or the last one.
+        intent: digest of the intent's own pods.
+        leaving: whether the service is to be its Deployment's own again.
+    """
+    if run is None:
+        return None
+    digest = run.canary.digest if run.outcome == "promoted" else run.stable.digest
+    return None if digest == intent and not leaving else digest
+
+
+def keeps_its_pods(s: Standing) -> str | None:
+    """The version that must keep its pods now: stable, or the canary that takes its place; None: not one of ours."""
+    keeper = s.live.canary if s.live is not None and s.live.phase == "promoting" else s.stable
+    return None if s.stable in (None, s.intent) or keeper == s.intent else keeper
+
+
+def shortfall(digest: str, desired: int | None, *, before: int, replicas: int, is_scaled: bool) -> Shortfall | None:
+    """What such a version lacks: a way back never waits for pods, so those of before the release are kept.
+
+    Args:
+        digest: of the version.
+        desired: pods that its Deployment asks for; None: none, or there is no such Deployment.
+        before: pods that it had before the live release; 0 without one.
+        replicas: what the policy asks for.
+        is_scaled: whether an autoscaler says how many pods there are, and not the policy.
+    """
+    if desired is None:
+        return Shortfall(
+            max(before, replicas), f"{short(digest)} has no pods: its Deployment was deleted, or scaled to zero"
+        )
+    least = before if is_scaled else max(before, replicas)
+    if desired < least:
+        return Shortfall(least, f"{short(digest)} was scaled to {desired} of {least} pods")
+    return None
+
+
+def next_move(s: Standing) -> Move:
+    """The one thing to do now."""
+    if s.live is not None:
+        return _during(s, s.live)
+    target = s.intent if s.leaving else s.wanted
+    if target is None or (s.leaving and s.wanted is None):
+        return Move("rest", "NoDeployment", "the Deployment that spec.deployment names does not exist")
+    if target == s.stable:
+        return Move("rest", *(("Left", "the Deployment serves by itself again") if s.leaving else _up_to_date(s)))
+    failed = s.last is not None and s.last.outcome == "rolled-back" and s.last.canary == target
+    if failed and s.last is not None and s.retry != s.last.run:
+        return Move(
+            "rest",
+            "RolledBack",
+            f"{short(target)} was taken back by {s.last.run}: {s.last.reason}; commit a better one, "
+            "or try it again: kubectl croupier retry",
+        )
+    if s.leaving:
+        return Move("switch", "Leaving", "players move back to the Deployment's own pods", target)
+    if s.suspended:
+        return Move("rest", "Suspended", f"{short(target)} waits: spec.suspend is true")
+    if s.stable is None:
+        how = ("Adopting", "what runs is adopted") if s.intent_runs else ("FirstVersion", "the first version starts")
+        return Move("switch", *how, target)
+    return Move("start", "Releasing", f"Git asks for {short(target)}", target)
+
+
+def _during(s: Standing, live: LiveRun) -> Move:
+    target = s.intent if s.leaving else s.wanted
+    if target == live.canary or live.phase in _ENDING or live.aborting:
+        return Move("rest", "Releasing", f"{live.run} releases {short(live.canary)}")
+    if target is None:
+        why = "the Deployment is gone from Git"
+    elif target == s.stable:
+        why = f"Git went back to {short(target)}, which serves"
+    else:
+        why = f"Git asks for {short(target)} now"
+    return Move("abort", "Superseded", why)
+
+
+def _up_to_date(s: Standing) -> tuple[str, str]:
+    return "UpToDate", f"{short(s.stable or '')} serves everybody"

@@ -1,0 +1,179 @@
+"""Connections to databases: what all pods may open at their greatest number, against what the database takes (S16.2,
+S13.6).
+
+Which database a pod uses is told by the host in its environment: ``<cluster>-rw``, ``-ro`` or ``-r`` of a CloudNativePG
+Cluster, or the name of a Pooler. How many connections a pod opens: the size of its pool, times the processes it starts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from croupier.core.policy.objects import Container, Pod, at, items, mapping, text
+from croupier.core.policy.quantities import number, of_total, whole
+from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, pod_rule
+from croupier.core.policy.world import World
+from croupier.model.base import JsonObject
+
+DATABASE = re.compile(r"(^|_)(DATABASE|DB|PG|POSTGRES(QL)?|MYSQL|JDBC)(_|$)|(^|_)DSN$|^PGHOST$", re.IGNORECASE)
+_CONNECTS = re.compile(r"URL$|URI$|DSN$|HOST$|ADDR(ESS)?$|JDBC", re.IGNORECASE)
+POOL = re.compile(r"POOL.*(SIZE|MAX|LIMIT)|MAX.*POOL|MAX_?(OPEN_?)?CONN(ECTION)?S?|CONNECTION_LIMIT", re.IGNORECASE)
+IN_URL = re.compile(r"[?&](pool_max_conns|connection_limit|maximumPoolSize|pool_size|max_size)=([0-9]+)")
+PROCESSES = re.compile(r"^(WEB_CONCURRENCY|WORKERS|PROCESSES|GUNICORN_WORKERS|UWSGI_PROCESSES)$", re.IGNORECASE)
+DEFAULT_MAX_CONNECTIONS, RESERVED, DEFAULT_POOL, DEFAULT_CLIENTS = 100, 3, 20, 100
+APP = "{name: app, image: registry.example/bets, env: [{name: DATABASE_URL, value: 'postgres://db-rw/bets'}%s]}"
+CLUSTER = """
+---
+apiVersion: postgresql.cnpg.io/v1
+kind: Cluster
+metadata: {name: db}
+spec: {instances: 3, postgresql: {parameters: {max_connections: "200"}}}
+"""
+BETS = (
+    "{apiVersion: apps/v1, kind: Deployment, metadata: {name: bets}, spec: {replicas: %s, template: {spec: "
+    "{containers: "
+    "[{name: app, env: [{name: DATABASE_URL, value: 'postgres://db-rw/bets'}, {name: DB_POOL_SIZE, value: '10'}]}]}}}}"
+)
+
+
+class Demand(NamedTuple):
+    """What one workload may open at once: (pods + those that surge) × processes × pool."""
+
+    pods: int
+    surge: int
+    processes: int
+    pool: int
+
+    @property
+    def connections(self) -> int:
+        return (self.pods + self.surge) * self.processes * self.pool
+
+
+def total(demands: Iterable[Demand]) -> int:
+    """Connections of all together; never less when any of the numbers grows."""
+    return sum(each.connections for each in demands)
+
+
+def _environment(container: Container) -> Iterator[tuple[int, str, str]]:
+    """(index, name, value) of variables; the value is "" where it comes from elsewhere."""
+    for index, held in items(container.value.get("env")):
+        value = held.get("value")
+        yield index, text(held.get("name")), value if type(value) is str else ""
+
+
+def _connects(name: str) -> bool:
+    return bool(DATABASE.search(name) and _CONNECTS.search(name))
+
+
+def _pool(container: Container) -> int | None:
+    """The size of its pool, where it is written as a number."""
+    for _, name, value in _environment(container):
+        if POOL.search(name) and (size := number(value)) is not None:
+            return size
+        if (found := IN_URL.search(value)) and (size := number(found[2])) is not None:
+            return size
+    return None
+
+
+@pod_rule(
+    "connection-avalanche", "Every pool of database connections has a limit", level=Level.ERROR,
+    source="S13.6, S13.7, S16.2",
+    why="When the database slows down, pools without a limit open connections until it takes none any more, for "
+    "anybody.",
+    fix="Set the size of the pool (DB_POOL_SIZE or what the library reads), best in front of a pooler.",
+    bad=f"containers: [{APP % ''}]",
+    good=f"containers: [{APP % ', {name: DB_POOL_SIZE, value: 10}'}]".replace("10", "'10'"),
+)  # fmt: skip
+def connection_avalanche(pod: Pod) -> Iterator[Hit]:
+    for each in pod.containers:
+        variables = list(_environment(each))
+        limited = any(POOL.search(name) or IN_URL.search(value) for _, name, value in variables)
+        for index, name, _ in variables:
+            if _connects(name) and not limited:
+                path = (*each.path, "env", index)
+                yield Hit(path, f"{each.called} knows a database ({name}) and no limit of its pool")
+                break
+
+
+def demand(world: World, pod: Pod) -> Demand | None:
+    """What the workload of ``pod`` may open, or None where the size of its pool is not written."""
+    sizes = [(container, size) for container in pod.main if (size := _pool(container)) is not None]
+    if not sizes:
+        return None
+    pods = world.most_replicas(pod.owner)
+    written = at(pod.owner.spec, "strategy", "rollingUpdate", "maxSurge")
+    surge = of_total("25%" if written is None else written, pods, up=True) if pod.owner.kind == "Deployment" else 0
+    processes = 1
+    for container, _ in sizes:
+        for _, name, value in _environment(container):
+            if PROCESSES.search(name):
+                processes = max(processes, number(value) or 1)
+    return Demand(pods, surge or 0, processes, sum(size for _, size in sizes))
+
+
+def _uses(pod: Pod, hosts: set[str]) -> str | None:
+    """Which of ``hosts`` the environment of the pod names."""
+    for container in pod.main:
+        for _, _, value in _environment(container):
+            for found in re.finditer(r"[a-z0-9][a-z0-9.-]*", value):
+                name, _, rest = found.group().partition(".")
+                if name in hosts and (
+                    not rest or rest.partition(".")[0] == pod.owner.namespace or not pod.owner.namespace
+                ):
+                    return name
+    return None
+
+
+@bundle_rule(
+    "connection-budget", "All pods together fit into the connections of their database", level=Level.ERROR,
+    source="S13.6, S16.2",
+    why="At the greatest number of pods, in the middle of the match, the next connection is refused: for every "
+    "service.",
+    fix="Lower the pools or the greatest number of pods, raise max_connections, or put a Pooler between.",
+    bad=BETS % 30 + CLUSTER, good=BETS % 6 + CLUSTER,
+)  # fmt: skip
+def connection_budget(world: World) -> Iterator[Found]:
+    poolers = {each.name: each for each in world.of("Pooler")}
+    clusters = [each for each in world.of("Cluster") if each.group == "postgresql.cnpg.io"]
+    hosts = {f"{each.name}-{end}": each for each in clusters for end in ("rw", "ro", "r")}
+    at_pooler: dict[str, list[tuple[Pod, Demand]]] = defaultdict(list)
+    at_cluster: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for pod in world.pods if clusters or poolers else ():
+        named = _uses(pod, {*hosts, *poolers})
+        asked = demand(world, pod) if named else None
+        if named is None or asked is None:
+            continue
+        if named in poolers:
+            at_pooler[named].append((pod, asked))
+        else:
+            said = f"{pod.owner.name} ({asked.pods} + {asked.surge}) × {asked.processes} × {asked.pool}"
+            at_cluster[hosts[named].name].append((said, asked.connections))
+    for name, pooler in poolers.items():
+        instances = whole(pooler.spec.get("instances")) or 1
+        limits = mapping(at(pooler.spec, "pgbouncer", "parameters"))
+        clients = instances * _limit(limits, "max_client_conn", DEFAULT_CLIENTS)
+        asked_for = total(each for _, each in at_pooler[name])
+        if asked_for > clients:
+            yield Found(pooler, ("spec", "pgbouncer"), f"{asked_for} clients at most, {clients} fit")
+        size = instances * _limit(limits, "default_pool_size", DEFAULT_POOL)
+        at_cluster[text(at(pooler.spec, "cluster", "name"))].append((f"pooler {name} {size}", size))
+    for cluster in clusters:
+        uses = at_cluster[cluster.name]
+        parameters = mapping(at(cluster.spec, "postgresql", "parameters"))
+        room = _limit(parameters, "max_connections", DEFAULT_MAX_CONNECTIONS)
+        room -= _limit(parameters, "superuser_reserved_connections", RESERVED)
+        used = sum(number for _, number in uses)
+        if used > room:
+            said = f"{' + '.join(words for words, _ in uses)} = {used} connections, {room} fit"
+            yield Found(cluster, ("spec", "postgresql", "parameters", "max_connections"), said)
+
+
+def _limit(parameters: JsonObject, key: str, otherwise: int) -> int:
+    held = number(parameters.get(key))
+    return otherwise if held is None else held
+
+
+RULES = (connection_avalanche, connection_budget)

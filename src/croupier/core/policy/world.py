@@ -1,0 +1,123 @@
+"""All objects that are checked together: by kind, by name, and who scales or selects whom."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+from croupier.core.policy.objects import SEVERAL, Object, Pod, at, text
+from croupier.core.policy.quantities import whole
+from croupier.core.policy.selectors import matches
+from croupier.model.base import JsonObject
+
+
+class World:
+    """What rules on bundles see. ``objects`` keep the order in which they were read."""
+
+    def __init__(self, objects: Sequence[Object]) -> None:
+        self.objects = objects
+        self._of_kind: dict[str, list[Object]] = defaultdict(list)
+        for each in objects:
+            self._of_kind[each.kind].append(each)
+
+    def of(self, *kinds: str) -> Iterator[Object]:
+        """The objects of ``kinds``, kind by kind."""
+        for kind in kinds:
+            yield from self._of_kind.get(kind, ())
+
+    def has(self, kinds: Iterable[str]) -> bool:
+        return any(self._of_kind.get(kind) for kind in kinds)
+
+    def named(self, kind: str, namespace: str, name: str) -> Object | None:
+        """The object of that kind, namespace and name, or None."""
+        return self._names.get((kind, namespace, name))
+
+    @cached_property
+    def _names(self) -> dict[tuple[str, str, str], Object]:
+        return {(each.kind, each.namespace, each.name): each for each in self.objects}
+
+    @cached_property
+    def pods(self) -> list[Pod]:
+        """Every pod and pod template."""
+        return [pod for each in self.objects for pod in each.pods]
+
+    @cached_property
+    def _pods_of(self) -> dict[str, list[Pod]]:
+        held: dict[str, list[Pod]] = defaultdict(list)
+        for pod in self.pods:
+            held[pod.owner.namespace].append(pod)
+        return held
+
+    @cached_property
+    def _labelled(self) -> dict[tuple[str, str, Any], list[Pod]]:
+        held: dict[tuple[str, str, Any], list[Pod]] = defaultdict(list)
+        for pod in self.pods:
+            for key, value in pod.labels.items():
+                if type(value) is str:
+                    held[pod.owner.namespace, key, value].append(pod)
+        return held
+
+    def selected(self, namespace: str, selector: Any) -> list[Pod]:
+        """Pods of ``namespace`` that a LabelSelector takes."""
+        wanted = at(selector, "matchLabels")
+        if type(wanted) is dict and wanted:
+            key, value = next(iter(wanted.items()))
+            near = self._labelled.get((namespace, key, value), []) if type(value) is str else []
+        else:
+            near = self._pods_of.get(namespace, [])
+        return [pod for pod in near if matches(selector, pod.labels)]
+
+    @cached_property
+    def scalers(self) -> dict[tuple[str, str, str], list[Object]]:
+        """(kind, namespace, name) of what is scaled -> the HPAs and ScaledObjects that scale it."""
+        held: dict[tuple[str, str, str], list[Object]] = defaultdict(list)
+        for each in self.of("HorizontalPodAutoscaler", "ScaledObject"):
+            held[target(each)].append(each)
+        return held
+
+    def scalers_of(self, each: Object) -> list[Object]:
+        return self.scalers.get((each.kind, each.namespace, each.name), [])
+
+    def replicas(self, each: Object) -> int:
+        """The least number of pods that ``each`` keeps: the minimum of its scaler, else its replicas, else one."""
+        minima = [minimum(scaler) for scaler in self.scalers_of(each)]
+        if minima:
+            return min(minima)
+        held = whole(each.spec.get("replicas"))
+        return 1 if held is None else held
+
+    def most_replicas(self, each: Object) -> int:
+        """The greatest number of pods that ``each`` keeps, without those that surge."""
+        maxima = [maximum(scaler) for scaler in self.scalers_of(each)]
+        held = whole(each.spec.get("replicas"))
+        return max([*maxima, *([] if maxima else [1 if held is None else held])])
+
+    @cached_property
+    def controllers(self) -> list[Object]:
+        """Controllers that keep a number of like pods."""
+        return [each for each in self.objects if each.kind in SEVERAL and each.pods]
+
+    @cached_property
+    def namespaces(self) -> dict[str, JsonObject]:
+        """Namespace -> its labels, as far as the namespace is among the objects."""
+        return {each.name: {**each.labels, "kubernetes.io/metadata.name": each.name} for each in self.of("Namespace")}
+
+
+def target(scaler: Object) -> tuple[str, str, str]:
+    """(kind, namespace, name) of what an HPA or a ScaledObject scales."""
+    reference = scaler.spec.get("scaleTargetRef")
+    return text(at(reference, "kind")) or "Deployment", scaler.namespace, text(at(reference, "name"))
+
+
+def minimum(scaler: Object) -> int:
+    key, otherwise = ("minReplicas", 1) if scaler.kind == "HorizontalPodAutoscaler" else ("minReplicaCount", 0)
+    held = whole(scaler.spec.get(key))
+    return otherwise if held is None else held
+
+
+def maximum(scaler: Object) -> int:
+    key, otherwise = ("maxReplicas", 1) if scaler.kind == "HorizontalPodAutoscaler" else ("maxReplicaCount", 100)
+    held = whole(scaler.spec.get(key))
+    return otherwise if held is None else held

@@ -1,0 +1,1 @@
+"""Objects for a cluster, made from values. Pure; one module a concern."""

@@ -1,0 +1,86 @@
+"""All objects of a platform, sorted into files: one folder a cell, one a region for what a cluster has once.
+
+A new concern is a module, and a line in ``objects_of`` or ``tenancy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from croupier.core.render.access import access
+from croupier.core.render.config import config_map
+from croupier.core.render.emit import documents
+from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
+from croupier.core.render.network import doors, walls
+from croupier.core.render.quota import limits
+from croupier.core.render.release import release_policy
+from croupier.core.render.scaling import scaler
+from croupier.core.render.workload import account, disruption_budget, intent
+from croupier.model.base import JsonObject
+from croupier.model.platform import PlacedCell
+from croupier.model.service_spec import ServiceSpec
+
+MADE = "# Made by croupier render; do not edit.\n"
+PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000}
+"""Tier -> priority. Where room is short money goes first, and pushes others aside."""
+
+
+def render(cells: Iterable[PlacedCell]) -> dict[str, str]:
+    """File, relative and with slashes -> its text."""
+    files: dict[str, str] = {}
+    regions = set()
+    for placed in cells:
+        regions.add(placed.cell.region)
+        folder = f"cells/{placed.cell.name}"
+        # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
+        files[f"{folder}/00-namespace.yaml"] = _text(tenancy(placed))
+        for service in placed.services:
+            files[f"{folder}/{service.name}.yaml"] = _text(objects_of(placed, service))
+    for region in regions:
+        files[f"regions/{region}/priorities.yaml"] = _text(priorities())
+    return dict(sorted(files.items()))
+
+
+def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """Everything one service is in one cell, what others refer to first."""
+    cell = placed.cell
+    return [
+        account(cell, service),
+        *config_map(cell, service),
+        doors(placed, service),
+        disruption_budget(cell, service),
+        *scaler(cell, service),
+        intent(placed, service),
+        release_policy(placed, service),
+    ]
+
+
+def tenancy(placed: PlacedCell) -> list[JsonObject]:
+    """The namespace, under Pod Security ``restricted``, its walls, its limits, and who may do what in it."""
+    cell = placed.cell
+    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    metadata = {"name": cell.namespace, "labels": {**cell_labels(cell), **security}}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
+        *walls(cell),
+        *limits(placed),
+        *access(cell, placed.brand),
+    ]
+
+
+def priorities() -> list[JsonObject]:
+    return [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": priority_class(tier), "labels": dict(MANAGED_BY)},
+            "value": value,
+            "globalDefault": False,
+            "description": f"Services of tier {tier}.",
+        }
+        for tier, value in PRIORITIES.items()
+    ]
+
+
+def _text(objects: Iterable[JsonObject]) -> str:
+    return MADE + documents(objects)

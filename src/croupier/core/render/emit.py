@@ -1,0 +1,118 @@
+"""Objects as YAML that every reader understands alike: YAML 1.1 loaders, kubectl's own, and ours.
+
+Only strings that nobody could take for anything else are written plain; the rest in double quotes, text of several
+lines as a literal block. Same values, same bytes; a change of one value changes its own lines only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from croupier.model.base import JsonObject
+
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*(:[A-Za-z0-9_./@-]+)*")
+_TAKEN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_BLOCK_LINE = re.compile(r"( *[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?")
+_LONGEST_KEY = 120
+"""Longer keys need the explicit form ``? key`` (YAML 1.1 and 1.2: implicit keys end within 1024 characters)."""
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def documents(objects: Iterable[JsonObject]) -> str:
+    """A stream of documents."""
+    return "".join(f"---\n{document(each)}" for each in objects)
+
+
+def document(value: Mapping[str, Any]) -> str:
+    """One mapping in block style, keys in the order they have. Raises ``ValueError`` for what YAML cannot say."""
+    return "".join(f"{line}\n" for line in _mapping(value, "")) or "{}\n"
+
+
+def _mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:
+    for key, item in value.items():
+        name = _string(key)
+        if len(name) > _LONGEST_KEY:
+            raise ValueError(f"a key of {len(name)} characters")
+        if isinstance(item, Mapping) and item:
+            yield f"{indent}{name}:"
+            yield from _mapping(item, f"{indent}  ")
+        elif isinstance(item, list | tuple) and item:
+            yield f"{indent}{name}:"
+            yield from _sequence(item, indent)
+        elif isinstance(item, str) and _is_block(item):
+            yield from _block(f"{indent}{name}:", item, f"{indent}  ")
+        else:
+            yield f"{indent}{name}: {_scalar(item)}"
+
+
+def _sequence(items: Iterable[Any], indent: str) -> Iterator[str]:
+    for item in items:
+        inner: Iterable[str]
+        if isinstance(item, Mapping) and item:
+            inner = _mapping(item, f"{indent}  ")
+        elif isinstance(item, list | tuple) and item:
+            inner = _sequence(item, f"{indent}  ")
+        else:
+            inner = (f"{indent}  {_scalar(item)}",)
+        for number, line in enumerate(inner):
+            yield line if number else f"{indent}- {line[len(indent) + 2 :]}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return _string(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, Mapping):
+        return "{}"
+    if isinstance(value, list | tuple):
+        return "[]"
+    raise ValueError(f"{type(value).__name__} is not a value of YAML")
+
+
+def _float(value: float) -> str:
+    text = repr(value)
+    if "n" in text:  # nan, inf
+        raise ValueError(f"{text} is not a number of JSON")
+    whole = format(Decimal(text), "f")  # YAML 1.1 takes 1e-05 for a string
+    return whole if "." in whole else f"{whole}.0"
+
+
+def _string(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.lower() not in _TAKEN:
+        return text
+    return '"' + "".join(map(_character, text)) + '"'
+
+
+def _character(one: str) -> str:
+    if one in _ESCAPES:
+        return _ESCAPES[one]
+    code = ord(one)
+    if 0x20 <= code < 0x7F or (0xA1 <= code < 0xD800 and code not in (0x2028, 0x2029)):
+        return one
+    if 0xD800 <= code < 0xE000:
+        raise ValueError(f"U+{code:04X} is half a character")
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _is_block(text: str) -> bool:
+    """Whether a literal block says exactly this text: several lines of plain ASCII, none that ends in space."""
+    first, *rest = lines = text.removesuffix("\n").split("\n")
+    if not rest or not first or first[0] == " " or not lines[-1]:
+        return False
+    return all(map(_BLOCK_LINE.fullmatch, lines))
+
+
+def _block(head: str, text: str, indent: str) -> Iterator[str]:
+    yield f"{head} |" if text.endswith("\n") else f"{head} |-"
+    for line in text.removesuffix("\n").split("\n"):
+        yield f"{indent}{line}" if line else ""

@@ -1,0 +1,43 @@
+"""Names and labels that all objects of a cell share (S1.4): fixed, so that selectors, quotas and bills agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from croupier.model.base import JsonObject
+from croupier.model.platform import Cell
+from croupier.model.service_spec import ServiceSpec
+
+APP = "app.kubernetes.io/name"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "croupier"}
+
+
+def cell_labels(cell: Cell) -> dict[str, str]:
+    return {**MANAGED_BY, "brand": cell.brand, "market": cell.market, "region": cell.region, "cell": cell.name}
+
+
+def service_labels(cell: Cell, service: ServiceSpec) -> dict[str, str]:
+    return {APP: service.name, **cell_labels(cell), "tier": service.tier, "layer": service.layer}
+
+
+def selector(service: str) -> dict[str, Any]:
+    """What selects the pods of a service, of every version."""
+    return {"matchLabels": {APP: service}}
+
+
+def priority_class(tier: str) -> str:
+    return f"croupier-{tier}"
+
+
+def of_cell(cell: Cell, api: str, kind: str, name: str, body: JsonObject) -> JsonObject:
+    """An object of the cell's namespace that belongs to no service."""
+    metadata = {"name": name, "namespace": cell.namespace, "labels": cell_labels(cell)}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
+
+
+def of_service(
+    cell: Cell, service: ServiceSpec, api: str, kind: str, body: JsonObject, *, name: str | None = None
+) -> JsonObject:
+    """An object of one service, called like it unless ``name`` says otherwise."""
+    metadata = {"name": name or service.name, "namespace": cell.namespace, "labels": service_labels(cell, service)}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}

@@ -1,0 +1,81 @@
+"""Who may talk to whom: nothing, in either direction, then only what a cell's services declare (S2.4, S2.5, S8.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from croupier.core.render.names import of_cell, of_service, selector
+from croupier.model.base import JsonObject
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
+from croupier.model.service_spec import ServiceSpec
+
+_API = "networking.k8s.io/v1"
+_DATABASE_PORT = 5432
+
+
+def walls(cell: Cell) -> list[JsonObject]:
+    """What holds for every pod of the cell: all is denied, names may be looked up."""
+    resolvers = {**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    names = {
+        "podSelector": {},
+        "policyTypes": ["Egress"],
+        "egress": [{"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}],
+    }
+    nothing = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    return [
+        of_cell(cell, _API, "NetworkPolicy", ALLOW_DNS, {"spec": names}),
+        of_cell(cell, _API, "NetworkPolicy", DEFAULT_DENY, {"spec": nothing}),
+    ]
+
+
+def doors(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    """What one service may be asked by and may ask."""
+    spec = {
+        "podSelector": selector(service.name),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [_allow("from", sources, ports) for sources, ports in _callers(placed, service)],
+        "egress": [_allow("to", targets, ports) for targets, ports in _called(placed, service)],
+    }
+    return of_service(placed.cell, service, _API, "NetworkPolicy", {"spec": spec})
+
+
+_Doors = Iterable[tuple[list[JsonObject], Sequence[int]]]
+
+
+def _callers(placed: PlacedCell, service: ServiceSpec) -> _Doors:
+    region = placed.region
+    if service.routes and not service.internal:
+        gateway = region.gateway.namespace or placed.cell.namespace
+        yield [_namespace(gateway)], [service.port]
+    callers = [each.name for each in placed.services if service.name in each.depends_on]
+    if callers:
+        yield [{"podSelector": selector(name)} for name in callers], [service.port]
+    pods = service.release.metrics.pods
+    readers = [region.operator_namespace, *filter(None, [region.monitoring_namespace])]
+    yield [_namespace(name) for name in readers], [pods.port if pods else service.port]
+
+
+def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
+    for name in service.depends_on:
+        port = next(each.port for each in placed.services if each.name == name)
+        yield [{"podSelector": selector(name)}], [port]
+    for kind in sorted({placed.providers[name].kind for name in service.egress}):
+        providers = [placed.providers[name] for name in service.egress]
+        ports = sorted({end.port for each in providers if each.kind == kind for end in each.endpoints})
+        # The gateway alone knows hosts: an address of a provider moves, and NetworkPolicy knows no names.
+        yield [{"namespaceSelector": {"matchLabels": {"svc": f"{kind}-egress"}}}], ports
+    stores = sorted({(use.namespace, use.port or _DATABASE_PORT) for use in service.data.values() if use.namespace})
+    for namespace, number in stores:
+        yield [_namespace(namespace)], [number]
+
+
+def _allow(direction: str, peers: list[JsonObject], ports: Sequence[int]) -> JsonObject:
+    return {direction: peers, "ports": [_port(number) for number in ports]}
+
+
+def _namespace(name: str) -> JsonObject:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def _port(number: int, protocol: str = "TCP") -> JsonObject:
+    return {"port": number, "protocol": protocol}

@@ -1,0 +1,43 @@
+"""How new versions of a service are released in a cell: the ReleasePolicy that the operator follows (DESIGN §7)."""
+
+from __future__ import annotations
+
+from croupier.core.render.names import of_service
+from croupier.model.base import JsonObject
+from croupier.model.platform import PlacedCell
+from croupier.model.release_policy import API_VERSION, ClusterService, ParentRef, ReleasePolicySpec, Route
+from croupier.model.service_spec import ServiceSpec
+
+_AT_ONCE = (100,)
+"""Without a route a Service is switched as a whole."""
+
+
+def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    """The policy. Who scales a service says how few pods it may have, where nothing does, ``replicas`` does."""
+    route = _route(placed, service)
+    strategy = service.release.strategy
+    if route is None:
+        strategy = strategy.model_copy(update={"steps": _AT_ONCE})
+    spec = ReleasePolicySpec(
+        deployment=service.name,
+        service=ClusterService(name=service.name, target_port=service.port),
+        route=route,
+        tier=service.tier,
+        replicas=service.scaling.min if service.scaling else service.replicas,
+        drain_seconds=service.drain_seconds,
+        objectives=service.objectives,
+        strategy=strategy,
+        gates=service.release.gates,
+        metrics=service.release.metrics,
+    )
+    body = {"spec": spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
+    return of_service(placed.cell, service, API_VERSION, "ReleasePolicy", body)
+
+
+def _route(placed: PlacedCell, service: ServiceSpec) -> Route | None:
+    if service.internal or not service.routes:
+        return None
+    gateway = placed.region.gateway
+    parent = ParentRef(name=gateway.name, namespace=gateway.namespace, section_name=gateway.section_name)
+    prefixes = tuple(path.rstrip("/") or "/" for path in service.routes)
+    return Route(parent_refs=(parent,), hostnames=placed.cell.hostnames, path_prefixes=prefixes)

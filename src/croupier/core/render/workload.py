@@ -1,0 +1,180 @@
+"""The workload of a service: the intent, its account, and how many of its pods may be missing at a time.
+
+The Deployment is an intent (DESIGN §7): it rests at zero replicas, and croupier's operator makes each version that
+serves from its template. So nothing here says how many pods there are, and nothing rolls when Git changes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from croupier.core.render.config import CHECKSUM, checksum, config_name
+from croupier.core.render.names import of_service, priority_class, selector, service_labels
+from croupier.core.render.version import VERSION_LABEL
+from croupier.model.base import JsonObject
+from croupier.model.platform import Cell, PlacedCell
+from croupier.model.service_spec import SECRETS, SecretRef, ServiceSpec
+
+ENDPOINTS_SECONDS = 5
+"""How long a pod that is to end still answers, so that every proxy has heard of it before it stops taking requests."""
+SLACK_SECONDS = 5
+_READ_ONLY_FOR_GROUP = 0o440
+_SCRATCH = "64Mi"
+
+
+def account(cell: Cell, service: ServiceSpec) -> JsonObject:
+    """A ServiceAccount of the service's own; its pods get no token, because they have no business with the cluster."""
+    return of_service(cell, service, "v1", "ServiceAccount", {"automountServiceAccountToken": False})
+
+
+def disruption_budget(cell: Cell, service: ServiceSpec) -> JsonObject:
+    """One pod at a time may be taken away. A maximum, not a minimum: with one replica nodes can still be drained."""
+    body = {"spec": {"maxUnavailable": 1, "selector": selector(service.name)}}
+    return of_service(cell, service, "policy/v1", "PodDisruptionBudget", body)
+
+
+def intent(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    """The Deployment at rest."""
+    cell = placed.cell
+    body = {
+        "spec": {
+            "replicas": 0,
+            "revisionHistoryLimit": 1,
+            "progressDeadlineSeconds": service.start_seconds + 600,
+            "selector": selector(service.name),
+            "template": {
+                "metadata": {
+                    "labels": service_labels(cell, service),
+                    "annotations": {CHECKSUM: checksum(service)},
+                },
+                "spec": _pod(placed, service),
+            },
+        }
+    }
+    return of_service(cell, service, "apps/v1", "Deployment", body)
+
+
+def grace_seconds(placed: PlacedCell, service: ServiceSpec) -> int:
+    """From the order to end until force: proxies hear of it, connections drain, the slowest call outside returns."""
+    slowest = max((placed.providers[name].timeout_seconds for name in service.egress), default=0.0)
+    return math.ceil(ENDPOINTS_SECONDS + max(service.drain_seconds, slowest) + SLACK_SECONDS)
+
+
+def _pod(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    volumes = [
+        *(
+            {"name": f"secret-{number}", "secret": _secret(service.secrets[name])}
+            for number, name in enumerate(sorted(service.secrets))
+        ),
+        *(
+            {"name": f"scratch-{number}", "emptyDir": {"sizeLimit": _SCRATCH}}
+            for number, _ in enumerate(service.writable)
+        ),
+    ]
+    return {
+        "serviceAccountName": service.name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": priority_class(service.tier),
+        "terminationGracePeriodSeconds": grace_seconds(placed, service),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": service.user,
+            "runAsGroup": service.user,
+            "fsGroup": service.user,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": _spread(placed, service),
+        "containers": [_container(service)],
+        **({"volumes": volumes} if volumes else {}),
+    }
+
+
+def _secret(reference: SecretRef) -> JsonObject:
+    items = [{"key": key, "path": key} for key in reference.keys]
+    return {"secretName": reference.secret, "defaultMode": _READ_ONLY_FOR_GROUP, "items": items}
+
+
+def _spread(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """Pods of one version apart from each other. Money waits for a zone rather than share one."""
+    strict = service.tier == "money" and len(placed.region.zones) > 1
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "DoNotSchedule" if must else "ScheduleAnyway",
+            "labelSelector": selector(service.name),
+            "matchLabelKeys": [VERSION_LABEL],
+        }
+        for key, must in (("topology.kubernetes.io/zone", strict), ("kubernetes.io/hostname", False))
+    ]
+
+
+def _container(service: ServiceSpec) -> JsonObject:
+    config = config_name(service)
+    secrets = sorted(service.secrets)
+    mounts = [
+        *(
+            {"name": f"secret-{number}", "mountPath": f"{SECRETS}/{name}", "readOnly": True}
+            for number, name in enumerate(secrets)
+        ),
+        *({"name": f"scratch-{number}", "mountPath": path} for number, path in enumerate(service.writable)),
+    ]
+    return {
+        "name": "app",
+        "image": service.image,
+        "imagePullPolicy": "IfNotPresent",
+        **({"args": list(service.args)} if service.args else {}),
+        "ports": [{"name": each.name, "containerPort": each.port, "protocol": "TCP"} for each in service.ports],
+        "env": _environment(service),
+        **({"envFrom": [{"configMapRef": {"name": config}}]} if config else {}),
+        "resources": _resources(service),
+        "startupProbe": _probe(service, service.probes.liveness_path, start=True),
+        "livenessProbe": _probe(service, service.probes.liveness_path),
+        "readinessProbe": _probe(service, service.readiness_path),
+        "lifecycle": {"preStop": {"sleep": {"seconds": ENDPOINTS_SECONDS}}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+        },
+        **({"volumeMounts": mounts} if mounts else {}),
+    }
+
+
+def _environment(service: ServiceSpec) -> list[JsonObject]:
+    """What a service must know to count what it does for its version (``croupier_kit``)."""
+    fields = {
+        "POD_NAME": "metadata.name",
+        "NAMESPACE": "metadata.namespace",
+        "CROUPIER_VERSION": f"metadata.labels['{VERSION_LABEL}']",
+    }
+    return [
+        *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),
+        {"name": "CROUPIER_SERVICE", "value": f"{service.name}.$(NAMESPACE)"},
+    ]
+
+
+def _resources(service: ServiceSpec) -> JsonObject:
+    wanted = service.resources
+    limits: dict[str, Any] = {"cpu": wanted.cpu_limit} if wanted.cpu_limit else {}
+    return {
+        "requests": {"cpu": wanted.cpu, "memory": wanted.memory},
+        "limits": {**limits, "memory": wanted.memory_limit or wanted.memory},
+    }
+
+
+def _probe(service: ServiceSpec, path: str, *, start: bool = False) -> JsonObject:
+    """A probe; the one of the start allows for ``startSeconds`` before the others begin."""
+    probes = service.probes
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": probes.period_seconds,
+        "timeoutSeconds": probes.timeout_seconds,
+        "failureThreshold": (
+            math.ceil(service.start_seconds / probes.period_seconds) + 1 if start else probes.failure_threshold
+        ),
+    }

@@ -1,0 +1,110 @@
+"""Judge mode: the counters of both arms of a service that another controller releases, and what is answered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints
+
+from croupier.model.base import Value
+from croupier.model.release import GatePolicy
+from croupier.model.service import By, Signal
+from croupier.model.settings import HttpUrl
+from croupier.model.verdict import GateReading
+
+Selector = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}\n]*\})?$")]
+"""A plain selector of counters, ``name{label="value", …}``: no function, no range. ``$canary`` and ``$stable`` in it
+stand for the revisions that the caller names, ``$edge`` for a latency edge."""
+
+Revision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")]
+"""A revision as a controller names it: pod-template-hash, checksum."""
+
+JudgedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+"""``name.namespace`` as Flagger sends it, or whatever an Argo Rollouts template names."""
+
+
+LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
+
+
+class ArmSelectors(Value):
+    """The counters of one arm. Exactly one of ``bad`` and ``good``."""
+
+    total: Selector
+    bad: Selector | None = None
+    good: Selector | None = None
+    """Where only what went well is counted, like requests below an edge: the failures are the rest."""
+
+
+class JudgedSignal(Value):
+    """One signal of a service, for both arms."""
+
+    signal: Signal
+    canary: ArmSelectors
+    stable: ArmSelectors
+    strata: dict[By, LabelName] = Field(default_factory=dict)
+    """``provider``, ``market`` -> the label of the counters that bears their names; for what the gate declares."""
+
+
+class JudgedService(Value):
+    """One service whose releases are judged."""
+
+    name: JudgedName
+    policy: GatePolicy
+    signals: Annotated[tuple[JudgedSignal, ...], Field(min_length=1)]
+    weight: Selector | None = None
+    """A gauge with the percent of traffic that the canary is meant to get. None: not known, and then a canary whose
+    traffic vanishes is not told from one with little."""
+
+
+class JudgeSettings(Value):
+    """All that ``croupier judge`` needs (``judge.yaml``). Relative paths are relative to the file."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8899
+    prometheus: HttpUrl
+    scrape_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 15.0
+    """How often Prometheus scrapes the services."""
+    state: Path
+    """Folder of the evidence."""
+    token_file: Path
+    """What callers must send stands in it."""
+    pod_label: LabelName = "pod"
+    """The label that tells pods apart."""
+    services: Annotated[tuple[JudgedService, ...], Field(min_length=1)]
+
+    def anchored(self, directory: Path) -> Self:
+        """The same with paths below ``directory``; absolute paths stay."""
+        return self.model_copy(update={"state": directory / self.state, "token_file": directory / self.token_file})
+
+
+class Case(Value):
+    """One release of one service under judgement. All of it is fixed when it is opened."""
+
+    id: str
+    service: JudgedName
+    canary: Revision
+    stable: Revision | None
+    began_at: float
+    policy: GatePolicy
+    scrape_seconds: float
+    dispersion: dict[str, float]
+    """Series -> dispersion of the stable arm before it was opened; a series that is missing gets the prior."""
+
+
+class Judgement(Value):
+    """What the judge answers."""
+
+    verdict: Literal["pass", "fail", "inconclusive"]
+    code: str
+    reason: str
+    """One sentence with numbers."""
+    service: str
+    canary: str
+    case: str
+    began_at: float
+    samples: int
+    """Scrapes judged so far."""
+    needs_seconds: float | None
+    """Time still needed for a pass at the present pace; None when decided, or when it cannot be told."""
+    gates: tuple[GateReading, ...]

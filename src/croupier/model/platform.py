@@ -1,0 +1,171 @@
+"""What a platform consists of besides services: brands, markets with their rules, regions, cells, providers.
+
+Field names are the keys of the platform file; ``docs/reference/platform.md`` is made from this module.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from croupier.model.base import Name, Value
+from croupier.model.release_policy import ParentRef, Port
+from croupier.model.service_spec import ServiceSpec
+
+Hostname = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$", max_length=253)
+]
+ProviderClass = Literal["psp", "kyc", "game"]
+ALLOW_DNS = "allow-dns"
+DEFAULT_DENY = "default-deny"
+"""Walls of a cell: NetworkPolicies beside those that bear the names of its services."""
+LongName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+Group = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,200}$")]
+"""A group of people as the clusters' identity provider names it."""
+
+
+class Brand(Value):
+    """A site that players see."""
+
+    title: LongName
+    readers: Annotated[tuple[Group, ...], Field(max_length=32)] = ()
+    """Groups that may look at its cells; never at Secrets."""
+    releasers: Annotated[tuple[Group, ...], Field(max_length=32)] = ()
+    """Groups that may also pause, promote and abort releases there (S1.3)."""
+
+    @field_validator("readers", "releasers")
+    @classmethod
+    def _groups_are_of_people(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
+        for at, group in enumerate(groups):
+            if group.startswith("system:"):
+                raise PydanticCustomError("group", f"{group} is everybody, or machines", {"at": at})
+        return groups
+
+
+class DataClass(Value):
+    """Where data of one class may be. Regions that a list does not name are forbidden."""
+
+    store: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Regions of primaries and replicas."""
+    backup: tuple[Name, ...] = ()
+    """Regions of backups. Empty: those of ``store``."""
+    keys: tuple[Name, ...] = ()
+    """Regions of encryption keys. Empty: those of ``store``."""
+    replica_required: tuple[Name, ...] = ()
+    """Regions that must hold a replica."""
+    redact: tuple[str, ...] = ()
+    """Of ``telemetry`` only: fields that must be taken out before it leaves the region of the cell."""
+
+
+class Residency(Value):
+    """Where players' data of a market may be: compliance owns these values, croupier holds all else against them."""
+
+    source: LongName
+    """The law, licence condition or decision that says so."""
+    reviewed_on: date | None = None
+    """When somebody who may judge it has read it last. None: nobody has; ``check`` says so every time."""
+    regions: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Where services may run that keep any of the classes."""
+    dr_regions: tuple[Name, ...] = ()
+    """Where data may be moved to in a disaster, if its class may be stored there. Empty: nowhere."""
+    classes: Annotated[dict[Name, DataClass], Field(default_factory=dict)]
+    """A class that is not named here may not be kept at all. ``telemetry`` is the class of logs and traces; where it is
+    not named, they stay in the region of the cell."""
+
+
+class Lock(Value):
+    """A bound that no layer may loosen for services in this market; tightening is free. Exactly one bound."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$")]
+    """Path in a service, like ``drainSeconds`` or ``objectives.deposits.successRatio``."""
+    why: LongName
+    at_least: float | None = None
+    at_most: float | None = None
+    within: tuple[JsonValue, ...] | None = None
+    """A list may hold nothing but these; a single value must be one of them."""
+    includes: tuple[JsonValue, ...] | None = None
+    """A list must hold all of these."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(each is not None for each in (self.at_least, self.at_most, self.within, self.includes)) != 1:
+            raise PydanticCustomError("lock", "give exactly one of atLeast, atMost, within, includes")
+        return self
+
+
+class Market(Value):
+    """A licensed jurisdiction."""
+
+    title: LongName
+    residency: Residency | None = None
+    """None: no rule about where data may be."""
+    locks: tuple[Lock, ...] = ()
+
+
+class Region(Value):
+    """A place with a cluster."""
+
+    zones: Annotated[tuple[Name, ...], Field(min_length=1, max_length=9)]
+    gateway: ParentRef
+    """The Gateway that players come through. ``namespace`` None: each cell's own."""
+    operator_namespace: Name = "croupier"
+    """Where croupier's operator runs: it reads the counters of every pod."""
+    monitoring_namespace: Name | None = None
+    """Where a Prometheus runs that scrapes pods. None: nobody but the operator does."""
+
+
+class Cell(Value):
+    """A brand in a market in a region, declared: combinations that nobody declares do not exist.
+
+    Its name is ``<brand>-<market>-<region>``, its namespace ``<brand>-<market>``.
+    """
+
+    brand: Name
+    market: Name
+    region: Name
+    hostnames: Annotated[tuple[Hostname, ...], Field(max_length=16)] = ()
+    """Names under which players reach it."""
+    services: tuple[Name, ...] | None = None
+    """What runs in it. None: every service."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.brand}-{self.market}-{self.region}"
+
+    @property
+    def namespace(self) -> str:
+        return f"{self.brand}-{self.market}"
+
+
+class Endpoint(Value):
+    """A host of a provider."""
+
+    host: Hostname
+    port: Port = 443
+
+
+class Provider(Value):
+    """An external party that services call. Pods reach it through the egress gateway of its class only (S2.5, S8.9)."""
+
+    kind: ProviderClass
+    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
+    region: LongName
+    """Where it handles what it is sent."""
+    timeout_seconds: Annotated[float, Field(gt=0.0, le=120.0)]
+    """How long a call may take. Pods that end wait for it."""
+
+
+class PlacedCell(Value):
+    """A cell with its region and all services that run in it, complete, by name."""
+
+    cell: Cell
+    brand: Brand
+    region: Region
+    services: tuple[ServiceSpec, ...]
+    providers: dict[Name, Provider]
+    """Those that its services call."""

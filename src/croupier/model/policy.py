@@ -1,0 +1,136 @@
+"""What comes of checking manifests against the rules."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from croupier.model.base import Value
+
+LevelName = Literal["error", "warning", "note"]
+FileState = Literal["checked", "failed", "unparsed", "template"]
+
+
+class WaiverView(Value):
+    """An exception that holds: who answers for it, until when, and why."""
+
+    owner: str
+    until: str
+    """The last day, `YYYY-MM-DD`."""
+    reason: str
+
+
+class FindingView(Value):
+    """What one rule has against one place in a file."""
+
+    rule: str
+    level: LevelName
+    file: str
+    line: int
+    column: int
+    object: str
+    """Kind, namespace where one is written, and name: `Deployment/casino/bets`."""
+    path: str
+    """Where in the object, as `kubectl explain` writes it: `spec.template.spec.containers[0].image`."""
+    message: str
+    fix: str
+    """What to do about it, one sentence."""
+    excerpt: str
+    """The line of the file; of a long one the 100 characters around the place."""
+    excerpt_column: int
+    """Where the place is in the excerpt."""
+    fingerprint: str
+    """Names the finding by rule, object and path; it stays when lines move."""
+    waiver: WaiverView | None = None
+    """Why it does not count; null where nobody made an exception, or the exception has ended."""
+    known: bool = False
+    """Whether it is in the baseline, and so does not count."""
+
+    @property
+    def is_excused(self) -> bool:
+        return self.known or self.waiver is not None
+
+
+class FileView(Value):
+    """What became of one file."""
+
+    file: str
+    state: FileState
+    """`checked`: nothing that counts was found. `failed`: something was. `unparsed` and `template` files were not
+    checked.
+    """
+    objects: int
+    problem: str | None
+    """Why it was not checked, with line and column where known."""
+
+
+class PolicyReport(Value):
+    """All files, each in exactly one state, and all findings."""
+
+    files: tuple[FileView, ...]
+    findings: tuple[FindingView, ...]
+    """By file and line."""
+    checked: int
+    """Files without a finding that counts."""
+    failed: int
+    """Files with one."""
+    unparsed: int
+    """Files that could not be read as Kubernetes objects."""
+    templates: int
+    """Files that have to be rendered first."""
+    objects: int
+    """Objects that were checked."""
+    rules: tuple[str, ...]
+    """Rules that were asked."""
+    waived: int
+    """Findings that a waiver or the baseline excuses."""
+
+    @property
+    def counted(self) -> tuple[FindingView, ...]:
+        """Findings that nothing excuses."""
+        return tuple(each for each in self.findings if not each.is_excused)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every file was checked."""
+        return not (self.unparsed or self.templates)
+
+
+class ReachView(Value):
+    """Whether one pod can open a connection to another, or to addresses outside."""
+
+    source: str
+    target: str
+    reaches: bool
+    egress: bool
+    """Whether the policies of the source let it out to the target."""
+    egress_policies: tuple[str, ...]
+    """Those that allow it; where none does, those that forbid it; empty where none governs the source."""
+    ingress: bool | None
+    """Whether the policies of the target let it in; null for addresses outside."""
+    ingress_policies: tuple[str, ...]
+
+
+class ReachReport(Value):
+    """Every pair that FROM and TO name."""
+
+    pairs: tuple[ReachView, ...]
+
+
+class RuleView(Value):
+    """A rule, as `policy rules` and `policy explain` give it."""
+
+    id: str
+    title: str
+    level: LevelName
+    scope: Literal["pod", "object", "bundle"]
+    """What it looks at: a pod wherever its template stands, one object, or all objects together."""
+    usual: bool
+    """Whether it is part of the profile `default`."""
+    source: str
+    """The requirement or standard it comes from."""
+    why: str
+    fix: str
+    bad: str
+    """A manifest that it finds fault with."""
+    good: str
+    """The same without the fault."""

@@ -1,0 +1,30 @@
+"""Amounts as Kubernetes writes them: ``300m`` of a CPU, ``512Mi`` of memory."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+Cpu = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}|[0-9]{1,3}\.[0-9]{1,3})$")]
+"""Cores, or thousandths of one (``300m``)."""
+
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(Ki|Mi|Gi|Ti)$")]
+"""Bytes with a power of 1024 (``512Mi``)."""
+
+_FORM = re.compile(r"([+-]?[0-9]{0,40}\.?[0-9]{1,40}(?:[eE][+-]?[0-9]{1,2})?)([numkMGTPE]|[KMGTPE]i)?")
+"""Anybody's, bounded: no quantity takes long to work out."""
+_FACTORS = {
+    **{suffix: Fraction(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), -3)},
+    **{f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
+}
+
+
+def size(quantity: str) -> Fraction:
+    """Cores, bytes or pieces: ``300m`` is 3/10. Raises ``ValueError`` for what is no quantity."""
+    found = _FORM.fullmatch(quantity)
+    if found is None:
+        raise ValueError(f"{quantity!r} is not a quantity")
+    return Fraction(found[1]) * _FACTORS[found[2] or ""]

@@ -1,0 +1,115 @@
+"""How one service is released on a cluster: what a ``ReleasePolicy`` says (DESIGN §7).
+
+The schema of the custom resource is made from these values (``croupier.operator.crds``), so field names, bounds and
+defaults stand here only.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from croupier.model.base import Name, Value
+from croupier.model.release import Gates, Percent, refuse_short_deadline, rising
+from croupier.model.service import Objectives, Tier
+
+GROUP = "croupier.dev"
+API_VERSION = f"{GROUP}/v1alpha1"
+RETRY = f"{GROUP}/retry"
+"""Annotation of a policy: the run after whose rollback the same version is to be tried again."""
+LEAVE = f"{GROUP}/leave"
+"""Annotation of a policy: "true" gives the service back to its Deployment."""
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
+
+
+class ClusterService(Value):
+    """The Service that callers in the cluster use. It is the operator's, and follows the stable version."""
+
+    name: Name
+    port: Port = 80
+    target_port: Port = 8080
+    """Port of the pods."""
+
+
+class ParentRef(Value):
+    """The Gateway that a route hangs on. ``namespace`` None: that of the policy."""
+
+    name: Name
+    namespace: Name | None = None
+    section_name: Name | None = None
+
+
+class Route(Value):
+    """The HTTPRoute that the operator makes. Weights are the operator's alone: Git holds none."""
+
+    parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8)]
+    hostnames: Annotated[tuple[str, ...], Field(max_length=16)] = ()
+    path_prefixes: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = ("/",)
+
+
+class Strategy(Value):
+    """How players move to a new version; fields as in a release. ``steps`` (100,) is a blue-green switch."""
+
+    steps: Annotated[tuple[Percent, ...], Field(min_length=1, max_length=20)] = (5, 10, 25, 50, 100)
+    dwell_seconds: Seconds = 15.0
+    deadline_seconds: Annotated[float, Field(gt=0.0, le=604_800.0)] = 900.0
+    ready_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 120.0
+    bake_seconds: Seconds = 60.0
+    scrape_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 5.0
+
+    @field_validator("steps")
+    @classmethod
+    def _steps_rise(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        return rising(steps)
+
+    @model_validator(mode="after")
+    def _steps_can_pass(self) -> Self:
+        refuse_short_deadline(self.dwell_seconds, self.deadline_seconds, self.scrape_seconds)
+        return self
+
+
+class PodMetrics(Value):
+    """Where each pod shows its own counters of requests (errors, latency), in Prometheus text form."""
+
+    port: Port = 8080
+    path: Annotated[str, Field(pattern=r"^/")] = "/metrics"
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/]+(/\S*)?$")]
+
+
+class MetricsSource(Value):
+    """Where counters come from. At least one source must give each signal that a gate watches."""
+
+    pods: PodMetrics | None = PodMetrics()
+    tally: Url | None = None
+    """Page of a tally, which counts business outcomes and is never under release itself."""
+    prometheus: Url | None = None
+    """A Prometheus that scrapes pods and tally every ``strategy.scrapeSeconds``: they are then read from it, and not by
+    ``pods`` and ``tally``."""
+
+
+class ReleasePolicySpec(Value):
+    """One service under croupier."""
+
+    deployment: Name
+    """The Deployment in Git that holds the intent: the template of the next version."""
+    service: ClusterService
+    route: Route | None = None
+    """None: no Gateway API; the Service is switched, so only steps of (100,) are possible."""
+    tier: Tier = "standard"
+    replicas: Annotated[int, Field(ge=1, le=64)] = 2
+    """Pods of the stable version where nothing scales it."""
+    drain_seconds: Annotated[float, Field(ge=0.0, le=600.0)] = 5.0
+    objectives: Objectives = ()
+    strategy: Strategy = Strategy()
+    gates: Gates = ()
+    """Empty: the default gates of the service's tier and objectives."""
+    metrics: MetricsSource = MetricsSource()
+    history_limit: Annotated[int, Field(ge=1, le=20)] = 3
+    """How many versions that serve nobody are kept."""
+    suspend: bool = False
+    """True: a new template starts no release; one that runs goes on."""

@@ -1,0 +1,222 @@
+"""A service as a cell runs it: what the desk needs of it (``Service``) and all that becomes manifests.
+
+Field names are the keys of the platform file; ``docs/reference/platform.md`` is made from this module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from croupier.model.base import Name, Value
+from croupier.model.quantity import Cpu, Memory, size
+from croupier.model.release import Gates
+from croupier.model.release_policy import MetricsSource, Port, Strategy
+from croupier.model.service import Service
+
+IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}$"
+
+Image = Annotated[str, StringConstraints(pattern=IMAGE)]
+"""``registry/name@sha256:…``: never a tag (S3.7, S3.8)."""
+
+Layer = Literal["edge", "api", "service", "stream", "data"]
+"""Where a service stands between players and storage (S2.1)."""
+
+Traffic = Literal["http", "websocket", "batch"]
+
+SECRETS = "/secrets"
+"""Folder of mounted secrets."""
+RESERVED = ("POD_NAME", "NAMESPACE", "CROUPIER_VERSION", "CROUPIER_SERVICE")
+"""Variables that every container has: what it counts, it counts for its version."""
+MOST_CONFIG_BYTES = 900_000
+"""Kubernetes takes a ConfigMap of 1 MiB, names and labels included."""
+
+PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
+Path = Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")]
+EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=120)]
+ConfigText = Annotated[str, StringConstraints(max_length=32_768)]
+SecretKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$")]
+
+
+class NamedPort(Value):
+    """A port of the container. The one called ``http`` serves requests, probes and, by default, metrics."""
+
+    name: PortName
+    port: Port
+
+
+class Probes(Value):
+    """How a pod is asked whether it is well. Whether it is ready is asked at ``readinessPath``."""
+
+    liveness_path: Path = "/healthz"
+    """Answers as long as a restart would not help; asks nobody else."""
+    period_seconds: Annotated[int, Field(ge=1, le=60)] = 5
+    timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 2
+    failure_threshold: Annotated[int, Field(ge=1, le=20)] = 3
+
+
+class Resources(Value):
+    """What a pod asks for and may use at most (S13.4). A limit is never below its request."""
+
+    cpu: Cpu
+    """Request, like 300m."""
+    memory: Memory
+    """Request, like 512Mi."""
+    cpu_limit: Cpu | None = None
+    """None: no limit; a pod may use what is idle."""
+    memory_limit: Memory | None = None
+    """None: the request."""
+
+    @model_validator(mode="after")
+    def _limits_hold_requests(self) -> Self:
+        for name, request, limit in (("cpu", self.cpu, self.cpu_limit), ("memory", self.memory, self.memory_limit)):
+            if limit is not None and size(limit) < size(request):
+                raise PydanticCustomError("limits", f"{name}Limit {limit} is below the request {request}")
+        return self
+
+
+class PodMetric(Value):
+    """A metric of the service's own, as the adapter of application metrics names it, to be kept at an average a pod."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_:]*$")]
+    average: Annotated[float, Field(ge=0.001, le=1e12)]
+
+
+class Scaling(Value):
+    """How many pods there are when load moves (S6). None of a service: always ``replicas``."""
+
+    min: Annotated[int, Field(ge=1, le=64)]
+    max: Annotated[int, Field(ge=1, le=1000)]
+    metric: PodMetric | None = None
+    """None: CPU alone decides."""
+    cpu_percent: Annotated[int, Field(ge=10, le=95)] | None = None
+    """Of the request. None: not by CPU, or 70 where no metric is given either."""
+    down_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
+    """How long load must be lower before pods are taken away."""
+
+    @model_validator(mode="after")
+    def _max_holds_min(self) -> Self:
+        if self.max < self.min:
+            raise PydanticCustomError("scaling", f"max {self.max} is below min {self.min}")
+        return self
+
+
+class SecretRef(Value):
+    """Keys of a Kubernetes Secret, mounted as files below ``/secrets/<name>/``; never environment (S5.4)."""
+
+    secret: Name
+    keys: Annotated[tuple[SecretKey, ...], Field(min_length=1)]
+
+
+class DataUse(Value):
+    """A data store that a service keeps players' data in, and every place that data gets to.
+
+    A market's residency block says where that may be; each place is held against it.
+    """
+
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Classes of data in it, as the residency block of a market names them."""
+    namespace: Name | None = None
+    """Namespace of the store in the cell's cluster. None: it is not reached over the cluster's network."""
+    port: Port | None = None
+    """None with ``namespace``: 5432."""
+    region: Name | None = None
+    """Where its primary is. None: the region of the cell."""
+    replicas: tuple[Name, ...] = ()
+    """Regions of its replicas."""
+    dr: Name | None = None
+    """Region it is moved to in a disaster. None: none."""
+    backup: Name | None = None
+    """Region of its backups. None: the one of the primary."""
+    keys: Name | None = None
+    """Region of its encryption keys. None: the one of the primary."""
+
+
+class Telemetry(Value):
+    """Where logs and traces of a service go, and what is taken out of them before."""
+
+    logs: Name | None = None
+    """Region. None: the region of the cell."""
+    traces: Name | None = None
+    """Region. None: the region of the cell."""
+    redact: tuple[str, ...] = ()
+    """Fields taken out before anything leaves the cell's region."""
+
+
+class ReleaseSettings(Value):
+    """How a new version of the service is released; fields as in a ReleasePolicy."""
+
+    strategy: Strategy = Strategy()
+    gates: Gates = ()
+    """Empty: the default gates of the service's tier and objectives."""
+    metrics: MetricsSource = MetricsSource()
+
+
+class ServiceSpec(Service):
+    """A service as one cell runs it, complete."""
+
+    layer: Layer
+    """Where it stands between players and storage (S2.1)."""
+    traffic: Traffic = "http"
+    image: Image
+    """``registry/name@sha256:…``; a tag is refused (S3.7, S3.8)."""
+    args: tuple[str, ...] = ()
+    ports: Annotated[tuple[NamedPort, ...], Field(min_length=1, max_length=8)] = (NamedPort(name="http", port=8080),)
+    probes: Probes = Probes()
+    start_seconds: Annotated[int, Field(ge=1, le=1800)] = 30
+    """Longest time from the start of a pod to its first answer."""
+    resources: Resources
+    scaling: Scaling | None = None
+    egress: tuple[Name, ...] = ()
+    """Providers it may call; nothing else outside is reachable (S8.9)."""
+    config: Annotated[dict[EnvName, ConfigText], Field(default_factory=dict)]
+    """Environment of the container. A change is a new version, released like code (S12.3)."""
+    secrets: Annotated[dict[Name, SecretRef], Field(default_factory=dict)]
+    data: Annotated[dict[Name, DataUse], Field(default_factory=dict)]
+    """Where it keeps players' data, by a name of your own."""
+    telemetry: Telemetry = Telemetry()
+    user: Annotated[int, Field(ge=1, le=2_147_483_647)] = 65_532
+    """Number of the user the container runs as; never 0 (S3.10)."""
+    writable: tuple[Path, ...] = ("/tmp",)
+    """Folders it may write to; the rest of the image is read-only (S3.9)."""
+    release: ReleaseSettings = ReleaseSettings()
+
+    @property
+    def port(self) -> int:
+        """The port called ``http``."""
+        return next(each.port for each in self.ports if each.name == "http")
+
+    @field_validator("ports")
+    @classmethod
+    def _ports_are_told_apart(cls, ports: tuple[NamedPort, ...]) -> tuple[NamedPort, ...]:
+        if len({each.name for each in ports}) < len(ports):
+            raise PydanticCustomError("ports", "two ports have the same name")
+        if len({each.port for each in ports}) < len(ports):
+            raise PydanticCustomError("ports", "two ports have the same number")
+        if all(each.name != "http" for each in ports):
+            raise PydanticCustomError("ports", "one port must be called http")
+        return ports
+
+    @field_validator("writable")
+    @classmethod
+    def _folders_do_not_cover_others(cls, writable: tuple[str, ...]) -> tuple[str, ...]:
+        seen: set[str] = set()
+        for at, path in enumerate(writable):
+            if ":" in path or {"", ".", ".."} & set(path.rstrip("/").split("/")[1:]):
+                raise PydanticCustomError("writable", f"{path} is not a plain path", {"at": at})
+            if path.rstrip("/") in ("", SECRETS, *seen) or path.startswith(f"{SECRETS}/"):
+                raise PydanticCustomError("writable", f"{path} would cover what is there", {"at": at})
+            seen.add(path.rstrip("/"))
+        return writable
+
+    @field_validator("config")
+    @classmethod
+    def _config_fits(cls, config: dict[str, str]) -> dict[str, str]:
+        for name in RESERVED:
+            if name in config:
+                raise PydanticCustomError("config", f"{name} is given by croupier", {"at": name})
+        if sum(len(name) + len(text.encode()) for name, text in config.items()) > MOST_CONFIG_BYTES:
+            raise PydanticCustomError("config", f"configuration is larger than {MOST_CONFIG_BYTES} bytes")
+        return config

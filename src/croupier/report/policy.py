@@ -1,0 +1,102 @@
+"""A policy report for people: findings with the lines they are about, then what became of every file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from croupier.model.policy import FindingView, PolicyReport, ReachReport, ReachView, RuleView
+from croupier.report.format import plain, table
+
+
+def policy_text(report: PolicyReport) -> str:
+    """One paragraph a finding, one line a file that was not checked or is empty, and the sum."""
+    parts = [_finding(each) for each in report.counted]
+    left = [f"{plain(each.file)}: {each.state}: {plain(each.problem or '')}" for each in report.files if each.problem]
+    left += [f"{plain(each.file)}: holds no object" for each in report.files if not (each.problem or each.objects)]
+    return "\n\n".join([*parts, *(["\n".join(left)] if left else []), _sum(report)])
+
+
+def _finding(each: FindingView) -> str:
+    number = str(each.line)
+    before = each.excerpt[: each.excerpt_column - 1].expandtabs().ljust(each.excerpt_column - 1)
+    return "\n".join(
+        (
+            f"{plain(each.file)}:{each.line}:{each.column} {each.level} {each.rule}  {plain(each.object)}",
+            f"  {plain(each.message)}",
+            f"  {number} | {plain(each.excerpt.expandtabs())}",
+            f"  {' ' * len(number)} | {' ' * len(before)}^ {plain(each.path)}",
+            f"  {each.fix}",
+        )
+    )
+
+
+def _sum(report: PolicyReport) -> str:
+    levels = Counter(each.level for each in report.counted)
+    found = (
+        ", ".join(f"{levels[level]} {level}{'s' if levels[level] != 1 else ''}" for level in levels) or "no findings"
+    )
+    files = len(report.files)
+    return (
+        f"{files} file{'s' if files != 1 else ''}: {report.checked} checked, {report.failed} failed, "
+        f"{report.unparsed} unparsed, {report.templates} template{'s' if report.templates != 1 else ''}\n"
+        f"{report.objects} object{'s' if report.objects != 1 else ''}, "
+        f"{len(report.rules)} rule{'s' if len(report.rules) != 1 else ''}: {found}"
+        + (f"; {report.waived} excused" if report.waived else "")
+    )
+
+
+def reach_text(report: ReachReport) -> str:
+    """One paragraph a pair: the answer, then what each end says."""
+    return "\n\n".join(_reach(each) for each in report.pairs)
+
+
+def _reach(each: ReachView) -> str:
+    lines = [f"{plain(each.source)} {'reaches' if each.reaches else 'does not reach'} {plain(each.target)}"]
+    lines.append(f"  egress: {_end(each.egress, each.egress_policies)}")
+    if each.ingress is not None:
+        lines.append(f"  ingress: {_end(each.ingress, each.ingress_policies)}")
+    return "\n".join(lines)
+
+
+def _end(is_open: bool, policies: tuple[str, ...]) -> str:
+    if not policies:
+        return "open, no policy governs it"
+    return f"{'allowed' if is_open else 'denied'} by {plain(', '.join(policies))}"
+
+
+def rule_text(rule: RuleView) -> str:
+    """All about one rule."""
+    return "\n".join(
+        (
+            f"{rule.id} ({rule.level}): {rule.title}",
+            "",
+            f"Why: {rule.why}",
+            f"Fix: {rule.fix}",
+            f"Source: {rule.source}",
+            f"Looks at: {SCOPES[rule.scope]}",
+            f"Profile default: {'yes' if rule.usual else f'no, ask with --enable {rule.id}'}",
+            "",
+            "Bad:",
+            "",
+            *(f"  {line}".rstrip() for line in rule.bad.splitlines()),
+            "",
+            "Good:",
+            "",
+            *(f"  {line}".rstrip() for line in rule.good.splitlines()),
+        )
+    )
+
+
+SCOPES = {
+    "pod": "each pod, wherever its template stands",
+    "object": "each object alone",
+    "bundle": "all objects that are checked together",
+}
+
+
+def rules_text(rules: Iterable[RuleView]) -> str:
+    """A table, one rule a line; those that are not usual are marked."""
+    rows = [("RULE", "LEVEL", "SCOPE", "TITLE")]
+    rows += [(each.id, each.level, each.scope, each.title + ("" if each.usual else " (on request)")) for each in rules]
+    return "\n".join(table(rows, indent=""))

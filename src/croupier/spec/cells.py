@@ -1,0 +1,207 @@
+"""What every cell comes to: layers merged, values complete, the market's rules held; or problems at their places."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from croupier.errors import Problem, SpecError, UnknownName
+from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region
+from croupier.model.service_spec import ServiceSpec
+from croupier.spec.layers import BASES, LAYERS, layers_of, problem_at, problem_of, resolved, traits_of
+from croupier.spec.load import Flaw, Location, did_you_mean, place
+from croupier.spec.locks import loosened
+from croupier.spec.merge import Merged, merge
+from croupier.spec.names import Declared, Names
+from croupier.spec.residency import REGION, residency_flaws
+from croupier.spec.services import service_flaws
+
+MOST_PLACED = 50_000
+"""Services of all cells together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A platform without a problem.
+
+    ``merged``: (cell, service) -> its layers. ``notes``: what is right and somebody should still know.
+    """
+
+    cells: tuple[PlacedCell, ...]
+    merged: Mapping[tuple[str, str], Merged]
+    notes: tuple[str, ...]
+
+    def cell(self, name: str) -> PlacedCell:
+        """Raises ``UnknownName``."""
+        found = next((each for each in self.cells if each.cell.name == name), None)
+        if found is None:
+            raise UnknownName("cell", name, [each.cell.name for each in self.cells])
+        return found
+
+
+class Cells:
+    """What every cell comes to."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+        self._found: dict[Problem, set[str]] = {}
+        self._seen: dict[tuple[str, tuple[int, ...]], tuple[Merged, ServiceSpec | None, list[Problem]]] = {}
+        self._namespaces = {(each.value.region, each.value.namespace) for each in names.cells.values()}
+        self._layers = [each for file in names.files for each in layers_of(file)]
+
+    def described(self) -> Described:
+        """Raises ``SpecError``."""
+        count = len(self._names.cells) * len(self._names.services)
+        if count > MOST_PLACED:
+            declared = next(iter(self._names.cells.values()))
+            message = f"{count} services in all cells, more than {MOST_PLACED}"
+            raise SpecError([declared.file.problem(("cells",), "SIZE", message)])
+        merged: dict[tuple[str, str], Merged] = {}
+        cells = []
+        for declared in self._names.cells.values():
+            placed = self._cell(declared, merged)
+            if placed is not None:
+                cells.append(placed)
+        problems = [_concerning(problem, subjects) for problem, subjects in self._found.items()]
+        problems = problems or list(self._idle(merged.values()))
+        if problems:
+            raise SpecError(problems)
+        return Described(
+            tuple(sorted(cells, key=lambda each: each.cell.name)),
+            merged,
+            tuple(self._notes()),
+        )
+
+    def _cell(self, declared: Declared, merged: dict[tuple[str, str], Merged]) -> PlacedCell | None:
+        cell: Cell = declared.value
+        names = self._names
+        services: list[ServiceSpec] = []
+        whole = True
+        for name, service in names.services.items():
+            if cell.services is not None and name not in cell.services:
+                continue
+            layers, spec = self._service(cell, name, service)
+            merged[cell.name, name] = layers
+            whole = whole and spec is not None
+            if spec is not None:
+                services.append(spec)
+        if not whole:
+            return None
+        services.sort(key=lambda each: each.name)
+        region: Region = names.regions[cell.region].value
+        market: Market = names.markets[cell.market].value
+        self._flaws(cell, services, merged)
+        reached = sorted(each.name for each in services if each.routes and not each.internal)
+        if reached and not cell.hostnames:
+            message = "players reach services of the cell, and it has no hostnames"
+            self._find(declared.file.problem(declared.location, "HOSTNAME", message, "give hostnames"), *reached)
+        for spec in services:
+            self._market(declared, spec, market, merged[cell.name, spec.name])
+        called = {name for spec in services for name in spec.egress if name in names.providers}
+        providers = {name: names.providers[name].value for name in sorted(called)}
+        brand: Brand = names.brands[cell.brand].value
+        return PlacedCell(cell=cell, brand=brand, region=region, services=tuple(services), providers=providers)
+
+    def _service(self, cell: Cell, name: str, declared: Declared) -> tuple[Merged, ServiceSpec | None]:
+        facts = {"brand": cell.brand, "market": cell.market, "region": cell.region, **traits_of(declared.value)}
+        layers = [layer for fits, layer in self._layers if all(facts[axis] == value for axis, value in fits.items())]
+        key = (name, tuple(map(id, layers)))
+        if key not in self._seen:
+            self._seen[key] = (merged := merge(layers, BASES), *resolved(merged, ServiceSpec))
+        merged, spec, problems = self._seen[key]
+        for problem in problems:
+            self._find(problem, f"{name} in {cell.name}")
+        return merged, spec
+
+    def _flaws(self, cell: Cell, services: Sequence[ServiceSpec], merged: Mapping[tuple[str, str], Merged]) -> None:
+        for flaw in service_flaws(services, self._names.services):
+            _, index, *rest = flaw.location
+            assert isinstance(index, int)
+            self._report(cell, services[index], flaw._replace(location=tuple(rest)), merged)
+        for spec in services:
+            for number, name in enumerate(spec.egress):
+                if name not in self._names.providers:
+                    hint = did_you_mean(name, list(self._names.providers)) or "declare it under providers"
+                    flaw = Flaw(("egress", number), "UNKNOWN_NAME", f"provider {name!r} is not declared", hint)
+                    self._report(cell, spec, flaw, merged)
+            for store, use in spec.data.items():
+                if (cell.region, use.namespace) in self._namespaces:
+                    message = f"{use.namespace} is the namespace of a cell: its walls would close the store in"
+                    flaw = Flaw(("data", store, "namespace"), "NAMESPACE", message, "give stores their own namespace")
+                    self._report(cell, spec, flaw, merged)
+            for location, region in _regions(spec):
+                if region not in self._names.regions:
+                    hint = did_you_mean(region, list(self._names.regions))
+                    flaw = Flaw(location, "UNKNOWN_NAME", f"region {region!r} is not declared", hint)
+                    self._report(cell, spec, flaw, merged)
+
+    def _market(self, declared: Declared, spec: ServiceSpec, market: Market, merged: Merged) -> None:
+        cell: Cell = declared.value
+        subject = f"{spec.name} in {cell.name}"
+        for flaw in residency_flaws(cell, spec, market.residency) if market.residency else ():
+            if flaw.location == REGION:
+                self._find(declared.file.problem((*declared.location, "region"), *flaw[1:]), subject)
+            else:
+                self._find(problem_of(merged, flaw), subject)
+        by = self._names.markets[cell.market]
+        tree = spec.model_dump(mode="json", by_alias=True) if market.locks else {}
+        for number, lock in enumerate(market.locks):
+            if why := loosened(lock, tree, merged):
+                mark = place(by.file.root, (*by.location, "locks", number))
+                hint = f"market {cell.market} locks it at {by.file.name}:{mark.line}:{mark.column}: {lock.why}"
+                flaw = Flaw(tuple(lock.path.split(".")), "LOCKED", f"{lock.path} {why}", hint)
+                self._find(problem_of(merged, flaw), subject)
+
+    def _report(self, cell: Cell, spec: ServiceSpec, flaw: Flaw, merged: Mapping[tuple[str, str], Merged]) -> None:
+        self._find(problem_of(merged[cell.name, spec.name], flaw), f"{spec.name} in {cell.name}")
+
+    def _find(self, problem: Problem, *subjects: str) -> None:
+        """One problem, however many services in however many cells have it."""
+        self._found.setdefault(problem, set()).update(subjects)
+
+    def _idle(self, merged: Iterable[Merged]) -> Iterator[Problem]:
+        """Layers that apply to nothing, and what they take away that nobody has."""
+        if not self._names.cells:
+            return
+        every = list(merged)
+        used = {id(said.layer) for each in every for said in chain.from_iterable(each.chains.values())}
+        effective = {id(said) for each in every for said in each.effective}
+        for _, layer in self._layers:
+            if layer.rank[0] < LAYERS:
+                continue
+            bare = all(said.verb == "unset" for said in layer.statements)
+            if id(layer) not in used and not bare:
+                message = f"{layer.label} fits no service of any declared cell"
+                yield Problem(layer.file, *layer.mark, "UNUSED", message, "declare the cell, or take the layer away")
+                continue
+            for said in layer.statements:
+                if said.verb in ("unset", "remove") and id(said) not in effective:
+                    what = ".".join(said.path)
+                    yield problem_at(said, (), "UNUSED", f"takes nothing away: nobody else gives {what} that", "")
+
+    def _notes(self) -> Iterator[str]:
+        for name, each in self._names.markets.items():
+            market: Market = each.value
+            if market.residency is not None and market.residency.reviewed_on is None:
+                yield f"residency of market {name} is not reviewed ({each.place}): {market.residency.source}"
+
+
+def _concerning(problem: Problem, subjects: Collection[str]) -> Problem:
+    """With whom it concerns: ``lobby in acme-mt-west and 2 more``."""
+    more = f" and {len(subjects) - 1} more" if len(subjects) > 1 else ""
+    return replace(problem, message=f"{problem.message} ({min(subjects)}{more})")
+
+
+def _regions(spec: ServiceSpec) -> Iterator[tuple[Location, str]]:
+    """Every region a service names, and where."""
+    named: dict[Location, str | None] = {
+        ("telemetry", "logs"): spec.telemetry.logs,
+        ("telemetry", "traces"): spec.telemetry.traces,
+    }
+    for name, use in spec.data.items():
+        at = ("data", name)
+        named |= {(*at, "region"): use.region, (*at, "dr"): use.dr, (*at, "backup"): use.backup}
+        named |= {(*at, "keys"): use.keys}
+        named |= {(*at, "replicas", number): region for number, region in enumerate(use.replicas)}
+    return ((location, region) for location, region in named.items() if region is not None)

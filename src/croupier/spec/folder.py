@@ -1,0 +1,98 @@
+"""The files of a platform folder: which they are, and each as nodes with what is wrong in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from croupier.errors import Problem, SpecError
+from croupier.spec.files import read_text
+from croupier.spec.yaml12 import Node, parse
+
+MOST_FILES = 2_000
+MOST_BYTES = 16 * 1024 * 1024
+"""Of all files together."""
+LARGEST_DEPTH = 16
+_SUFFIXES = (".yaml", ".yml")
+_BUILDS = "versions"
+"""A folder of this name holds build descriptors, which are not part of the platform."""
+
+
+def read_folder(directory: Path, shown: str | None = None) -> tuple[dict[str, Node], list[Problem]]:
+    """File -> its content, for every file that can be read, and the problems of all.
+
+    Files whose names begin with a dot and other suffixes than .yaml and .yml are passed over. A symbolic link is a
+    problem: what lies outside the folder is not reviewed with it, and it may lead in a circle. ``shown``: what the
+    folder is called in names; None: as it is.
+    """
+    try:
+        roots, problems = _read(directory)
+    except SpecError as error:
+        raise SpecError(_renamed(problem, directory, shown) for problem in error.problems) from None
+    return (
+        {_name(file, directory, shown): root for file, root in roots.items()},
+        [_renamed(problem, directory, shown) for problem in problems],
+    )
+
+
+def _renamed(problem: Problem, directory: Path, shown: str | None) -> Problem:
+    return replace(problem, file=_name(problem.file, directory, shown))
+
+
+def _name(file: str, directory: Path, shown: str | None) -> str:
+    return file if shown is None else shown + file.removeprefix(str(directory))
+
+
+def _read(directory: Path) -> tuple[dict[str, Node], list[Problem]]:
+    problems: list[Problem] = []
+    files = []
+    for path in _files(directory, problems):
+        files.append(path)
+        if len(files) > MOST_FILES:
+            raise SpecError([*problems, Problem(str(directory), 0, 0, "SIZE", f"holds more than {MOST_FILES} files")])
+    if not files and not problems:
+        problems.append(
+            Problem(str(directory), 0, 0, "EMPTY", "there is no .yaml file", f"make one: croupier init {directory}")
+        )
+    roots: dict[str, Node] = {}
+    left = MOST_BYTES
+    for path in files:
+        try:
+            text = read_text(path)
+            root, found = parse(text, str(path))
+        except SpecError as error:
+            problems += error.problems
+        else:
+            roots[str(path)] = root
+            problems += found
+            left -= len(text)
+            if left < 0:
+                raise SpecError(
+                    [*problems, Problem(str(directory), 0, 0, "SIZE", f"holds more than {MOST_BYTES} bytes")]
+                )
+    return roots, problems
+
+
+def _files(directory: Path, problems: list[Problem], depth: int = 1) -> Iterator[Path]:
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(Problem(str(directory), 0, 0, "FILE", f"cannot be read: {error.strerror}"))
+        return
+    for entry in entries:
+        path = Path(directory, entry.name)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_symlink():
+            if entry.name.endswith(_SUFFIXES) or not path.is_file():
+                hint = "put the files themselves here"
+                problems.append(Problem(str(path), 0, 0, "SYMLINK", "a symbolic link is not followed", hint))
+        elif entry.is_dir():
+            if depth == LARGEST_DEPTH:
+                problems.append(Problem(str(path), 0, 0, "DEPTH", f"nested deeper than {LARGEST_DEPTH} folders"))
+            elif entry.name != _BUILDS:
+                yield from _files(path, problems, depth + 1)
+        elif entry.name.endswith(_SUFFIXES):
+            yield path

@@ -1,0 +1,224 @@
+"""All that has a name in a platform folder, and every reference to one: what stands twice, what points to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, NamedTuple
+
+from croupier.errors import Problem, UnknownName
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, Market, Region
+from croupier.model.service_spec import ServiceSpec
+from croupier.spec.form import FIXED, PlatformFile
+from croupier.spec.load import Location, did_you_mean, place
+from croupier.spec.paths import parse_path
+from croupier.spec.residency import idle_keys
+from croupier.spec.yaml12 import Node
+
+LONGEST_NAME = 63
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    name: str
+    root: Node
+    value: PlatformFile
+
+    def node(self, *location: str | int) -> Node:
+        node = self.root
+        for part in location:
+            node = node.children[part]
+        return node
+
+    def problem(self, location: Location, code: str, message: str, hint: str = "", *, key: bool = False) -> Problem:
+        return Problem(self.name, *place(self.root, location, key=key), code, message, hint)
+
+    def entries(self, section: str) -> Iterator[tuple[Location, str | int]]:
+        """Location and name (or index) of all that stands in a section."""
+        for part in self.root.children[section].children if section in self.root.children else ():
+            yield (section, part), part
+
+
+class Declared(NamedTuple):
+    value: Any
+    file: File
+    location: Location
+
+    @property
+    def place(self) -> str:
+        mark = place(self.file.root, self.location, key=True)
+        return f"{self.file.name}:{mark.line}:{mark.column}"
+
+
+class Names:
+    """What the files of a folder declare, by name: ``brands``, ``markets``, ``regions``, ``providers``, ``services``,
+    ``cells``; of what is declared twice the first."""
+
+    def __init__(self, files: Sequence[File]) -> None:
+        self.files = files
+        self._duplicates: list[Problem] = []
+        self.brands = self._section("brands")
+        self.markets = self._section("markets")
+        self.regions = self._section("regions")
+        self.providers = self._section("providers")
+        self.services = self._unique(
+            "service",
+            (
+                (each.name, Declared(each, file, ("services", index, "name")))
+                for file in files
+                for index, each in enumerate(file.value.services)
+            ),
+        )
+        self.cells = self._unique(
+            "cell",
+            (
+                (each.name, Declared(each, file, ("cells", index)))
+                for file in files
+                for index, each in enumerate(file.value.cells)
+            ),
+        )
+        defaults = (("defaults", Declared(file.value.defaults, file, ("defaults",))) for file in files)
+        self._unique("section", (each for each in defaults if each[1].value is not None))
+
+    def problems(self) -> list[Problem]:
+        known: Mapping[str, Mapping[str, Declared]] = {
+            "brand": self.brands,
+            "market": self.markets,
+            "region": self.regions,
+            "service": self.services,
+        }
+        of_files = chain.from_iterable(self._of_file(file, known) for file in self.files)
+        return [*self._duplicates, *of_files, *self._services(), *self._cells(), *_fixed(self.files)]
+
+    def _of_file(self, file: File, known: Mapping[str, Mapping[str, Declared]]) -> Iterator[Problem]:
+        for index, cell in enumerate(file.value.cells):
+            for axis in ("brand", "market", "region"):
+                yield from _unknown(file, ("cells", index, axis), axis, getattr(cell, axis), known[axis])
+            for number, name in enumerate(cell.services or ()):
+                yield from _unknown(file, ("cells", index, "services", number), "service", name, known["service"])
+        for index, layer in enumerate(file.value.layers):
+            at: Location = ("layers", index, "at")
+            for axis, names in known.items():
+                name = getattr(layer.at, axis)
+                if name is not None:
+                    yield from _unknown(file, (*at, axis), axis, name, names)
+            if layer.set is None and not layer.unset:
+                yield file.problem(("layers", index), "EMPTY", "says nothing", "give set, unset or both")
+            for number, path in enumerate(layer.unset):
+                yield from _path_flaw(file, ("layers", index, "unset", number), path)
+        for name, market in file.value.markets.items():
+            yield from self._of_market(file, name, market)
+
+    def _of_market(self, file: File, name: str, market: Market) -> Iterator[Problem]:
+        for number, lock in enumerate(market.locks):
+            yield from _path_flaw(file, ("markets", name, "locks", number, "path"), lock.path)
+        rules = market.residency
+        if rules is None:
+            return
+        at: Location = ("markets", name, "residency")
+        lists: dict[Location, Sequence[str]] = {(*at, "regions"): rules.regions, (*at, "drRegions"): rules.dr_regions}
+        for key, data in rules.classes.items():
+            here = (*at, "classes", key)
+            lists |= {
+                (*here, "store"): data.store,
+                (*here, "backup"): data.backup,
+                (*here, "keys"): data.keys,
+                (*here, "replicaRequired"): data.replica_required,
+            }
+        for location, regions in lists.items():
+            for number, region in enumerate(regions):
+                yield from _unknown(file, (*location, number), "region", region, self.regions)
+        for flaw in idle_keys(rules):
+            yield file.problem((*at, *flaw.location), *flaw[1:], key=True)
+
+    def _services(self) -> Iterator[Problem]:
+        for name in (ALLOW_DNS, DEFAULT_DENY):
+            if each := self.services.get(name):
+                message = f"a wall of every cell is called {name}"
+                yield each.file.problem(each.location, "NAME", message, "call the service something else")
+
+    def _cells(self) -> Iterator[Problem]:
+        hosts: dict[tuple[str, str], Declared] = {}
+        for each in self.cells.values():
+            cell: Cell = each.value
+            if len(cell.name) > LONGEST_NAME:
+                message = f"the name {cell.name} has {len(cell.name)} characters"
+                yield each.file.problem(
+                    each.location, "LENGTH", message, f"at most {LONGEST_NAME}: shorten brand or region"
+                )
+            if whose := self._owner(cell):
+                message = f"its namespace would be {cell.namespace}, which is {whose}"
+                yield each.file.problem(each.location, "NAMESPACE", message, "call the brand or the market otherwise")
+            for number, host in enumerate(cell.hostnames):
+                other = hosts.setdefault((cell.region, host), each)
+                if other is not each:
+                    message = f"{host} belongs to the cell at {other.place} already"
+                    yield each.file.problem((*each.location, "hostnames", number), "HOSTNAME", message)
+
+    def _owner(self, cell: Cell) -> str:
+        """Who else has the namespace of ``cell`` in its cluster, in words; "" when nobody does."""
+        if cell.namespace.startswith("kube-"):
+            return "for Kubernetes itself"
+        if cell.region not in self.regions:
+            return ""
+        region: Region = self.regions[cell.region].value
+        owners = {
+            region.operator_namespace: "the operator's",
+            region.monitoring_namespace: "for monitoring",
+            region.gateway.namespace: "the gateway's",
+        }
+        return owners.get(cell.namespace, "")
+
+    def _section(self, section: str) -> Mapping[str, Declared]:
+        return self._unique(
+            section.removesuffix("s"),
+            (
+                (name, Declared(value, file, (section, name)))
+                for file in self.files
+                for name, value in getattr(file.value, section).items()
+            ),
+        )
+
+    def _unique(self, kind: str, declared: Iterable[tuple[str, Declared]]) -> Mapping[str, Declared]:
+        found: dict[str, Declared] = {}
+        for name, each in declared:
+            first = found.setdefault(name, each)
+            if first is not each:
+                message = f"{kind} {name!r} is declared at {first.place} already"
+                self._duplicates.append(each.file.problem(each.location, "DUPLICATE_NAME", message, key=True))
+        return found
+
+
+def _unknown(file: File, location: Location, kind: str, name: str, known: Mapping[str, Declared]) -> Iterator[Problem]:
+    if name not in known:
+        hint = did_you_mean(name, list(known)) or f"declare a {kind} first"
+        yield file.problem(location, "UNKNOWN_NAME", f"{kind} {name!r} is not declared", hint)
+
+
+def _path_flaw(file: File, location: Location, path: str) -> Iterator[Problem]:
+    try:
+        parse_path(path, ServiceSpec)
+    except UnknownName as error:
+        yield file.problem(location, "UNKNOWN_PATH", error.message, error.hint)
+
+
+def _fixed(files: Sequence[File]) -> Iterator[Problem]:
+    """What defaults, presets and layers may not set."""
+    for file in files:
+        spots: list[Location] = [("defaults",)] if file.value.defaults is not None else []
+        for section in ("presets", "layers"):
+            spots += [(*location, "set") for location, _ in file.entries(section)]
+        for spot in spots:
+            if spot[-1] == "set" and "set" not in file.node(*spot[:-1]).children:
+                continue
+            for key in file.node(*spot).children:
+                if key in FIXED:
+                    message = f"{key} is what a service is by its declaration"
+                    yield file.problem((*spot, key), "FIXED", message, "set it under services", key=True)
+    for file in files:
+        for index, layer in enumerate(file.value.layers):
+            for number, path in enumerate(layer.unset):
+                if path.split(".")[0] in FIXED:
+                    message = f"{path} is what a service is by its declaration"
+                    yield file.problem(("layers", index, "unset", number), "FIXED", message)

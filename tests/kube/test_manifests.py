@@ -1,0 +1,57 @@
+"""What ``croupier init`` and ``render`` make is taken by a real API server; a second time changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.support.cluster import Cluster
+
+from croupier.core.render.cell import render
+from croupier.operator.crds import custom_resources
+from croupier.spec.platform import load_described
+
+MANAGER = "gitops"
+RENDERED = render(load_described(Path(str(files("croupier.cli").joinpath("example")))).cells)
+OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
+NAMESPACES = [each["metadata"]["name"] for each in OBJECTS if each["kind"] == "Namespace"]
+
+
+@pytest.fixture
+def kinds(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster with croupier's kinds, without its operator; what was rendered is removed at the end."""
+    for each in custom_resources():
+        cluster.apply(each)
+        cluster.kubectl("wait", "--for=condition=Established", f"crd/{each['metadata']['name']}", "--timeout=30s")
+    yield cluster
+    cluster.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--timeout=60s")
+    classes = {each["metadata"]["name"] for each in OBJECTS if each["kind"] == "PriorityClass"}
+    cluster.kubectl("delete", "priorityclass", *classes, "--ignore-not-found")
+
+
+def test_the_example_applies_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
+    """REQUIREMENTS S14.11: valid, and applied cleanly, under Pod Security restricted and server-side validation."""
+    for text in RENDERED.values():
+        kinds.apply(text, manager=MANAGER, force=False)
+    for name, text in RENDERED.items():
+        assert kinds.diff(text, manager=MANAGER) == "", name
+
+
+def test_pods_of_every_service_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:
+    """The intent rests, so its pods are made here as one of its versions would have them."""
+    for text in RENDERED.values():
+        kinds.apply(text, manager=MANAGER)
+    for each in OBJECTS:
+        if each["kind"] == "ResourceQuota":  # until its use is counted, no pod is taken
+            counted = f"--for=jsonpath={{.status.hard.pods}}={each['spec']['hard']['pods']}"
+            where = ("--namespace", each["metadata"]["namespace"], "--timeout=60s")
+            kinds.kubectl("wait", counted, f"resourcequota/{each['metadata']['name']}", *where)
+    for each in OBJECTS:
+        if each["kind"] == "Deployment":
+            template, name = each["spec"]["template"], each["metadata"]["name"]
+            metadata = {"name": name, "namespace": each["metadata"]["namespace"], **template["metadata"]}
+            kinds.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})

@@ -1,0 +1,37 @@
+"""What a pod's page counts is counted; what it does not count is missing, never zero (S9.7)."""
+
+from __future__ import annotations
+
+import math
+
+from prometheus_client.samples import Sample as Reading
+
+from croupier.adapters.metrics.requests import count_requests
+from croupier.model.evidence import Count
+
+
+def reading(name: str, value: float, **labels: str) -> Reading:
+    return Reading(name, labels, value)
+
+
+def test_errors_are_answers_from_500_on() -> None:
+    codes = {"200": 90.0, "404": 5.0, "500": 3.0, "503": 2.0}
+    page = [reading("http_requests_total", value, code=code) for code, value in codes.items()]
+    assert count_requests(page) == {"errors": Count(100.0, 5.0)}
+
+
+def test_a_page_without_requests_says_nothing_about_errors() -> None:
+    assert count_requests([reading("process_cpu_seconds_total", 1.0)]) == {}
+
+
+def test_latency_counts_what_is_slower_than_each_edge() -> None:
+    page = [
+        reading("http_request_duration_seconds_bucket", value, le=le)
+        for le, value in (("0.1", 70.0), ("0.25", 95.0), ("+Inf", 100.0))
+    ]
+    assert count_requests(page) == {"latency:0.1": Count(100.0, 30.0), "latency:0.25": Count(100.0, 5.0)}
+
+
+def test_edges_without_a_count_of_all_are_unknown() -> None:
+    found = count_requests([reading("http_request_duration_seconds_bucket", 3.0, le="0.1")])
+    assert math.isnan(found["latency:0.1"].total)

@@ -1,0 +1,243 @@
+"""``init``, ``check``, ``explain``, ``render`` and ``schema`` as somebody at a keyboard meets them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from croupier.cli.main import cli
+
+
+def _run(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli, list(map(str, words)))
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    folder = tmp_path / "demo"
+    assert _run("init", folder).exit_code == 0
+    return folder
+
+
+def _change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+
+
+def test_what_init_writes_is_checked_and_rendered_as_the_readme_says(demo: Path, tmp_path: Path) -> None:
+    checked = _run("check", demo)
+    assert (checked.exit_code, checked.stdout) == (0, "2 cells, 6 services in them, no problem\n")
+    assert "note: residency of market se is not reviewed" in checked.stderr
+    out = tmp_path / "manifests"
+    made = _run("render", demo, "--out", out)
+    assert made.exit_code == 0
+    assert "made cells/lucky-se-eu-north/payments-api.yaml" in made.stdout
+    assert (out / "cells/lucky-se-eu-north/payments-api.yaml").read_text().startswith("# Made by croupier render")
+    assert _run("render", demo, "--out", out, "--check").exit_code == 0
+
+
+def test_a_platform_without_cells_is_not_rendered_and_nothing_is_removed(demo: Path, tmp_path: Path) -> None:
+    """Prevents: a slip in the folder's name, or a file that was not checked out, empties what Git applies."""
+    out = tmp_path / "manifests"
+    _run("render", demo, "--out", out)
+    before = sorted(out.rglob("*"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "platform.yaml").write_text("brands: {}\n")
+    for words in ((), ("--check",)):
+        refused = _run("render", tmp_path / "empty", "--out", out, *words)
+        assert refused.exit_code == 2
+        assert "empty has no cells" in refused.stderr
+        assert "hint: declare one under `cells`" in refused.stderr
+    assert sorted(out.rglob("*")) == before
+
+
+def test_an_interrupt_says_how_far_it_came_and_leaves_no_rest(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "manifests"
+    rename = os.rename
+
+    def interrupted(source: str, target: Path) -> None:
+        rename(source, target)
+        if target.name == "lobby.yaml":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr("croupier.adapters.files.os.rename", interrupted)
+        stopped = _run("render", demo, "--out", out)
+    assert (stopped.exit_code, stopped.stderr) == (3, "interrupted, 2 of 10 files written; run it again\n")
+    assert sorted(path.name for path in out.rglob("*.*")) == ["00-namespace.yaml", "lobby.yaml"]
+    assert _run("render", demo, "--out", out).stderr == "2 unchanged\n"
+
+
+def test_init_touches_nothing_that_is_there(demo: Path) -> None:
+    before = (demo / "services.yaml").read_text()
+    again = _run("init", demo)
+    assert again.exit_code == 1
+    assert "is there already" in again.stderr
+    assert (demo / "services.yaml").read_text() == before
+
+
+def test_check_says_all_problems_with_their_places(demo: Path) -> None:
+    _change(demo / "services.yaml", "layer: api", "layr: api")
+    _change(demo / "platform.yaml", "title: Malta", "title: 7")
+    wrong = _run("check", demo, "-o", "json")
+    assert wrong.exit_code == 2
+    said = json.loads(wrong.stderr)["error"]["problems"]
+    places = [(each["place"].removeprefix(f"{demo}/"), each["code"]) for each in said]
+    assert places == [("platform.yaml:8:15", "TYPE"), ("services.yaml:21:5", "UNKNOWN_KEY")]
+    assert said[1]["hint"].startswith("did you mean layer?")
+
+
+def test_explain_shows_who_said_what_and_who_was_outweighed(demo: Path) -> None:
+    told = _run("explain", "lucky-se-eu-north", "payments-api.scaling.min", "--platform", demo)
+    assert told.exit_code == 0
+    assert told.stdout.replace(f"{demo}/", "").splitlines() == [
+        "payments-api.scaling.min: 8",
+        "  = 8  layer market=se service=payments-api  services.yaml:58:26",
+        "  < 6  service  services.yaml:38:20",
+    ]
+
+
+def test_explain_of_what_nobody_said_names_the_default(demo: Path) -> None:
+    told = _run("explain", "lucky-mt-eu-south", "lobby.startSeconds", "--platform", demo, "-o", "json")
+    assert json.loads(told.stdout)["values"] == [{"path": "lobby.startSeconds", "value": 30, "chain": []}]
+
+
+def test_explain_of_what_was_taken_away_shows_by_whom(demo: Path) -> None:
+    told = _run("explain", "lucky-mt-eu-south", "wallet.data.ledger.dr", "--platform", demo)
+    assert told.stdout.replace(f"{demo}/", "").splitlines() == [
+        "wallet.data.ledger.dr: not set",
+        "  = unset  layer market=mt  services.yaml:56:35",
+        '  < "eu-south"  service  services.yaml:49:90',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "path", "hint"),
+    [
+        ("lucky-se-eu-nort", "lobby.replicas", "did you mean lucky-se-eu-north?"),
+        ("lucky-se-eu-north", "loby.replicas", "did you mean lobby?"),
+        ("lucky-se-eu-north", "lobby.replica", "did you mean replicas?"),
+        ("lucky-se-eu-north", "lobby.replicas.min", "known: replicas"),
+    ],
+)
+def test_explain_answers_a_wrong_name_with_those_there_are(demo: Path, cell: str, path: str, hint: str) -> None:
+    wrong = _run("explain", cell, path, "--platform", demo)
+    assert wrong.exit_code == 2
+    assert hint in wrong.stderr
+
+
+def test_a_changed_line_makes_one_file_stale(demo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "manifests"
+    _run("render", demo, "--out", out)
+    _change(demo / "services.yaml", "scaling: {min: 8}", "scaling: {min: 9}")
+    stale = _run("render", demo, "--out", out, "--check", "-o", "json")
+    assert stale.exit_code == 1
+    said = json.loads(stale.stdout)
+    assert (said["missing"], said["changed"], said["leftOver"], said["same"]) == (
+        [],
+        ["cells/lucky-se-eu-north/payments-api.yaml"],
+        [],
+        9,
+    )
+
+
+def test_manifests_are_not_written_into_the_platform(demo: Path) -> None:
+    """Or else the next check would read them as parts of the platform."""
+    wrong = _run("render", demo, "--out", demo / "out")
+    assert wrong.exit_code == 2
+    assert "lies in the platform folder" in wrong.stderr
+
+
+def test_the_schema_is_the_one_that_init_leaves_for_editors(demo: Path) -> None:
+    exported = json.loads(_run("schema", "export").stdout)
+    assert json.loads((demo / ".croupier/platform.schema.json").read_text()) == exported
+    assert set(exported["properties"]) >= {"brands", "markets", "regions", "cells", "services", "layers"}
+
+
+def test_what_is_rendered_passes_croupiers_own_rules(demo: Path, tmp_path: Path) -> None:
+    """S14.11: one description, manifests that pass the platform's own policy checks, notes included."""
+    out = tmp_path / "manifests"
+    _run("render", demo, "--out", out)
+    checked = _run("policy", "check", out, "--fail-on", "note")
+    assert checked.exit_code == 0, checked.output
+
+
+def _git(folder: Path, *words: str) -> None:
+    name = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main")
+    subprocess.run(["git", "-C", str(folder), *name, *words], check=True, capture_output=True)
+
+
+def test_a_plan_compares_a_revision_with_what_is_here(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _git(demo.parent, "init")
+    _git(demo.parent, "add", ".")
+    _git(demo.parent, "commit", "-m", "before")
+    _change(demo / "services.yaml", "scaling: {min: 8}", "scaling: {min: 9}")
+    monkeypatch.chdir(demo)
+    alone = _run("plan", "HEAD", "--why")
+    assert alone.exit_code == 0
+    assert alone.stdout.splitlines()[1:4] == [
+        "  payments-api.scaling.min: 8 → 9",
+        "    in lucky-se-eu-north",
+        "    layer market=se service=payments-api at services.yaml:58:26",
+    ]
+    monkeypatch.chdir(demo.parent)
+    named = json.loads(_run("plan", "HEAD:demo", "demo", "-o", "json").stdout)
+    assert [(each["path"], each["kind"]) for each in named["changes"]] == [("scaling.min", "scaling")]
+
+
+def test_problems_of_a_revision_are_told_at_its_places(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _git(demo, "init")
+    _change(demo / "services.yaml", "layer: api", "layr: api")
+    _git(demo, "add", ".")
+    _git(demo, "commit", "-m", "bad")
+    monkeypatch.chdir(demo)
+    wrong = _run("plan", "HEAD", ".", "-o", "json")
+    assert wrong.exit_code == 2
+    assert [each["place"] for each in json.loads(wrong.stderr)["error"]["problems"]] == ["HEAD:./services.yaml:21:5"]
+
+
+def test_a_revision_names_its_folder_as_git_does(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _git(demo.parent, "init")
+    _git(demo.parent, "add", ".")
+    _git(demo.parent, "commit", "-m", "before")
+    (demo / "parts").mkdir()
+    monkeypatch.chdir(demo / "parts")
+    for named in ("HEAD:demo", "HEAD:./../", "HEAD:../"):
+        assert _run("plan", named, "..").stdout == "nothing changes\n", named
+    assert _run("plan", "HEAD:./demo", "..").exit_code == 2
+    assert _run("plan", "HEAD:demo/services.yaml", "..").exit_code == 2, "a file is no folder"
+
+
+def test_a_revision_is_whole_and_the_repository_left_alone(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (demo / ".gitattributes").write_text("services.yaml export-ignore\n")
+    _git(demo, "init")
+    _git(demo, "add", ".")
+    _git(demo, "commit", "-m", "before")
+    hook = demo / ".git/hooks/post-index-change"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(f"#!/bin/sh\ntouch {demo / 'ran'}\n")
+    hook.chmod(0o755)
+    _change(demo / "services.yaml", "scaling: {min: 8}", "scaling: {min: 9}")
+    before = {path: path.read_bytes() for path in demo.rglob("*") if path.is_file()}
+    monkeypatch.chdir(demo)
+    assert "payments-api.scaling.min: 8 → 9" in _run("plan", "HEAD").stdout
+    assert {path: path.read_bytes() for path in demo.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("named", ["nope", "HEAD:nope", "--output-directory=x", "HEAD:../../x"])
+def test_what_is_neither_folder_nor_revision_is_said_so(
+    demo: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    _git(demo, "init")
+    monkeypatch.chdir(demo)
+    wrong = _run("plan", "--", named, ".")
+    assert wrong.exit_code == 2
+    assert f"{named!r} is neither a folder nor a revision" in wrong.stderr

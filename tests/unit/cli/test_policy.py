@@ -1,0 +1,199 @@
+"""``croupier policy``: the answer is in the exit code, and several forms are written at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from croupier.cli.main import cli
+from croupier.core.policy.catalogue import RULES
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("good.yaml").write_text(RULES["privileged"].good)
+    Path("bad.yaml").write_text(RULES["privileged"].bad)
+    Path("text.yaml").write_text("just: text\n")
+    return tmp_path
+
+
+def check(*words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(cli, ["policy", "check", "--profile", "baseline", *words], input=stdin)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("paths", "code"),
+    [
+        (["good.yaml"], 0),
+        (["good.yaml", "bad.yaml"], 1),
+        (["good.yaml", "text.yaml"], 3),
+        (["."], 3),
+        (["none.yaml"], 2),
+    ],
+)
+def test_the_exit_code_is_the_answer(paths: list[str], code: int) -> None:
+    assert check(*paths).exit_code == code
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_excluded_is_no_input() -> None:
+    assert check(".", "--exclude", "text.yaml", "--exclude", "bad*").exit_code == 0
+    assert check(".", "--exclude", "*.yaml").exit_code == 2
+
+
+def test_folders_that_are_not_entered_and_patterns_that_fit_nothing_are_said(here: Path) -> None:
+    for name in (".git", ".github", "deploy"):
+        (here / name).mkdir()
+        (here / name / "bad.yaml").write_text(RULES["privileged"].bad)
+    (here / "prod").symlink_to("deploy")
+    done = check(".", "--exclude", "deploy", "--exclude", "bda*")
+    assert "note: 2 hidden or linked folders not entered: .github, prod\n" in done.stderr
+    assert "note: --exclude 'bda*' fits nothing\n" in done.stderr
+    assert "'deploy'" not in done.stderr
+    assert check(".", "--exclude", ".github", "--exclude", "prod").stderr == ""
+
+
+@pytest.mark.usefixtures("here")
+def test_one_of_a_thing_is_said_as_one() -> None:
+    assert "\n1 object, " in check("good.yaml").stdout
+    assert 'name="1 object"' in check("good.yaml", "-o", "junit").stdout
+
+
+@pytest.mark.usefixtures("here")
+def test_a_rule_that_is_not_asked_fails_nothing() -> None:
+    assert check("bad.yaml", "--disable", "privileged").exit_code == 0
+    assert check("bad.yaml", "--disable", "priviledged").exit_code == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_stdin_is_a_file() -> None:
+    done = check("-", "-o", "json", stdin=RULES["privileged"].bad)
+    assert done.exit_code == 1
+    assert [each["file"] for each in json.loads(done.stdout)["findings"]] == ["-"]
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("sent", ["", "\n", "---\n# Source: nothing\n"])
+def test_stdin_without_an_object_is_not_checked(sent: str) -> None:
+    """Prevents: `helm template … | croupier policy check -` is content with a chart that helm refused."""
+    done = check("-", stdin=sent)
+    assert done.exit_code == 3
+    assert "-: unparsed: no object came on stdin, see whether the command before it failed\n" in done.stdout
+
+
+def test_an_empty_file_is_checked_and_said(here: Path) -> None:
+    (here / "empty.yaml").write_text("# nothing yet\n")
+    done = check("good.yaml", "empty.yaml")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("empty.yaml: holds no object\n\n2 files: 2 checked")
+
+
+def test_several_forms_are_written_at_once(here: Path) -> None:
+    done = check(
+        "bad.yaml", "-o", "github", "--report", "sarif=a.sarif", "--report", "junit=b.xml", "--report", "json=c.json"
+    )
+    assert done.stdout.startswith("::error file=bad.yaml")
+    assert json.loads((here / "a.sarif").read_text())["version"] == "2.1.0"
+    assert (here / "b.xml").read_text().startswith("<?xml")
+    assert json.loads((here / "c.json").read_text())["failed"] == 1
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("report", ["sarif", "=x", "html=x.html", "sarif=nowhere/x.sarif"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_checked(report: str) -> None:
+    assert check("good.yaml", "--report", report).exit_code == 2
+
+
+def test_a_rule_is_explained_with_examples() -> None:
+    done = CliRunner().invoke(cli, ["policy", "explain", "privileged"])
+    assert done.exit_code == 0
+    assert RULES["privileged"].why in done.stdout
+    assert "privileged: true" in done.stdout
+    assert CliRunner().invoke(cli, ["policy", "explain", "priviledged"]).exit_code == 2
+
+
+def test_all_rules_are_listed() -> None:
+    done = CliRunner().invoke(cli, ["policy", "rules", "-o", "json"])
+    assert [each["id"] for each in json.loads(done.stdout)["rules"]] == list(RULES)
+    assert all(rule in CliRunner().invoke(cli, ["policy", "rules"]).stdout for rule in RULES)
+
+
+WAIVED = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: bets, namespace: casino}
+spec:
+  # croupier:waive host-namespaces owner=payments until=%s reason=until the agent is replaced
+  hostPID: true
+  containers: [{name: app}]
+"""
+ANNOTATED = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: bets
+  annotations:
+    waive.croupier.dev/host-namespaces: owner=payments until=%s reason=until the agent is replaced
+spec: {hostPID: true, containers: [{name: app}]}
+"""
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("form", [WAIVED, ANNOTATED])
+def test_a_waiver_excuses_a_finding_until_its_end(form: str) -> None:
+    Path("waived.yaml").write_text(form % "2999-01-01")
+    done = check("waived.yaml", "-o", "json")
+    assert done.exit_code == 0
+    (found,) = json.loads(done.stdout)["findings"]
+    assert found["waiver"] == {"owner": "payments", "until": "2999-01-01", "reason": "until the agent is replaced"}
+    assert "1 excused" in check("waived.yaml").stdout
+    assert '"suppressions"' in check("waived.yaml", "-o", "sarif").stdout
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("form", [WAIVED, ANNOTATED])
+def test_a_waiver_that_has_ended_is_a_finding_again(form: str) -> None:
+    Path("waived.yaml").write_text(form % "2020-01-01")
+    done = check("waived.yaml")
+    assert done.exit_code == 1
+    assert "the waiver of payments ended on 2020-01-01" in done.stdout
+
+
+@pytest.mark.usefixtures("here")
+def test_a_waiver_without_owner_end_or_reason_excuses_nothing() -> None:
+    Path("waived.yaml").write_text(WAIVED.replace("owner=payments ", "") % "2999-01-01")
+    assert check("waived.yaml").exit_code == 1
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_in_the_baseline_does_not_count_and_what_is_new_does() -> None:
+    assert check("bad.yaml", "--write-baseline", "known.json").exit_code == 1
+    assert check("bad.yaml", "--baseline", "known.json").exit_code == 0
+    Path("bad.yaml").write_text("# moved\n\n" + Path("bad.yaml").read_text())
+    assert check("bad.yaml", "--baseline", "known.json").exit_code == 0
+    Path("bad.yaml").write_text(Path("bad.yaml").read_text().replace("spec:", "spec:\n  hostPID: true"))
+    assert check("bad.yaml", "--baseline", "known.json").exit_code == 1
+    assert check("bad.yaml", "--baseline", "good.yaml").exit_code == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_reach_answers_in_its_exit_code_and_names_the_policies() -> None:
+    deny = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: casino}\n"
+    Path("pods.yaml").write_text(
+        "\n---\n".join((RULES["privileged"].good, RULES["privileged"].good.replace("bets", "wallet")))
+    )
+    ask = ["policy", "reach", "bets", "wallet", "pods.yaml"]
+    assert CliRunner().invoke(cli, ask).exit_code == 0
+    Path("deny.yaml").write_text(deny + "spec: {podSelector: {}}\n")
+    done = CliRunner().invoke(cli, [*ask, "deny.yaml"])
+    assert done.exit_code == 1
+    assert "Pod/casino/bets does not reach Pod/casino/wallet" in done.stdout
+    assert "ingress: denied by deny" in done.stdout
+    assert CliRunner().invoke(cli, ["policy", "reach", "bets", "10.0.0.0/8", "pods.yaml"]).exit_code == 0
+    assert CliRunner().invoke(cli, ["policy", "reach", "bets", "nobody", "pods.yaml"]).exit_code == 2
+    assert CliRunner().invoke(cli, [*ask, "text.yaml"]).exit_code == 2

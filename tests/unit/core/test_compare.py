@@ -1,0 +1,107 @@
+"""What a change of a platform changes, where, of which class, and what is released for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from croupier.core.compare import compare
+from croupier.model.change import PlatformPlan
+from croupier.model.platform import PlacedCell
+from croupier.model.service_spec import ServiceSpec
+from croupier.report.change import plan_markdown, plan_text
+from croupier.spec.platform import load_described
+
+BASE = Path(__file__).parents[2] / "spec" / "base" / "base.yaml"
+Cells = tuple[PlacedCell, ...]
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[..., PlatformPlan]:
+    """The plan from the base platform to one with replacements (old, new) in its text."""
+
+    def plan(*replacements: tuple[str, str]) -> PlatformPlan:
+        text = BASE.read_text()
+        for old, new in replacements:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "platform.yaml").write_text(text)
+        return compare(load_described(BASE.parent).cells, load_described(tmp_path).cells)
+
+    return plan
+
+
+def test_nothing_changes_where_nothing_does(changed: Callable[..., PlatformPlan]) -> None:
+    plan = changed()
+    assert (plan.changes, plan.files, plan.versions) == ((), (), ())
+    assert plan_text(plan) == "nothing changes"
+
+
+def test_a_change_of_form_alone_changes_nothing(changed: Callable[..., PlatformPlan]) -> None:
+    assert changed(("replicas: 2\n", "replicas: 0x2  # two\n")).files == ()
+
+
+def test_what_scales_is_no_release_and_what_pods_are_is_one(changed: Callable[..., PlatformPlan]) -> None:
+    plan = changed(("min: 3, max: 9", "min: 4, max: 9"), ("cpu: 100m", "cpu: 200m"))
+    by_path = {(each.subject, each.path): each for each in plan.changes}
+    assert by_path["payments", "scaling.min"].releases == ()
+    assert by_path["payments", "resources.cpu"].releases == ("acme-mt-west", "acme-ro-north", "bolt-no-east")
+    assert {each.kind for each in plan.changes} == {"scaling"}
+    assert len(plan.versions) == 9
+
+
+def test_a_slower_provider_gives_new_versions_to_those_who_wait_for_it(changed: Callable[..., PlatformPlan]) -> None:
+    """Grace is derived from it, and grace is part of what a pod is."""
+    old = "psp-a: {kind: psp, region: EU, timeoutSeconds: 8"
+    plan = changed((old, old.replace("8", "80")))
+    (change,) = plan.changes
+    assert (change.subject, change.path, change.before, change.after) == (
+        "providers.psp-a",
+        "timeoutSeconds",
+        8.0,
+        80.0,
+    )
+    assert change.releases == change.cells == ("acme-mt-west", "acme-ro-north", "bolt-no-east")
+    assert plan.versions == tuple(f"payments in {cell}" for cell in change.cells)
+
+
+def test_a_cell_that_comes_is_named_with_all_that_starts_in_it(changed: Callable[..., PlatformPlan]) -> None:
+    cell = "  - {brand: bolt, market: mt, region: west, hostnames: [mt.bolt.example]}\n"
+    plan = changed(("\nproviders:", f"{cell}\nproviders:"))
+    (change,) = plan.changes
+    assert (change.kind, change.before, change.after) == ("cell", None, "bolt-mt-west")
+    assert len(plan.versions) == 3
+    assert all(name.startswith("cells/bolt-mt-west/") for name in plan.files)
+
+
+def test_a_service_that_goes_is_named_and_releases_nothing(changed: Callable[..., PlatformPlan]) -> None:
+    line = next(each for each in BASE.read_text().splitlines(keepends=True) if "name: payments" in each)
+    plan = changed((line, ""))
+    (change,) = plan.changes
+    assert (change.subject, change.kind, change.after, change.releases) == ("payments", "cell", None, ())
+    assert plan.versions == ()
+    assert {name.rpartition("/")[2] for name in plan.files} == {"00-namespace.yaml", "payments.yaml"}
+
+
+def test_every_field_of_a_service_has_a_class() -> None:
+    from croupier.core.compare import _CLASSES
+
+    assert set(_CLASSES) == {field.alias or name for name, field in ServiceSpec.model_fields.items()}
+
+
+def test_text_says_what_where_and_how_much(changed: Callable[..., PlatformPlan]) -> None:
+    assert plan_text(changed(("min: 3, max: 9", "min: 4, max: 9"))).splitlines() == [
+        "scaling",
+        "  payments.scaling.min: 3 → 4",
+        "    in acme-mt-west, acme-ro-north, bolt-no-east",
+        "",
+        "1 change in 3 of 3 cells, 3 rendered files, 0 new versions to release",
+    ]
+
+
+def test_a_value_cannot_break_out_of_its_cell_in_markdown(changed: Callable[..., PlatformPlan]) -> None:
+    plan = changed(("  drainSeconds: 15\n", "  drainSeconds: 15\n  config: {A: '`|` <b>'}\n"))
+    row = next(line for line in plan_markdown(plan).splitlines() if "lobby.config.A" in line)
+    assert row.startswith('| `lobby.config.A` | `none` | `` "`\\|` <b>" `` | config | in acme-mt-west')

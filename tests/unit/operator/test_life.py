@@ -1,0 +1,445 @@
+"""The life of a service on a cluster, played in virtual time (DESIGN §7, progressive-delivery §2.1)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from tests.support.small_cluster import (
+    INTENT,
+    LABELS,
+    NAMESPACE,
+    POLICY_NAME,
+    SERVICE,
+    Operator,
+    SmallCluster,
+    condition,
+    config_map_copies,
+    is_ready,
+    is_stalled,
+)
+
+from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, RELEASE_POLICIES, RELEASES, SERVICES
+from croupier.core.render.version import DIGEST, VERSION_LABEL
+from croupier.errors import Unreachable
+from croupier.model.base import short
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[SmallCluster]:
+    async with SmallCluster.begin() as world:
+        yield world
+
+
+# --- versions come and go ---------------------------------------------------------------------------------------------
+
+
+async def test_the_first_version_serves_everybody_and_the_intent_rests(world: SmallCluster) -> None:
+    operator = await world.operator()
+    stable = await world.open(operator)
+    assert world.weights() == {stable: 100}
+    assert world.running() == {stable: 4}
+    service = world.find(SERVICES, POLICY_NAME)
+    assert service["spec"]["selector"][VERSION_LABEL] == stable
+
+
+async def test_a_healthy_release_is_promoted_and_the_old_version_ends(world: SmallCluster) -> None:
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2")
+    status = await world.until(operator, lambda status: status["stable"] != first and is_ready(status))
+    second = status["stable"]
+    assert status["phase"] == "promoted"
+    assert world.weights() == {second: 100}
+    for _ in range(4):
+        await world.tick(operator)
+    assert world.running() == {second: 4}
+    weights = [entry.body["weight"] for entry in world.entries("step.entered")]
+    assert weights == [100, 5, 10, 25, 50, 100]
+
+
+async def test_a_version_that_loses_deposits_is_taken_back_and_not_tried_again(world: SmallCluster) -> None:
+    """S4.6."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2", DEFECT="deposit-loss")
+    status = await world.until(operator, is_stalled)
+    assert status["phase"] == "rolled-back"
+    assert world.weights() == {first: 100}
+    for _ in range(40):
+        await world.tick(operator)
+    assert [run.run for run in await operator.desk.runs()] == ["r-0002", "r-0001"]
+    assert world.running() == {first: 4}
+    stalled = condition(world.status(), "Stalled")
+    assert stalled["reason"] == "RolledBack"
+    assert "deposits" in stalled["message"]
+
+
+async def test_a_person_may_have_the_same_version_tried_again_once(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.open(operator)
+    await world.commit(BUILD="2", DEFECT="deposit-loss")
+    await world.until(operator, is_stalled)
+    await world.annotate(retry="r-0002")
+    await world.until(operator, lambda status: status["run"] == "r-0003")
+    await world.until(operator, is_stalled)
+    for _ in range(20):
+        await world.tick(operator)
+    assert len(await operator.desk.runs()) == 3
+
+
+async def test_another_template_is_released_after_a_rollback(world: SmallCluster) -> None:
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2", DEFECT="deposit-loss")
+    await world.until(operator, is_stalled)
+    await world.commit(BUILD="3")
+    status = await world.until(operator, lambda status: status["stable"] != first)
+    assert status["run"] == "r-0003"
+
+
+async def test_a_template_of_before_is_released_by_the_version_that_still_stands(world: SmallCluster) -> None:
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["stable"] != first)
+    await world.commit(BUILD="1")
+    await world.until(operator, lambda status: status["stable"] == first)
+    assert world.weights() == {first: 100}
+    assert len(world.all(DEPLOYMENTS)) == 3
+
+
+async def test_a_version_that_never_becomes_ready_gets_no_player(world: SmallCluster) -> None:
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2", DEFECT="never-ready")
+    status = await world.until(operator, is_stalled)
+    assert "CrashLoopBackOff" in condition(status, "Stalled")["message"]
+    assert world.weights() == {first: 100}
+    assert (await operator.desk.run_view("r-0002")).peak_weight == 0
+
+
+async def test_a_quota_that_forbids_the_canary_is_named(world: SmallCluster) -> None:
+    """progressive-delivery §2.1 row 18."""
+    operator = await world.operator()
+    await world.open(operator)
+    world.quota = 'pods "payments-api" is forbidden: exceeded quota: compute'
+    await world.commit(BUILD="2")
+    status = await world.until(operator, is_stalled)
+    assert status["phase"] == "rolled-back"
+    assert "exceeded quota: compute" in world.release("r-0002")["reason"]
+
+
+async def test_a_config_map_alone_is_a_release_and_stable_keeps_the_old_content(world: SmallCluster) -> None:
+    """S12.2."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.configure(COLOUR="blue")
+    status = await world.until(operator, lambda status: status["stable"] != first)
+    copies = {each["metadata"]["name"]: each for each in config_map_copies(world.all(CONFIG_MAPS))}
+    assert copies[f"{POLICY_NAME}-config-{first}"]["data"] == {"COLOUR": "green"}
+    assert copies[f"{POLICY_NAME}-config-{status['stable']}"]["data"] == {"COLOUR": "blue"}
+    assert all(each["immutable"] for each in copies.values())
+
+
+async def test_old_versions_go_with_all_they_had_and_the_limit_of_them_stays(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.open(operator, historyLimit=2, strategy={"steps": [50, 100], "dwellSeconds": 0.0, "bakeSeconds": 0.0})
+    digests = [world.status()["stable"]]
+    for build in ("2", "3", "4", "5"):
+        before = digests[-1]
+        await world.commit(BUILD=build)
+        status = await world.until(operator, lambda status, before=before: status["stable"] != before)
+        digests.append(status["stable"])
+    for _ in range(4):
+        await world.tick(operator)
+    kept = set(digests[-3:])
+    for resource in (DEPLOYMENTS, SERVICES, CONFIG_MAPS):
+        labels = [(each["metadata"].get("labels") or {}).get(VERSION_LABEL) for each in world.all(resource)]
+        assert {label for label in labels if label} == kept, resource.kind
+
+
+async def test_only_the_newest_runs_are_kept_as_objects(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.open(operator)
+    for number in range(2, 14):
+        await world.commit(BUILD=str(number), DEFECT="never-ready")
+        await world.until(operator, lambda status, run=f"r-{number:04d}": status["run"] == run)
+    assert len(world.all(RELEASES)) <= 11
+
+
+# --- Git changes its mind ---------------------------------------------------------------------------------------------
+
+
+async def test_a_revert_in_git_ends_the_release_under_way(world: SmallCluster) -> None:
+    """progressive-delivery §2.1 row 8."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["weight"] == 10)
+    await world.commit(BUILD="1")
+    status = await world.until_ready(operator)
+    assert status["stable"] == first
+    assert world.weights() == {first: 100}
+    run = await operator.desk.run_view("r-0002")
+    assert (run.outcome, run.code) == ("rolled-back", "aborted")
+    assert f"Git went back to {first}" in run.reason
+    assert len([entry for entry in world.entries("command") if entry.body["command"] == "abort"]) == 1
+
+
+async def test_a_newer_template_ends_the_release_under_way_and_is_released_in_its_place(world: SmallCluster) -> None:
+    """progressive-delivery §2.1 row 9."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["weight"] == 10)
+    await world.commit(BUILD="3")
+    status = await world.until(operator, lambda status: status["stable"] != first)
+    assert status["run"] == "r-0003"
+    assert (await operator.desk.run_view("r-0002")).outcome == "rolled-back"
+
+
+async def test_a_suspended_policy_starts_nothing_and_says_what_waits(world: SmallCluster) -> None:
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.declare(suspend=True)
+    await world.commit(BUILD="2")
+    for _ in range(10):
+        await world.tick(operator)
+    assert len(await operator.desk.runs()) == 1
+    assert condition(world.status(), "Ready")["reason"] == "Suspended"
+    await world.declare()
+    await world.until(operator, lambda status: status["stable"] != first)
+
+
+async def test_a_suspended_policy_takes_nothing_over(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.configure(COLOUR="green")
+    await world.commit(replicas=4, BUILD="1")
+    await world.declare(suspend=True)
+    for _ in range(6):
+        await world.tick(operator)
+    assert (await operator.desk.runs()) == []
+    assert world.running() == {"intent": 4}
+
+
+async def test_what_nobody_can_release_yet_says_what_is_missing(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.declare()
+    for _ in range(3):
+        await world.tick(operator)
+    assert condition(world.status(), "Stalled")["reason"] == "NoDeployment"
+    await world.commit(BUILD="1")
+    for _ in range(3):
+        await world.tick(operator)
+    assert "ConfigMap casino/payments-api-config does not exist" in condition(world.status(), "Stalled")["message"]
+    await world.configure(COLOUR="green")
+    await world.until_ready(operator)
+
+
+# --- adoption and leaving ---------------------------------------------------------------------------------------------
+
+
+async def adopted(world: SmallCluster) -> tuple[str, Operator]:
+    operator = await world.operator()
+    await world.configure(COLOUR="green")
+    await world.commit(replicas=4, BUILD="1")
+    kind = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": POLICY_NAME, "namespace": NAMESPACE}}
+    ports = [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]
+    await world.git.apply({**kind, "spec": {"selector": LABELS, "ports": ports}})
+    await world.declare()
+    status = await world.until_ready(operator)
+    for _ in range(16):
+        await world.tick(operator)
+    return status["stable"], operator
+
+
+async def test_a_running_deployment_is_adopted_without_a_moment_without_pods(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.configure(COLOUR="green")
+    await world.commit(replicas=4, BUILD="1")
+    await world.declare()
+    counts = []
+    for _ in range(30):
+        await world.tick(operator)
+        counts.append(sum(world.running().values()))
+    stable = world.status()["stable"]
+    assert min(counts) == 4
+    assert world.running() == {stable: 4}
+    assert world.weights() == {stable: 100}
+
+
+async def test_resting_an_adopted_deployment_is_no_drift(world: SmallCluster) -> None:
+    await adopted(world)
+    assert world.entries("drift") == []
+    assert world.events("PutBack") == []
+
+
+async def test_a_service_that_leaves_is_served_by_its_deployment_again(world: SmallCluster) -> None:
+    stable, operator = await adopted(world)
+    await world.annotate(leave="true")
+    await world.until(operator, lambda status: condition(status, "Ready").get("reason") == "Left")
+    for _ in range(6):
+        await world.tick(operator)
+    assert world.running() == {"intent": 4}
+    assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"] == LABELS
+    assert world.weights() == {short(INTENT): 100}
+    assert world.entries("drift") == []
+    await world.commit(replicas=4, BUILD="2")
+    for _ in range(6):
+        await world.tick(operator)
+    assert len(await operator.desk.runs()) == 2, "a service that has left is Kubernetes' own again"
+    assert stable not in world.weights()
+
+
+async def test_players_of_a_service_that_has_left_do_not_notice_that_its_policy_is_deleted(world: SmallCluster) -> None:
+    _, operator = await adopted(world)
+    await world.annotate(leave="true")
+    await world.until(operator, lambda status: condition(status, "Ready").get("reason") == "Left")
+    await world.tick(operator)
+    await world.person.delete(RELEASE_POLICIES, POLICY_NAME, namespace=NAMESPACE)
+    for _ in range(3):
+        await world.tick(operator)
+    (backend,) = world.find(HTTP_ROUTES, POLICY_NAME)["spec"]["rules"][0]["backendRefs"]
+    assert backend["weight"] == 100
+    for name in (backend["name"], POLICY_NAME):
+        assert world.find(SERVICES, name)["spec"]["selector"] == LABELS
+    assert world.running() == {"intent": 4}
+
+
+async def test_a_service_that_left_is_adopted_again_once_the_annotation_is_gone(world: SmallCluster) -> None:
+    stable, operator = await adopted(world)
+    await world.annotate(leave="true")
+    await world.until(operator, lambda status: condition(status, "Ready").get("reason") == "Left")
+    await world.annotate(leave="false")
+    await world.until(operator, lambda status: condition(status, "Ready").get("reason") == "UpToDate")
+    assert world.weights() == {stable: 100}
+    assert [entry.body["weight"] for entry in world.entries("step.entered")] == [100, 100, 100]
+
+
+# --- without Gateway API ----------------------------------------------------------------------------------------------
+
+
+async def test_without_a_route_the_service_is_switched_as_a_whole_behind_nothing_but_readiness(
+    world: SmallCluster,
+) -> None:
+    operator = await world.operator(has_gateway=False)
+    await world.configure(COLOUR="green")
+    await world.commit(BUILD="1")
+    await world.declare(route=None, strategy={"steps": [100], "bakeSeconds": 10.0, "dwellSeconds": 10.0})
+    status = await world.until_ready(operator)
+    assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == status["stable"]
+    assert world.all(HTTP_ROUTES) == []
+
+
+async def test_a_route_on_a_cluster_without_gateway_api_is_refused_in_words(world: SmallCluster) -> None:
+    operator = await world.operator(has_gateway=False)
+    await world.configure(COLOUR="green")
+    await world.commit(BUILD="1")
+    await world.declare()
+    for _ in range(6):
+        await world.tick(operator)
+    assert "no httproutes" in condition(world.status(), "Stalled")["message"]
+
+
+# --- what must not stop the others ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"replicas": 0},
+        {"strategy": {"steps": [50, 10, 100]}},
+        {"gates": [{"signal": "bets", "margin": {}}]},
+        {"metrics": {"tally": "not a url"}},
+        {"surprise": True},
+    ],
+)
+async def test_a_policy_that_cannot_be_used_says_why_and_touches_nobody(
+    world: SmallCluster, spec: dict[str, Any]
+) -> None:
+    operator = await world.operator()
+    await world.configure("bets-config", COLOUR="green")
+    await world.commit(name="bets", BUILD="1")
+    await world.declare(name="bets", **spec)
+    await world.open(operator)
+    status = world.status("bets")
+    assert condition(status, "Stalled")["reason"] == "InvalidSpec"
+    assert next(iter(spec)) in condition(status, "Stalled")["message"]
+
+
+@pytest.mark.parametrize("name", ["1bets", "bets.old", "b" * 70])
+async def test_a_policy_whose_name_is_no_label_says_so_and_touches_nobody(world: SmallCluster, name: str) -> None:
+    operator = await world.operator()
+    kind = {"apiVersion": RELEASE_POLICIES.api_version, "kind": RELEASE_POLICIES.kind}
+    spec = {"deployment": "bets", "service": {"name": "bets"}}
+    await world.git.apply({**kind, "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})
+    await world.open(operator)
+    assert "metadata.name" in condition(world.status(name), "Stalled")["message"]
+
+
+async def test_a_policy_made_anew_begins_anew(world: SmallCluster) -> None:
+    """The versions of the one before went with it, so what its last run promoted serves nobody."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.person.delete(RELEASE_POLICIES, POLICY_NAME, namespace=NAMESPACE)
+    for _ in range(3):
+        await world.tick(operator)
+    assert world.running() == {}
+    await world.commit(BUILD="2")
+    await world.declare()
+    status = await world.until_ready(operator)
+    assert status["stable"] != first
+    assert world.weights() == {status["stable"]: 100}
+
+
+async def test_a_policy_deleted_in_mid_release_ends_the_run_and_may_come_back(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["weight"] == 10)
+    await world.person.delete(RELEASE_POLICIES, POLICY_NAME, namespace=NAMESPACE)
+    for _ in range(10):
+        await world.tick(operator)
+    assert (await operator.desk.last_run(SERVICE)).outcome == "rolled-back"
+    await world.declare()
+    status = await world.until_ready(operator)
+    assert world.weights() == {status["stable"]: 100}
+
+
+async def test_nothing_is_decided_on_caches_that_are_stale(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.open(operator)
+    world.server.silence()
+    await world.commit(BUILD="2")
+    world.clock.time += 100.0
+    before = world.server.revision
+    with pytest.raises(Unreachable, match="nothing is decided"):
+        await operator.round()
+    assert world.server.revision == before
+    assert len(await operator.desk.runs()) == 1
+
+
+async def test_nothing_is_written_without_the_lease(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["weight"] == 10)
+
+    def closed() -> None:
+        raise Unreachable("the lease croupier/croupier may be lost: nothing is written")
+
+    world.writes.fence = closed
+    before = world.server.revision
+    for _ in range(10):
+        await world.tick(operator)
+    assert world.server.revision == before
+
+
+async def test_a_digest_stands_on_every_version(world: SmallCluster) -> None:
+    """S3.7."""
+    operator = await world.operator()
+    stable = await world.open(operator)
+    deployment = world.find(DEPLOYMENTS, f"{POLICY_NAME}-{stable}")
+    assert short(deployment["metadata"]["annotations"][DIGEST]) == stable
