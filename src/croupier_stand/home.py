@@ -16,7 +16,7 @@ import re
 import shutil
 import socket
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -302,7 +302,7 @@ class Home:
 
 
 def free_ports(users: Sequence[User], taken: Collection[int] = ()) -> dict[User, int]:
-    """A free TCP port on loopback for each user. They are not held: whoever gets one binds it soon, or says so.
+    """A free TCP port on loopback for each user, which is nobody else's for a minute.
 
     ``taken``: ports that belong to somebody who does not listen at the moment.
     """
@@ -310,9 +310,24 @@ def free_ports(users: Sequence[User], taken: Collection[int] = ()) -> dict[User,
     for candidate in random.SystemRandom().sample(_PORTS, 4000):
         if len(ports) == len(users):
             return ports
-        if candidate in taken:
-            continue
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", candidate))
+        if candidate not in taken and _reserved(candidate):
             ports[users[len(ports)]] = candidate
     raise EnvironmentFault("no free ports on 127.0.0.1")
+
+
+def _reserved(port: int) -> bool:
+    """Keep a port from everybody who looks for a free one; False when it is not free.
+
+    A connection that the port's side closed first lingers in TIME-WAIT for a minute (RFC 9293 §3.3.2). Meanwhile a
+    server, which binds with ``SO_REUSEADDR``, can have the port, and a probe like this one, which does not, cannot.
+    """
+    try:
+        with socket.socket() as probe, socket.socket() as caller:
+            probe.bind(("127.0.0.1", port))
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for what lingers, not for the probe
+            probe.listen(1)
+            caller.connect(("127.0.0.1", port))
+            probe.accept()[0].close()
+    except OSError:
+        return False
+    return True

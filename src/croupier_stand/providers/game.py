@@ -39,8 +39,8 @@ def win(seed: int, round_: str, stake: int) -> int:
 
 
 class GameProvider:
-    def __init__(self, seed: int, books: Books) -> None:
-        self._seed, self._books = seed, books
+    def __init__(self, seed: int, books: Books, failed_ratio: float) -> None:
+        self._seed, self._books, self._failed_ratio = seed, books, failed_ratio
         entries = books.after(0)
         self._played = {entry.id: int(entry.more["win"]) for entry in entries if entry.kind == "round"}
         self._void = {entry.id for entry in entries if entry.kind == "void"}
@@ -59,7 +59,7 @@ class GameProvider:
         if round_ in self._void:
             return web.json_response({"error": "this round was rolled back"}, status=409)
         if round_ not in self._played:
-            if dice(self._seed, "failed", round_).random() < _FAILED_RATIO:
+            if dice(self._seed, "failed", round_).random() < self._failed_ratio:
                 return web.json_response({"error": "no table is free"}, status=503)
             won = win(self._seed, round_, stake)
             self._books.add("round", round_, player, stake, game=game, win=won)
@@ -74,12 +74,12 @@ class GameProvider:
         return web.json_response({"round": round_})
 
 
-def factory(seed: int, books_path: Path | None) -> service.Factory:
+def factory(seed: int, books_path: Path | None, *, failed_ratio: float = _FAILED_RATIO) -> service.Factory:
     @asynccontextmanager
     async def make(settings: service.PodSettings) -> AsyncIterator[service.Pod]:
         books = Books(books_path, now)
         try:
-            yield service.Pod(settings, GameProvider(seed, books).routes())
+            yield service.Pod(settings, GameProvider(seed, books, failed_ratio).routes())
         finally:
             books.close()
 

@@ -117,10 +117,11 @@ async def open_casino(
     config: Mapping[str, Any] | None = None,
     bets_changes: tuple[str, ...] = (),
     temper: psp.Temper | None = None,
+    failed_rounds: float = 0.0,
 ) -> AsyncIterator[Casino]:
     """The casino with one pod a service; the PSPs are quick, never decline and tell everything once.
 
-    ``changes`` and ``config`` are those of payments-api.
+    ``changes`` and ``config`` are those of payments-api, ``failed_rounds`` the share of rounds that cannot be played.
     """
     secrets = directory / "secrets"
     secrets.mkdir(exist_ok=True)
@@ -143,7 +144,7 @@ async def open_casino(
 
     tempers = dict.fromkeys(pod.PSPS, temper or CALM)
     factories = {
-        "games": game.factory(7, directory / "games.jsonl"),
+        "games": game.factory(7, directory / "games.jsonl", failed_ratio=failed_rounds),
         "psp-a": psp.factory(7, directory / "psp-a.jsonl", secrets / "webhook-psp-a.key", tempers["psp-a"]),
         "psp-b": psp.factory(7, directory / "psp-b.jsonl", secrets / "webhook-psp-b.key", tempers["psp-b"]),
         "wallet": wallet.factory(built("wallet"), around),

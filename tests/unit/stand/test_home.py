@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import stat
 from pathlib import Path
@@ -101,8 +102,15 @@ def test_ports_are_free_different_and_out_of_the_way_of_outgoing_connections() -
     ports = free_ports([f"port-{number}" for number in range(50)])
     assert len(set(ports.values())) == 50
     assert all(port < 32_768 for port in ports.values())
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", ports["port-0"]))
+    with socket.create_server(("127.0.0.1", ports["port-0"])) as server:
+        assert server.getsockname()[1] == ports["port-0"]
+
+
+def test_nobody_else_finds_a_port_free_before_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = free_ports([f"port-{number}" for number in range(20)]).values()
+    monkeypatch.setattr(random.SystemRandom, "sample", lambda _, ports, count: [*mine, *range(20_000, 32_000)])
+    theirs = free_ports([f"port-{number}" for number in range(20)]).values()
+    assert set(mine).isdisjoint(theirs)
 
 
 def test_looking_whether_a_stand_is_held_makes_nothing_and_keeps_nothing(home: Home) -> None:
