@@ -74,6 +74,7 @@ ANSWERS: Mapping[str, str] = {
     "explain": "[explain](#explain)",
     "plan": "[PlatformPlan](#platformplan)",
     "render": "[render](#render)",
+    "propose": "[propose](#propose)",
     "journal log": '`{"entries": [` [JournalEntryView](#journalentryview) `…]}`, oldest first',
     "journal show": "[JournalEntryView](#journalentryview)",
     "journal verify": "[journal verify](#journal-verify)",
@@ -158,6 +159,20 @@ BY_HAND: Mapping[str, tuple[str, Rows]] = {
             ("changed", "array of string", "Files that said something else."),
             ("leftOver", "array of string", "Files that were rendered once and are no longer wanted."),
             ("same", "integer", "How many files were as they should be."),
+        ),
+    ),
+    "propose": (
+        "Exit code 1 when a hook refuses, or what is proposed is not committed.",
+        (
+            ("branch", "string", "The branch of the deployment repository."),
+            ("base", "string", "The branch that a new one begins at."),
+            ("commit", "string or null", "What was pushed; null when there was nothing to propose."),
+            ("new", "boolean", "Whether the branch was made."),
+            ("made", "array of string", "Files that were not there."),
+            ("changed", "array of string", "Files that said something else."),
+            ("removed", "array of string", "Files that were rendered once and are no longer wanted."),
+            ("plan", "[PlatformPlan](#platformplan) or null", "What changes; null when it cannot be told."),
+            ("review", "string", "Text for the pull request, in Markdown."),
         ),
     ),
     "journal verify": (

@@ -7,26 +7,58 @@ import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from croupier.errors import EnvironmentFault, UsageError
 
 
-def extract(named: str, into: Path) -> str:
+class Revision(NamedTuple):
+    """Where a folder stands in Git."""
+
+    commit: str
+    folder: str
+    """From the top of the repository, "" for the top itself, else with a slash at its end."""
+    clean: bool
+    """Nothing in the folder differs from the commit."""
+
+    def __str__(self) -> str:
+        return f"{self.commit}:{self.folder.rstrip('/')}"
+
+
+def program() -> str:
+    """The git that is installed. Raises ``EnvironmentFault`` when there is none."""
+    git = shutil.which("git")
+    if git is None:
+        raise EnvironmentFault("git is not installed", hint="install it; croupier reads and writes Git with it alone")
+    return git
+
+
+def revision_of(folder: Path) -> Revision | None:
+    """The commit that ``folder`` is checked out from; None where it is in no repository, or nothing is committed."""
+    git = program()
+    commit = _said(git, folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    if not commit:
+        return None
+    changed = _said(git, folder, "status", "--porcelain", "--", ".")
+    return Revision(commit, _said(git, folder, "rev-parse", "--show-prefix"), not changed)
+
+
+def extract(named: str, into: Path, *, at: Path = Path()) -> str:
     """Write a folder as it was in a revision into ``into``, which is empty, and answer its name. Links stay links.
 
     Args:
         named: revision and folder as Git has them: ``main:platform`` from the top, ``main:./platform`` from here;
             a revision alone is the folder one is in, and is answered as ``main:./``.
         into: where it is written.
+        at: a folder of the repository: "here".
 
     Raises ``UsageError`` for a revision, or a folder in it, that is not there; ``EnvironmentFault`` without git.
     """
-    git = shutil.which("git")
-    if git is None:
-        raise EnvironmentFault("git is not installed", hint="give a folder instead of a revision")
+    git = program()
     folder = named if ":" in named else f"{named}:./"
-    found = "" if named.startswith("-") else _said(git, "rev-parse", "--verify", "--quiet", "--end-of-options", folder)
-    tree = _said(git, "rev-parse", "--verify", "--quiet", f"{found}^{{tree}}") if found else ""
+    verified = ("rev-parse", "--verify", "--quiet", "--end-of-options", folder)
+    found = "" if named.startswith("-") else _said(git, at, *verified)
+    tree = _said(git, at, "rev-parse", "--verify", "--quiet", f"{found}^{{tree}}") if found else ""
     if not tree:
         raise UsageError(
             f"{named!r} is neither a folder nor a revision that has it",
@@ -34,7 +66,7 @@ def extract(named: str, into: Path) -> str:
         )
     # An index and a work tree of its own: nothing of the repository is touched. `git archive` would leave out
     # what .gitattributes keep from exports.
-    where = ["--git-dir", _said(git, "rev-parse", "--absolute-git-dir"), "--work-tree", str(into)]
+    where = ["--git-dir", _said(git, at, "rev-parse", "--absolute-git-dir"), "--work-tree", str(into)]
     with TemporaryDirectory(prefix="croupier-index-") as beside:
         environment = {**os.environ, "GIT_INDEX_FILE": str(Path(beside, "index"))}
         for words in (("read-tree", tree), ("checkout-index", "--all")):
@@ -45,7 +77,7 @@ def extract(named: str, into: Path) -> str:
     return folder
 
 
-def _said(git: str, *words: str) -> str:
+def _said(git: str, at: Path, *words: str) -> str:
     """What git says, "" when it refuses."""
-    done = subprocess.run([git, *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([git, *words], cwd=at, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
