@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SOURCE = ".croupier/source.json"
 """In the folder of manifests: the commit of the platform that they were rendered from."""
 
-_NOTHING = {"made": [], "changed": [], "removed": [], "plan": None, "review": ""}
+_NOTHING: dict[str, object] = {"made": [], "changed": [], "removed": [], "plan": None, "review": ""}
 
 _existing = click.Path(file_okay=False, exists=True, path_type=Path)
 
