@@ -75,6 +75,7 @@ ANSWERS: Mapping[str, str] = {
     "plan": "[PlatformPlan](#platformplan)",
     "render": "[render](#render)",
     "propose": "[propose](#propose)",
+    "template": "[template](#template)",
     "journal log": '`{"entries": [` [JournalEntryView](#journalentryview) `…]}`, oldest first',
     "journal show": "[JournalEntryView](#journalentryview)",
     "journal verify": "[journal verify](#journal-verify)",
@@ -173,6 +174,13 @@ BY_HAND: Mapping[str, tuple[str, Rows]] = {
             ("removed", "array of string", "Files that were rendered once and are no longer wanted."),
             ("plan", "[PlatformPlan](#platformplan) or null", "What changes; null when it cannot be told."),
             ("review", "string", "Text for the pull request, in Markdown."),
+        ),
+    ),
+    "template": (
+        "",
+        (
+            ("cell", "string", "The cell whose values they have."),
+            ("objects", "array of object", "The manifests, in the order in which they are printed."),
         ),
     ),
     "journal verify": (

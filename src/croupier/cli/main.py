@@ -55,6 +55,7 @@ COMMANDS = {
     "plan": Lazy("The platform", "croupier.cli.platform:plan", "What changes between two states of it."),
     "render": Lazy("The platform", "croupier.cli.platform:render", "Hardened manifests for every cell, for Git."),
     "propose": Lazy("The platform", "croupier.cli.propose:propose", "Manifests to a branch, with the review."),
+    "template": Lazy("The platform", "croupier.cli.platform:template", "The plain manifests of a service, to read."),
     "schema": Lazy("The platform", "croupier.cli.platform:schema", "The form of its files, for editors."),
     "policy": Lazy("Manifests", "croupier.cli.policy:policy", "Check Kubernetes manifests against the rules."),
     "desk": Lazy("The desk", "croupier.cli.desk:desk", "Run the desk: the engine and its JSON API."),

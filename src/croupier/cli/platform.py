@@ -1,17 +1,19 @@
-"""``croupier init``, ``check``, ``explain``, ``plan``, ``render``, ``schema``: a folder of YAML to manifests."""
+"""``croupier init``, ``check``, ``explain``, ``plan``, ``render``, ``template``, ``schema``: YAML to manifests."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from croupier.cli.options import EXIT_NO, EXIT_WAITING, Output, output_option, print_json, print_value, say
-from croupier.errors import Refused, UsageError
+from croupier.errors import Refused, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from croupier.model.change import Change
+    from croupier.model.platform import PlacedCell
     from croupier.spec.cells import Described
 
 SCHEMA = ".croupier/platform.schema.json"
@@ -19,6 +21,15 @@ SCHEMA = ".croupier/platform.schema.json"
 
 _folder = click.Path(file_okay=False, path_type=Path)
 _existing = click.Path(file_okay=False, exists=True, path_type=Path)
+_platform_option = click.option(
+    "--platform",
+    "directory",
+    type=_existing,
+    default=".",
+    show_default=True,
+    metavar="DIR",
+    help="The platform folder.",
+)
 
 
 @click.command()
@@ -71,15 +82,7 @@ def check(*, directory: Path, output: Output) -> None:
 @click.command()
 @click.argument("cell")
 @click.argument("path")
-@click.option(
-    "--platform",
-    "directory",
-    type=_existing,
-    default=".",
-    show_default=True,
-    metavar="DIR",
-    help="The platform folder.",
-)
+@_platform_option
 @output_option
 def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
     """Tell where a value comes from: each layer that spoke of it, and where, the last one winning.
@@ -141,6 +144,43 @@ def render(*, directory: Path, out: Path, only_check: bool, output: Output) -> N
         say(f"{done.same} of {len(files)} files are as they should be" if only_check else f"{done.same} unchanged")
     if only_check and done:
         raise click.exceptions.Exit(EXIT_NO)
+
+
+@click.command()
+@click.argument("service")
+@click.option("--cell", metavar="CELL", help="Where it runs; needed when that is in several cells.")
+@click.option("--version", metavar="TEXT", help="Label of the pods, like v2.  [default: of the image's digest]")
+@_platform_option
+@output_option
+def template(*, service: str, cell: str | None, version: str | None, directory: Path, output: Output) -> None:
+    """Print the plain Deployment, HorizontalPodAutoscaler and NetworkPolicy of SERVICE, to read and to compare.
+
+    What production gets is made by render: docs/explanation/reference-manifests.md names every difference, and why.
+    """
+    from croupier.core.render.emit import documents
+    from croupier.core.render.template import template as made
+
+    if version is not None and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", version):
+        hint = "letters, digits, dots, dashes and underscores, at most 63, like v2"
+        raise UsageError(f"--version {version!r} is no value of a label", hint=hint)
+    placed = _placed(_described(directory), service, cell)
+    objects = made(placed, next(each for each in placed.services if each.name == service), version)
+    if output == "json":
+        print_json({"cell": placed.cell.name, "objects": objects})
+        return
+    click.echo(documents(objects), nl=False)
+
+
+def _placed(described: Described, service: str, cell: str | None) -> PlacedCell:
+    """The cell that is meant. Raises ``UnknownName``, or ``UsageError`` when several run the service."""
+    named = described.cells if cell is None else (described.cell(cell),)
+    running = [placed for placed in named if any(each.name == service for each in placed.services)]
+    if not running:
+        raise UnknownName("service", service, sorted({each.name for placed in named for each in placed.services}))
+    if len(running) > 1:
+        hint = f"--cell with one of {', '.join(each.cell.name for each in running)}"
+        raise UsageError(f"{service} runs in {len(running)} cells", hint=hint)
+    return running[0]
 
 
 @click.command()

@@ -134,6 +134,35 @@ def test_explain_answers_a_wrong_name_with_those_there_are(demo: Path, cell: str
     assert hint in wrong.stderr
 
 
+def test_template_prints_the_plain_manifests_of_a_service(demo: Path) -> None:
+    """S14.11. ``lucky-mt`` begins with six pods, ``lucky-se`` with eight."""
+    said = _run("template", "payments-api", "--cell", "lucky-se-eu-north", "--platform", demo, "-o", "json")
+    assert said.exit_code == 0
+    deployment, scaler, doors = json.loads(said.stdout)["objects"]
+    assert (deployment["spec"]["replicas"], scaler["spec"]["minReplicas"]) == (8, 8)
+    assert deployment["spec"]["template"]["metadata"]["labels"]["version"] == "2f2e2d2c2b2a"
+    assert doors["metadata"] == {"name": "payments-restrict"}
+    text = _run("template", "wallet", "--cell", "lucky-se-eu-north", "--version", "v2", "--platform", demo)
+    assert text.stdout.count("---\n") == 2, "nothing scales it"
+    assert "version: v2\n" in text.stdout
+    assert "canary" not in text.stdout, "players do not reach it"
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("payments-api",), "--cell with one of lucky-mt-eu-south, lucky-se-eu-north"),
+        (("payment-api",), "did you mean payments-api?"),
+        (("payments-api", "--cell", "lucky-se"), "did you mean lucky-se-eu-north?"),
+        (("wallet", "--cell", "lucky-se-eu-north", "--version", "a b"), "letters, digits"),
+    ],
+)
+def test_template_answers_what_is_wrong_with_what_would_be_right(demo: Path, words: tuple[str, ...], hint: str) -> None:
+    wrong = _run("template", *words, "--platform", demo)
+    assert wrong.exit_code == 2
+    assert hint in wrong.stderr
+
+
 def test_a_changed_line_makes_one_file_stale(demo: Path, tmp_path: Path) -> None:
     out = tmp_path / "manifests"
     _run("render", demo, "--out", out)
@@ -162,10 +191,14 @@ def test_the_schema_is_the_one_that_init_leaves_for_editors(demo: Path) -> None:
     assert set(exported["properties"]) >= {"brands", "markets", "regions", "cells", "services", "layers"}
 
 
-def test_what_is_rendered_passes_croupiers_own_rules(demo: Path, tmp_path: Path) -> None:
+REFERENCE = Path(__file__).parents[3] / "examples" / "reference"
+
+
+@pytest.mark.parametrize("of", ["demo", "reference"])
+def test_what_is_rendered_passes_croupiers_own_rules(demo: Path, tmp_path: Path, of: str) -> None:
     """S14.11: one description, manifests that pass the platform's own policy checks, notes included."""
     out = tmp_path / "manifests"
-    _run("render", demo, "--out", out)
+    assert _run("render", demo if of == "demo" else REFERENCE, "--out", out).exit_code == 0
     checked = _run("policy", "check", out, "--fail-on", "note")
     assert checked.exit_code == 0, checked.output
 

@@ -23,7 +23,7 @@ def scaler(cell: Cell, service: ServiceSpec) -> list[JsonObject]:
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name},
             "minReplicas": wanted.min,
             "maxReplicas": wanted.max,
-            "metrics": _metrics(wanted),
+            "metrics": metrics(wanted),
             "behavior": {
                 "scaleUp": {
                     "stabilizationWindowSeconds": 0,
@@ -41,7 +41,8 @@ def scaler(cell: Cell, service: ServiceSpec) -> list[JsonObject]:
     return [of_service(cell, service, "autoscaling/v2", "HorizontalPodAutoscaler", body)]
 
 
-def _metrics(wanted: Scaling) -> list[JsonObject]:
+def metrics(wanted: Scaling) -> list[JsonObject]:
+    """What a scaler goes by: the metric of the service's own, CPU, or both."""
     found: list[JsonObject] = []
     if wanted.metric is not None:
         target = {"type": "AverageValue", "averageValue": _amount(wanted.metric.average)}

@@ -1,0 +1,116 @@
+"""The three manifests a service is commonly begun with: Deployment, HorizontalPodAutoscaler, NetworkPolicy (S14).
+
+The plain form, for reading, comparing and beginning by hand: it serves without croupier's operator, and says nothing of
+configuration, secrets and hardening. ``cell.render`` makes what production gets; where the two differ, and why, is in
+docs/explanation/reference-manifests.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from croupier.core.render.scaling import metrics
+from croupier.model.base import JsonObject, short
+from croupier.model.platform import PlacedCell
+from croupier.model.service_spec import ServiceSpec
+
+MAX_SURGE = 2
+MAX_UNAVAILABLE = 1
+"""How a rolling update goes (S14.1)."""
+INTERNAL = "10.0.0.0/8"
+"""Addresses of internal services (S14.10)."""
+_NGINX = "nginx.ingress.kubernetes.io"
+
+
+def template(placed: PlacedCell, service: ServiceSpec, version: str | None = None) -> list[JsonObject]:
+    """The objects, without a namespace. ``version``: label of the pods; None: first digits of the image's digest."""
+    return [_deployment(service, version or _digest(service)), *_scaler(service), _doors(placed, service)]
+
+
+def _digest(service: ServiceSpec) -> str:
+    return short(service.image.rpartition("@")[2])
+
+
+def _deployment(service: ServiceSpec, version: str) -> JsonObject:
+    wanted, scaling = service.resources, service.scaling
+    limits = {"cpu": wanted.cpu_limit} if wanted.cpu_limit else {}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": service.name, **_canary(service)},
+        "spec": {
+            "replicas": scaling.min if scaling else service.replicas,
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": MAX_SURGE, "maxUnavailable": MAX_UNAVAILABLE},
+            },
+            "selector": _selector(service.name),
+            "template": {
+                "metadata": {"labels": {"app": service.name, "version": version}},
+                "spec": {
+                    "securityContext": {"runAsNonRoot": True},
+                    "containers": [
+                        {
+                            "name": "app",
+                            "image": service.image,
+                            "ports": [{"containerPort": each.port} for each in service.ports],
+                            "resources": {
+                                "requests": {"cpu": wanted.cpu, "memory": wanted.memory},
+                                "limits": {**limits, "memory": wanted.memory_limit or wanted.memory},
+                            },
+                            "readinessProbe": {
+                                "httpGet": {"path": service.readiness_path, "port": service.port},
+                                "periodSeconds": service.probes.period_seconds,
+                            },
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _canary(service: ServiceSpec) -> dict[str, Any]:
+    """Annotations for an ingress-nginx that takes them over from here: the share of the first step (S14.6)."""
+    share = service.release.strategy.steps[0]
+    if service.internal or not service.routes or share == 100:
+        return {}
+    return {"annotations": {f"{_NGINX}/canary": "true", f"{_NGINX}/canary-weight": str(share)}}
+
+
+def _scaler(service: ServiceSpec) -> list[JsonObject]:
+    wanted = service.scaling
+    if wanted is None:
+        return []
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name},
+        "minReplicas": wanted.min,
+        "maxReplicas": wanted.max,
+        "metrics": metrics(wanted),
+    }
+    metadata = {"name": service.name}
+    return [{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec}]
+
+
+def _doors(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    callers = [each.name for each in placed.services if service.name in each.depends_on]
+    asked = [{"podSelector": _selector(name)} for name in callers]
+    if service.routes and not service.internal:
+        asked.insert(0, {"namespaceSelector": {"matchLabels": {"gw": "ingress"}}})
+    kinds = sorted({placed.providers[name].kind for name in service.egress})
+    outside = [{"namespaceSelector": {"matchLabels": {"svc": f"{kind}-egress"}}} for kind in kinds]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": f"{service.name.removesuffix('-api')}-restrict"},
+        "spec": {
+            "podSelector": _selector(service.name),
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [peer]} for peer in asked],
+            "egress": [{"to": [peer]} for peer in ({"ipBlock": {"cidr": INTERNAL}}, *outside)],
+        },
+    }
+
+
+def _selector(service: str) -> JsonObject:
+    return {"matchLabels": {"app": service}}
