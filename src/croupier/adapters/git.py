@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -64,17 +65,58 @@ def extract(named: str, into: Path, *, at: Path = Path()) -> str:
             f"{named!r} is neither a folder nor a revision that has it",
             hint="a revision may name a folder from the top of the repository: main:platform",
         )
+    _check_out(git, tree, into, at=at)
+    return folder
+
+
+def extract_files(revision: str, into: Path, wanted: Callable[[str], bool]) -> tuple[Path, tuple[str, ...]]:
+    """Write files as they were in a revision into ``into``, which is empty; nothing else is touched.
+
+    Args:
+        revision: as Git has it: ``main``, ``HEAD~1``, a hash.
+        into: where they are written, at the paths that they have in the repository.
+        wanted: is asked of each path, from the top of the repository.
+
+    Returns: the top folder of the repository that one is in, and the paths that were written.
+
+    Raises ``UsageError`` outside a repository, and for a revision that is not there; ``EnvironmentFault`` without git.
+    """
+    git, here = program(), Path()
+    top = _said(git, here, "rev-parse", "--show-toplevel")
+    if not top:
+        raise UsageError("this folder is in no Git repository", hint="go to the repository that the files are in")
+    asked = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{tree}}")
+    tree = "" if revision.startswith("-") else _said(git, here, *asked)
+    if not tree:
+        hint = "in CI, fetch it first: a shallow clone holds one commit only"
+        raise UsageError(f"{revision!r} is no revision of this repository", hint=hint)
+    return Path(top), _check_out(git, tree, into, wanted, at=here)
+
+
+def _check_out(
+    git: str, tree: str, into: Path, wanted: Callable[[str], bool] | None = None, *, at: Path
+) -> tuple[str, ...]:
+    """Write what is ``wanted`` of a tree, by default all, into ``into``; the paths in it where some were chosen."""
     # An index and a work tree of its own: nothing of the repository is touched. `git archive` would leave out
     # what .gitattributes keep from exports.
     where = ["--git-dir", _said(git, at, "rev-parse", "--absolute-git-dir"), "--work-tree", str(into)]
     with TemporaryDirectory(prefix="croupier-index-") as beside:
         environment = {**os.environ, "GIT_INDEX_FILE": str(Path(beside, "index"))}
-        for words in (("read-tree", tree), ("checkout-index", "--all")):
+
+        def run(*words: str, stdin: bytes | None = None) -> bytes:
             command = [git, *where, "-c", f"core.hooksPath={os.devnull}", *words]
-            done = subprocess.run(command, cwd=into, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd=into, env=environment, capture_output=True, input=stdin, check=False)
             if done.returncode:
-                raise EnvironmentFault(f"git {words[0]} of {folder}: {done.stderr.strip()}")
-    return folder
+                raise EnvironmentFault(f"git {words[0]} of {tree}: {os.fsdecode(done.stderr).strip()}")
+            return done.stdout
+
+        run("read-tree", tree)
+        if wanted is None:
+            run("checkout-index", "--all")
+            return ()
+        names = tuple(each for each in os.fsdecode(run("ls-files", "-z")).split("\0") if each and wanted(each))
+        run("checkout-index", "-z", "--stdin", stdin=b"".join(os.fsencode(name) + b"\0" for name in names))
+        return names
 
 
 def _said(git: str, at: Path, *words: str) -> str:

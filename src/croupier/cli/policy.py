@@ -4,6 +4,7 @@ cluster.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ from croupier.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from croupier.core.policy.rule import Rule
@@ -101,6 +103,11 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
     "--priority-class", "priority_classes", multiple=True, metavar="NAME", help="A class that pods may have. Repeat."
 )
 @click.option("--baseline", callback=_file, metavar="FILE", help="Findings known before, which do not count.")
+@click.option(
+    "--since",
+    metavar="REVISION",
+    help="Tell only what is new since this Git revision; rules on several objects still see all.",
+)
 @click.option("--write-baseline", callback=_file, metavar="FILE", help="Write what counts now as a baseline.")
 @click.option(
     "-o",
@@ -127,6 +134,7 @@ def check(
     labels: tuple[str, ...],
     priority_classes: tuple[str, ...],
     baseline: Path | None,
+    since: str | None,
     write_baseline: Path | None,
     output: str,
     reports: tuple[tuple[str, Path], ...],
@@ -152,10 +160,15 @@ def check(
     files = list(find_files(paths, exclude, lambda told: say(f"note: {told}")))
     if not files:
         raise UsageError("there is no file to check", hint="files end in .yaml, .yml or .json")
+    if since is not None and write_baseline is not None:
+        raise UsageError("--write-baseline takes all findings, --since leaves some out", hint="give one of the two")
     settings = Settings(registries, labels, priority_classes)
     known = _fingerprints(baseline)
     today = datetime.fromtimestamp(SystemClock().now(), UTC).date()
-    report = check_files(files, rules, today=today, fail_on=Level(fail_on), settings=settings, baseline=known)
+    with _past(since, paths, exclude) as before:
+        report = check_files(
+            files, rules, today=today, fail_on=Level(fail_on), settings=settings, baseline=known, before=before
+        )
     if write_baseline is not None:
         held = sorted({each.fingerprint for each in report.findings if each.waiver is None})
         replace_file(write_baseline.absolute(), json.dumps({"fingerprints": held}, indent=1).encode() + b"\n")
@@ -166,6 +179,46 @@ def check(
         raise click.exceptions.Exit(EXIT_WAITING)
     if report.failed:
         raise click.exceptions.Exit(EXIT_NO)
+
+
+@contextmanager
+def _past(since: str | None, paths: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[Mapping[str, str] | None]:
+    """File, as ``find_files`` would have called it in the revision ``since`` -> where it is kept as it was.
+
+    None without a revision. Raises ``UsageError`` for a path outside the repository.
+    """
+    import os
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from croupier.adapters.git import extract_files
+    from croupier.errors import UsageError
+    from croupier.spec.manifests import ENDINGS, STDIN, is_input
+
+    if since is None:
+        yield None
+        return
+    if STDIN in paths:
+        raise UsageError("stdin has no past for --since to compare with", hint="name files or folders")
+    real = {path: Path(path).resolve() for path in paths}
+
+    def is_near(name: str) -> bool:
+        return name.lower().endswith(ENDINGS) or any(str(each).endswith(f"/{name}") for each in real.values())
+
+    with TemporaryDirectory(prefix="croupier-since-") as place:
+        top, names = extract_files(since, Path(place), is_near)
+        held: dict[str, str] = {}
+        for path, absolute in real.items():
+            if not absolute.is_relative_to(top):
+                raise UsageError(f"{path} is not in the repository {top}", hint="go to the one that it is in")
+            below = absolute.relative_to(top)
+            for name in names:
+                if Path(name).is_relative_to(below):
+                    inner = os.path.relpath(name, below)
+                    called = path if inner == "." else os.path.normpath(os.path.join(path, inner))
+                    if is_input(called, path, exclude):
+                        held[called] = os.path.join(place, name)
+        yield held
 
 
 def _as(name: str, report: PolicyReport, rules: tuple[Rule, ...]) -> str:

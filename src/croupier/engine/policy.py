@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +15,7 @@ from croupier.core.policy.fingerprint import fingerprint, written
 from croupier.core.policy.objects import Settings, as_object
 from croupier.core.policy.reach import Reach, Way, pods_called
 from croupier.core.policy.rule import Level, Rule
+from croupier.core.policy.since import new_since
 from croupier.core.policy.waivers import waiver_for
 from croupier.core.policy.world import World
 from croupier.errors import Problem, SpecError, UnknownName
@@ -37,15 +38,23 @@ def check_files(
     fail_on: Level = Level.WARNING,
     settings: Settings = NOTHING_SET,
     baseline: frozenset[str] = frozenset(),
+    before: Mapping[str, str] | None = None,
 ) -> PolicyReport:
     """What ``rules`` have against ``files``, which make one bundle. A finding counts from the level ``fail_on`` on,
     unless a waiver holds ``today`` or its fingerprint is in the ``baseline``.
+
+    ``before``: file, as it is called now -> where it is kept as it was. Given, only what is new since then is told.
     """
     with _without_collector():
         read = [read_file(file) for file in files]
         manifests = [manifest for each in read for manifest in each.manifests]
         found = check(manifests, rules, settings)
-        return report(read, manifests, found, rules, fail_on=fail_on, excuses=Excuses(today, baseline))
+        told = found
+        if before is not None:
+            held = {file: read_file(kept).manifests for file, kept in before.items()}
+            told = new_since(manifests, found, held, rules, settings)
+        made = report(read, manifests, told, rules, fail_on=fail_on, excuses=Excuses(today, baseline))
+        return made.model_copy(update={"unchanged": len(found) - len(told)})
 
 
 @dataclass(frozen=True, slots=True)

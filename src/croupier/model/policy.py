@@ -83,6 +83,8 @@ class PolicyReport(Value):
     """Rules that were asked."""
     waived: int
     """Findings that a waiver or the baseline excuses."""
+    unchanged: int = 0
+    """Findings left out because they are not new since the revision asked for (`--since`)."""
 
     @property
     def counted(self) -> tuple[FindingView, ...]:

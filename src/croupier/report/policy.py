@@ -43,6 +43,7 @@ def _sum(report: PolicyReport) -> str:
         f"{report.objects} object{'s' if report.objects != 1 else ''}, "
         f"{len(report.rules)} rule{'s' if len(report.rules) != 1 else ''}: {found}"
         + (f"; {report.waived} excused" if report.waived else "")
+        + (f"; {report.unchanged} older left out" if report.unchanged else "")
     )
 
 

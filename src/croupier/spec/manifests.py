@@ -21,7 +21,7 @@ from croupier.spec.yaml_kubernetes import documents
 
 LARGEST_BYTES = 32 * 1024 * 1024
 STDIN = "-"
-_ENDINGS = (".yaml", ".yml", ".json")
+ENDINGS = (".yaml", ".yml", ".json")
 _MOST_NAMES = 5
 _ACTIONS = (".Values", ".Release", ".Chart", ".Capabilities", "include ", "template ", "tpl ")
 _FREE_TEXT = frozenset(("data", "stringData", "binaryData", "annotations"))
@@ -78,6 +78,16 @@ def find_files(
         tell(f"--exclude {pattern!r} fits nothing")
 
 
+def is_input(file: str, path: str, exclude: Iterable[str] = ()) -> bool:
+    """Whether ``find_files`` would give ``file``, which is ``path`` or lies below it, were it there."""
+    if _fitting(file, tuple(exclude)):
+        return False
+    if file == path:
+        return True
+    folders = FilePath(os.path.relpath(file, path)).parts[:-1]
+    return file.lower().endswith(ENDINGS) and not any(each.startswith(".") for each in folders)
+
+
 def _below(folder: str, passed: list[str]) -> Iterator[str]:
     """Files below ``folder``; folders that are not entered are added to ``passed``."""
     closed: list[OSError] = []
@@ -88,7 +98,7 @@ def _below(folder: str, passed: list[str]) -> Iterator[str]:
                 passed.append(place)
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for name in sorted(files):
-            if name.lower().endswith(_ENDINGS):
+            if name.lower().endswith(ENDINGS):
                 yield os.path.normpath(os.path.join(here, name))
     yield from (os.path.normpath(each.filename) for each in closed)
 
@@ -145,7 +155,7 @@ class _Template(Exception):
 def _needs_rendering(file: str) -> tuple[str, str] | None:
     """Why a file cannot be checked as it is, or None, told by its place."""
     path = FilePath(file)
-    if path.stem.lower() == "kustomization" and path.suffix in _ENDINGS:
+    if path.stem.lower() == "kustomization" and path.suffix in ENDINGS:
         return "is a kustomization", "render it first: kubectl kustomize … | croupier policy check -"
     for folder in path.parents[:6]:
         if (folder / "Chart.yaml").is_file():

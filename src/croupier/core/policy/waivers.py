@@ -62,6 +62,11 @@ def waiver_for(rule: str, manifest: Manifest, lines: Sequence[str]) -> Waiver | 
     return None
 
 
+def comments(text: str) -> list[str]:
+    """The waivers that comments in ``text`` speak of, in order."""
+    return [found[0].strip() for found in _COMMENT.finditer(text)] if "croupier:waive" in text else []
+
+
 @object_rule(
     "waiver", "Every exception has a reason, an owner and an end", level=Level.WARNING, source="S15.2",
     why="An exception without an end is a rule that nobody keeps; one without an owner is nobody's.",
