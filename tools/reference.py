@@ -29,6 +29,7 @@ from croupier.core.policy.catalogue import PROFILES, RULES
 from croupier.engine.policy import rule_view
 from croupier.model.backtest import Backtest
 from croupier.model.change import PlatformPlan
+from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.explanation import Explanation
 from croupier.model.platform import Brand, Cell, Market, Provider, Region
 from croupier.model.policy import PolicyReport, ReachReport, RuleView
@@ -68,6 +69,8 @@ ANSWERS: Mapping[str, str] = {
     "release resume": "[RunView](#runview)",
     "release promote": "[RunView](#runview)",
     "release abort": "[RunView](#runview), or [GroupView](#groupview)",
+    "release check": "[Checklist](#checklist)",
+    "release waive": "[LineWaiver](#linewaiver)",
     "release report": "[RunReport](#runreport)",
     "init": "[init](#init)",
     "check": "[check](#check)",
@@ -106,6 +109,9 @@ MODELS: tuple[type[BaseModel], ...] = (
     GroupRequest,
     GroupView,
     RunReport,
+    Checklist,
+    WaiverRequest,
+    LineWaiver,
     ServiceView,
     VersionView,
     JournalEntryView,

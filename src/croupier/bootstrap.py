@@ -47,4 +47,5 @@ def wire(settings_path: Path) -> Desk:
         clock=clock,
         closing=closing,
         most_live=settings.most_live_runs,
+        checklists=settings.checklists,
     )

@@ -6,13 +6,14 @@ Counters grow with the split in force, so that a desk sees what it would see in 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from croupier.adapters.journal.memory import MemoryEvidence, MemoryJournal
 from croupier.adapters.metrics.memory import MemoryMetrics
 from croupier.adapters.traffic.memory import MemoryTraffic
 from croupier.adapters.workloads.memory import MemoryWorkloads
 from croupier.engine.desk import Desk
+from croupier.model.checklist import ChecklistSource
 from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
 from croupier.model.journal import Draft, Entry
 from croupier.model.release import GatePolicy, GateSpec, Margin, Release
@@ -198,7 +199,7 @@ class World:
         await world.pass_time(5.0)
         return world
 
-    def desk(self, platform: Platform = PLATFORM) -> Desk:
+    def desk(self, platform: Platform = PLATFORM, checklists: Mapping[str, ChecklistSource] | None = None) -> Desk:
         """A new desk, as after a start of the process."""
         wired = Wired(self)
         return Desk(
@@ -209,6 +210,7 @@ class World:
             journal=wired,
             evidence=WiredEvidence(self),
             clock=self.clock,
+            checklists=checklists,
         )
 
     async def pass_time(self, seconds: float) -> None:

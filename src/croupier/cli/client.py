@@ -28,6 +28,7 @@ from croupier.errors import (
     UsageError,
     UserError,
 )
+from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.release import Release
 from croupier.model.view import (
     GroupRequest,
@@ -138,6 +139,15 @@ class DeskClient:
             if not page:
                 return tuple(entries)
             entries += page
+
+    def checklist(self, service: str) -> Checklist:
+        return _one(Checklist, self._call("GET", "/v1/checklist", params={"service": service}))
+
+    def waivers(self) -> tuple[LineWaiver, ...]:
+        return tuple(_many(LineWaiver, self._call("GET", "/v1/waivers")["waivers"]))
+
+    def waive(self, asked: WaiverRequest) -> LineWaiver:
+        return _one(LineWaiver, self._call("POST", "/v1/waivers", body=asked))
 
     def health(self) -> HealthView:
         """Whether the desk can do its work. Does not raise when it cannot: the view says why."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
+from croupier.cli.checklist import check, waive
 from croupier.cli.options import (
     EXIT_NO,
     EXIT_WAITING,
@@ -162,13 +163,14 @@ def plan(*, stand: str, output: Output, **asked: Unpack[Asked]) -> None:
 
     with desk as client:
         preview = client.plan(_complete(client, asked, written))
+    may_start = preview.forecast.decidable and (preview.checklist is None or preview.checklist.ready)
     if output == "json":
         print_value(preview)
     else:
         click.echo(plan_text(preview))
-        if preview.forecast.decidable:
+        if may_start:
             say(f"\nTo start it: {next_command(stand, 'release', 'start', *_same_words(asked))}")
-    if not preview.forecast.decidable:
+    if not may_start:
         raise click.exceptions.Exit(EXIT_NO)
 
 
@@ -557,3 +559,9 @@ def abort(*, run: str, reason: str, stand: str, output: Output) -> None:
             _show_group(client.abort_group(run, reason), output)
         return
     _steer("abort", run, reason=reason, stand=stand, output=output)
+
+
+# --- the checklist ----------------------------------------------------------------------------------------------------
+
+for _command in (check, waive):
+    release.add_command(_command)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
@@ -20,11 +21,13 @@ from croupier.core.plans.rolling import rolling_steps
 from croupier.core.roll import group_id, run_id
 from croupier.core.snapshot import Snapshot
 from croupier.engine import preview, views
+from croupier.engine.checklist import WAIVED, assess, in_words, latest, source_of, waiver_of
 from croupier.engine.groups import Groups
 from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.register import DESK, Register
 from croupier.errors import Refused, UnknownName, Unreachable
 from croupier.model.base import short
+from croupier.model.checklist import Checklist, ChecklistSource, LineWaiver, WaiverRequest
 from croupier.model.journal import Draft, Entry
 from croupier.model.plan import EnsureVersion
 from croupier.model.release import Release
@@ -64,10 +67,12 @@ class Desk:
         clock: Clock,
         closing: AsyncExitStack | None = None,
         most_live: int | None = None,
+        checklists: Mapping[str, ChecklistSource] | None = None,
     ) -> None:
         """``closing`` closes what the back ends hold; None: nothing is to be closed.
 
         ``most_live``: how many gated releases may be live at a time; None: as many as there are services.
+        ``checklists``: service -> where it is described; gated releases of these start only when no line is red.
         """
         self._closing = closing or AsyncExitStack()
         self._platform = platform
@@ -75,6 +80,7 @@ class Desk:
         self._workloads = workloads
         self._clock = clock
         self._most_live = most_live
+        self._checklists = checklists or {}
         self._register = Register(journal)
         self._groups = Groups(self._register, self._begin_member, clock.now)
         self._wake = asyncio.Event()
@@ -149,8 +155,9 @@ class Desk:
         started now, with numbers and options, and ``Unreachable`` when traffic or workloads do not answer.
         """
         await self.open()
+        found = await self._checked(release)
         async with self._lock:
-            return await self._preview(release)
+            return (await self._preview(release)).model_copy(update={"checklist": found})
 
     async def start(self, release: Release, *, who: str = "", reason: str = "", owner: str = "") -> str:
         """Start a release; returns the run's id. Raises as ``plan`` does; nothing is started then.
@@ -169,9 +176,11 @@ class Desk:
 
     async def _start(self, release: Release, *, is_gated: bool, who: str, reason: str, owner: str) -> str:
         await self.open()
+        ready = await self._ready(release) if is_gated else ""
         async with self._lock:
             await self._register.be_current()
-            return await self._begin(release, {"who": who, "reason": reason, "owner": owner}, is_gated=is_gated)
+            told = {"who": who, "reason": reason, "owner": owner, "checklist": ready}
+            return await self._begin(release, told, is_gated=is_gated)
 
     async def retry(self, run: str, *, who: str, reason: str = "") -> str:
         """Start the release of a run that was taken back once more, as it was asked for; returns the new run's id.
@@ -185,10 +194,13 @@ class Desk:
         async with self._lock:
             await self._register.be_current()
             state = await self._register.run(run)
-            if state.phase is not Phase.ROLLED_BACK:
-                raise Refused(f"{run} is {state.phase}", hint="only a run that was taken back can be tried again")
-            release = state.plan.release
-            told = {"who": who, "reason": reason or f"retry of {run}"}
+        if state.phase is not Phase.ROLLED_BACK:
+            raise Refused(f"{run} is {state.phase}", hint="only a run that was taken back can be tried again")
+        release = state.plan.release
+        ready = "" if state.fix_forward else await self._ready(release)
+        async with self._lock:
+            await self._register.be_current()
+            told = {"who": who, "reason": reason or f"retry of {run}", "checklist": ready}
             if state.fix_forward:
                 if not reason.strip():
                     raise Refused(
@@ -228,6 +240,60 @@ class Desk:
         self._wake.set()
         return plan.run
 
+    # --- the checklist -----------------------------------------------------------------------------------------------
+
+    async def checklist(self, service: str) -> Checklist:
+        """The checklist of a service (S15), as far as the desk's settings say where it is described.
+
+        Raises ``UnknownName``, and as ``engine.checklist.assess`` does.
+        """
+        self._service(service)
+        return await self._assess(service, None)
+
+    async def waive(self, asked: WaiverRequest, who: str) -> LineWaiver:
+        """Let a line stay red until a day, and write down who answers for it. It counts from now on.
+
+        Raises ``UnknownName`` for the service, ``Refused`` when the day has passed, ``Unreachable`` for the journal.
+        """
+        await self.open()
+        self._service(asked.service)
+        now = self._clock.now()
+        if asked.until < datetime.fromtimestamp(now, UTC).date():
+            raise Refused(f"{asked.until} has passed", hint="a waiver ends on a day to come, or today")
+        body: dict[str, JsonValue] = {**asked.model_dump(mode="json", by_alias=True), "who": who}
+        async with self._lock:
+            await self._register.be_current()
+            await self._register.write([Draft(WAIVED, DESK, now, body)])
+        return next(each for each in await self.waivers() if (each.service, each.line) == (asked.service, asked.line))
+
+    async def waivers(self) -> Sequence[LineWaiver]:
+        """The waiver that counts of each service and line, also one that has ended. Raises ``Unreachable``."""
+        return latest(waiver_of(each) for each in await self._register.of_desk(WAIVED))
+
+    async def _checked(self, release: Release) -> Checklist | None:
+        """The checklist of a release about to start; None where no source is declared."""
+        return await self._assess(release.service, release) if release.service in self._checklists else None
+
+    async def _ready(self, release: Release) -> str:
+        """What the checklist says, for the journal; "" where there is none. Raises ``Refused`` while a line is red.
+
+        Reads files and asks every rule, so it is never called while rounds wait.
+        """
+        found = await self._checked(release)
+        if found is None:
+            return ""
+        if not found.ready:
+            raise Refused(
+                f"{release.service} is not ready for production: {in_words(found)}",
+                hint=f"see croupier release check {release.service}; a line is waived by croupier release waive",
+            )
+        return in_words(found)
+
+    async def _assess(self, service: str, release: Release | None) -> Checklist:
+        source, waivers = source_of(self._checklists, service), await self.waivers()
+        now = self._clock.now()
+        return await asyncio.to_thread(lambda: assess(service, source, now=now, waivers=waivers, release=release))
+
     # --- groups ------------------------------------------------------------------------------------------------------
 
     async def start_group(self, asked: GroupRequest, *, who: str) -> str:
@@ -236,6 +302,9 @@ class Desk:
         Raises what ``plan`` raises for any of them; a live release of a service is refused unless ``supersede``.
         """
         await self.open()
+        if not asked.fix_forward:
+            for each in asked.releases:
+                await self._ready(each)
         async with self._lock:
             await self._register.be_current()
             releases = in_order(asked.releases, self._platform)

@@ -127,6 +127,10 @@ class Register:
             raise UnknownName("group", name, self.newest_groups(RECENT))
         return state
 
+    async def of_desk(self, kind: str) -> list[Entry]:
+        """Entries of one kind that belong to no run, oldest first. Raises ``Unreachable``."""
+        return await asyncio.to_thread(lambda: [each for each in self._journal.read(subject=DESK) if each.kind == kind])
+
     def _read_group(self, name: str) -> GroupState | None:
         return group.fold(self._journal.read(subject=name)) if name.startswith(group.PREFIX) else None
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints
 
 from croupier.model.base import Value
+from croupier.model.checklist import Sources
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 
@@ -51,12 +52,17 @@ class DeskSettings(Value):
     most_live_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """How many releases may be live at a time; None: one a service."""
 
+    checklists: Annotated[Sources, Field(default_factory=dict)]
+    """Service -> where it is described, for its checklist (S15): no release of such a service starts while a line is
+    red. Services that are not named here start without one."""
+
     def anchored(self, directory: Path) -> Self:
         """The same with paths below ``directory``; absolute paths stay."""
         return self.model_copy(
             update={
                 "platform": directory / self.platform,
                 "state": directory / self.state,
+                "checklists": {name: each.anchored(directory) for name, each in self.checklists.items()},
                 "traffic": self.traffic.model_copy(
                     update={
                         "directory": directory / self.traffic.directory,

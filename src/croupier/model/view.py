@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from croupier.model.base import Digest, ServiceName, Value
+from croupier.model.checklist import Checklist
 from croupier.model.forecast import StratumForecast
 from croupier.model.plan import Plan
 from croupier.model.release import GatePolicy, Release
@@ -111,6 +112,8 @@ class PlanPreview(Value):
     stable: VersionView
     canary: VersionView
     forecast: ForecastView
+    checklist: Checklist | None = None
+    """What must be green before it starts; None: the desk's settings name no checklist of the service."""
 
 
 class WeightBand(Value):

@@ -6,6 +6,9 @@ seen on the stand; they are not a measurement.
 
 from __future__ import annotations
 
+from datetime import date
+
+from croupier.model.checklist import LINES, Checklist, LineView, LineWaiver, Proof
 from croupier.model.plan import Hold, Plan, Step
 from croupier.model.release import GatePolicy, GateSpec, Margin, Release
 from croupier.model.verdict import ArmNumbers, GateReading, Outcome, Verdict
@@ -339,4 +342,36 @@ ENTRIES = (
         previous="1" * 64,
         hash="2" * 64,
     ),
+)
+
+_SEEN = Proof(what="policy checks", at=STARTED_AT, state="pass", result="66 rules asked, nothing found", link="")
+_UNSEEN = Proof(what="a tested restore", at=STARTED_AT, state="no-evidence", result="nobody has shown it", link="")
+CHECKLIST = Checklist(
+    service="payments-api",
+    at=STARTED_AT,
+    ready=False,
+    lines=tuple(
+        LineView(
+            id=id,
+            title=f"Line {id}",
+            state="waived" if id == "S15.8" else "red" if id == "S15.1" else "green",
+            proofs=(_UNSEEN,) if id in ("S15.1", "S15.8") else (_SEEN,),
+            waiver=LineWaiver(
+                service="payments-api",
+                line="S15.8",
+                owner="marta",
+                until=date(2026, 3, 31),
+                reason="the drill is on the 30th",
+                who="tomek",
+                at=STARTED_AT,
+                entry=39,
+            )
+            if id == "S15.8"
+            else None,
+        )
+        for id in LINES
+    ),
+    sources=("lucky-se-eu-north", "the release"),
+    not_checked=(),
+    unread=(),
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from croupier.model.checklist import Checklist
 from croupier.model.release import GateSpec, Margin
 from croupier.model.view import ForecastView, PlanPreview
+from croupier.report.checklist import STATES
 from croupier.report.format import UNKNOWN, count, duration, readable, table, version
 
 
@@ -27,7 +29,7 @@ def plan_text(preview: PlanPreview) -> str:
         *_faults(preview.forecast),
         *_strata(preview.forecast),
     ]
-    lines += ["", *_conclusion(preview.forecast)]
+    lines += ["", *_checklist(preview.checklist), "", *_conclusion(preview.forecast)]
     return "\n".join(lines)
 
 
@@ -84,6 +86,17 @@ def _strata(forecast: ForecastView) -> list[str]:
             )
         )
     return ["", f"Each by itself, if {forecast.strata[0].fault}", *table(rows, right=(2,))]
+
+
+def _checklist(found: Checklist | None) -> list[str]:
+    """What keeps the service from being ready, in a few lines."""
+    if found is None:
+        return ["Checklist of production", "  not checked: the desk's settings name none of this service"]
+    return [
+        "Checklist of production",
+        *table([(each.id, STATES[each.state], each.title) for each in found.lines]),
+        *([] if found.ready else ["  It would be refused while a line is red: croupier release check tells why."]),
+    ]
 
 
 def _conclusion(forecast: ForecastView) -> list[str]:

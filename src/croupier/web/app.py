@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from croupier.errors import Conflict, CroupierError, Refused, SpecError, UnknownName, Unreachable, UsageError, UserError
+from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.journal import Entry
 from croupier.model.release import Release
 from croupier.model.view import (
@@ -34,6 +35,7 @@ from croupier.model.view import (
 )
 from croupier.report.problems import error_body
 from croupier.web.bodies import (
+    ChecklistQuery,
     CommandBody,
     JournalQuery,
     NoQuery,
@@ -100,6 +102,12 @@ class ReleaseDesk(Protocol):
 
     async def entries(self, *, after: int, run: str | None, limit: int) -> Sequence[Entry]: ...
 
+    async def checklist(self, service: str) -> Checklist: ...
+
+    async def waive(self, asked: WaiverRequest, who: str) -> LineWaiver: ...
+
+    async def waivers(self) -> Sequence[LineWaiver]: ...
+
     def health(self) -> HealthView: ...
 
 
@@ -127,6 +135,9 @@ class Api:
             ("POST", "/v1/groups", self.start_group),
             ("GET", "/v1/groups/{group}", self.group),
             ("POST", "/v1/groups/{group}/abort", self.abort_group),
+            ("GET", "/v1/checklist", self.checklist),
+            ("GET", "/v1/waivers", self.waivers),
+            ("POST", "/v1/waivers", self.waive),
             ("GET", "/v1/journal", self.journal),
         )
         return [Route(path, endpoint, methods=[method]) for method, path, endpoint in table]
@@ -187,6 +198,17 @@ class Api:
         body = await body_of(request, ReasonBody)
         await self._desk.abort_group(group, self._who, body.reason)
         return _answer(await self._desk.group_view(group))
+
+    async def checklist(self, request: Request) -> Response:
+        query = query_of(request, ChecklistQuery)
+        return _answer(await self._desk.checklist(query.service))
+
+    async def waivers(self, request: Request) -> Response:
+        query_of(request, NoQuery)
+        return _listing("waivers", await self._desk.waivers())
+
+    async def waive(self, request: Request) -> Response:
+        return _answer(await self._desk.waive(await body_of(request, WaiverRequest), self._who), status=201)
 
     async def journal(self, request: Request) -> Response:
         query = query_of(request, JournalQuery)

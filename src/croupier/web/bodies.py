@@ -37,6 +37,10 @@ class ReasonBody(Value):
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
+class ChecklistQuery(Value):
+    service: str
+
+
 class VersionsQuery(Value):
     service: str
 

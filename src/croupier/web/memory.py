@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from croupier.errors import Refused, UnknownName
+from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.journal import Entry
 from croupier.model.release import Release
 from croupier.model.view import (
@@ -37,6 +38,7 @@ class MemoryDesk:
         self.started: list[Release] = []
         self.groups_asked: list[GroupRequest] = []
         self._groups: dict[str, GroupView] = {}
+        self._waivers: list[LineWaiver] = []
         self.commands: list[tuple[str, str, str, str]] = []
         """(run, command, who, reason)."""
 
@@ -114,6 +116,19 @@ class MemoryDesk:
     async def entries(self, *, after: int, run: str | None, limit: int) -> Sequence[Entry]:
         found = [entry for entry in example.ENTRIES if entry.seq > after and run in (None, entry.subject)]
         return [Entry(**entry.model_dump()) for entry in found[:limit]]
+
+    async def checklist(self, service: str) -> Checklist:
+        self._service(service)
+        return example.CHECKLIST
+
+    async def waive(self, asked: WaiverRequest, who: str) -> LineWaiver:
+        self._service(asked.service)
+        entry = len(self._waivers) + 1
+        self._waivers.append(LineWaiver(**dict(asked), who=who, at=example.STARTED_AT, entry=entry))
+        return self._waivers[-1]
+
+    async def waivers(self) -> Sequence[LineWaiver]:
+        return self._waivers
 
     def health(self) -> HealthView:
         live = sum(view.ended_at is None for view in self._views.values())
