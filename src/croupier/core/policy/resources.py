@@ -35,7 +35,7 @@ def cpu_requests(pod: Pod) -> Iterator[Hit]:
 @pod_rule(
     "cpu-limits", "Containers limit CPU", level=Level.WARNING, source="S10.4, S13.4",
     why="A loop in one service takes the CPU that the others on its node burst into. Not asked by default: limits also "
-    "throttle, and a team may choose requests alone.",
+    "throttle, and under contention CPU is divided by requests (docs/adr/0008).",
     fix="Set resources.limits.cpu.",
     bad=f"containers: [{APP % 'requests: {cpu: 100m}'}]", good=f"containers: [{APP % 'limits: {cpu: 1}'}]",
     usual=False,
