@@ -32,7 +32,7 @@ from croupier.model.change import PlatformPlan
 from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.explanation import Explanation
 from croupier.model.platform import Brand, Cell, Market, Provider, Region
-from croupier.model.policy import PolicyReport, ReachReport, RuleView
+from croupier.model.policy import FixReport, PolicyReport, ReachReport, RuleView
 from croupier.model.replay import Replay
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.view import (
@@ -86,7 +86,7 @@ ANSWERS: Mapping[str, str] = {
     "gate explain": "[Explanation](#explanation)",
     "journal replay": "[Replay](#replay)",
     "journal export": "[journal export](#journal-export)",
-    "policy check": "[PolicyReport](#policyreport)",
+    "policy check": "[PolicyReport](#policyreport); with `--fix`, [FixReport](#fixreport)",
     "policy explain": "[RuleView](#ruleview)",
     "policy reach": "[ReachReport](#reachreport)",
     "policy rules": '`{"rules": [` [RuleView](#ruleview) `…]}`',
@@ -120,6 +120,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     Backtest,
     PlatformPlan,
     PolicyReport,
+    FixReport,
     ReachReport,
     RuleView,
     HealthView,

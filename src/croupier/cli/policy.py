@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from croupier.core.policy.rule import Rule
+    from croupier.engine.policy import Checked, Excuses
     from croupier.model.policy import PolicyReport
 
 FORMATS = ("text", "json", "sarif", "junit", "github")
@@ -108,6 +109,11 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
     metavar="REVISION",
     help="Tell only what is new since this Git revision; rules on several objects still see all.",
 )
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="Print a patch of what can be mended without asking; what is left, and why, goes to stderr.",
+)
 @click.option("--write-baseline", callback=_file, metavar="FILE", help="Write what counts now as a baseline.")
 @click.option(
     "-o",
@@ -135,6 +141,7 @@ def check(
     priority_classes: tuple[str, ...],
     baseline: Path | None,
     since: str | None,
+    fix: bool,
     write_baseline: Path | None,
     output: str,
     reports: tuple[tuple[str, Path], ...],
@@ -142,7 +149,7 @@ def check(
     """Check the manifests in PATHs: files, folders, or - for stdin.
 
     All files make one bundle, and each ends in exactly one state: checked, failed, unparsed or template. Exit code 3
-    when a file was not checked, else 1 when one failed, else 0.
+    when a file was not checked, else 1 when one failed, else 0; with --fix, too: it changes no file.
     """
     import json
     from datetime import UTC, datetime
@@ -152,9 +159,9 @@ def check(
     from croupier.core.policy.catalogue import chosen
     from croupier.core.policy.objects import Settings
     from croupier.core.policy.rule import Level
-    from croupier.engine.policy import check_files
+    from croupier.engine.policy import Checked, Excuses
     from croupier.errors import UsageError
-    from croupier.spec.manifests import find_files
+    from croupier.spec.manifests import STDIN, find_files
 
     rules = chosen(profile, enable, disable)
     files = list(find_files(paths, exclude, lambda told: say(f"note: {told}")))
@@ -162,23 +169,41 @@ def check(
         raise UsageError("there is no file to check", hint="files end in .yaml, .yml or .json")
     if since is not None and write_baseline is not None:
         raise UsageError("--write-baseline takes all findings, --since leaves some out", hint="give one of the two")
+    if fix and (output not in ("text", "json") or STDIN in paths):
+        hint = "findings go to a file with --report; stdin is no file that a patch could be applied to"
+        raise UsageError("--fix prints a patch, or JSON with it, of files", hint=hint)
     settings = Settings(registries, labels, priority_classes)
     known = _fingerprints(baseline)
     today = datetime.fromtimestamp(SystemClock().now(), UTC).date()
     with _past(since, paths, exclude) as before:
-        report = check_files(
-            files, rules, today=today, fail_on=Level(fail_on), settings=settings, baseline=known, before=before
-        )
+        checked = Checked.of(files, rules, settings=settings, before=before)
+    excuses = Excuses(today, known)
+    report = checked.report(fail_on=Level(fail_on), excuses=excuses)
     if write_baseline is not None:
         held = sorted({each.fingerprint for each in report.findings if each.waiver is None})
         replace_file(write_baseline.absolute(), json.dumps({"fingerprints": held}, indent=1).encode() + b"\n")
-    click.echo(_as(output, report, rules), nl=output in ("text", "json"))
+    if fix:
+        _print_fixes(checked, excuses, output)
+    else:
+        click.echo(_as(output, report, rules), nl=output in ("text", "json"))
     for name, file in reports:
         replace_file(file.absolute(), _as(name, report, rules).encode())
     if not report.is_complete:
         raise click.exceptions.Exit(EXIT_WAITING)
     if report.failed:
         raise click.exceptions.Exit(EXIT_NO)
+
+
+def _print_fixes(checked: Checked, excuses: Excuses, output: str) -> None:
+    from croupier.engine.policy_fix import fix
+    from croupier.report.patch import diff, fix_text
+
+    made = fix(checked, excuses, diff)
+    if output == "json":
+        print_value(made)
+    else:
+        click.echo(made.patch, nl=False)
+        say(fix_text(made))
 
 
 @contextmanager

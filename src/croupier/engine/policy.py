@@ -46,15 +46,45 @@ def check_files(
     ``before``: file, as it is called now -> where it is kept as it was. Given, only what is new since then is told.
     """
     with _without_collector():
+        found = Checked.of(files, rules, settings=settings, before=before)
+        return found.report(fail_on=fail_on, excuses=Excuses(today, baseline))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Files that were read, and what ``rules`` have against the objects in them.
+
+    ``unchanged``: how many findings were left out, because they are not new.
+    """
+
+    read: Sequence[FileRead]
+    manifests: Sequence[Manifest]
+    findings: Sequence[Finding]
+    rules: Sequence[Rule]
+    settings: Settings
+    unchanged: int
+
+    @classmethod
+    def of(
+        cls,
+        files: Iterable[str],
+        rules: Sequence[Rule],
+        *,
+        settings: Settings = NOTHING_SET,
+        before: Mapping[str, str] | None = None,
+    ) -> Checked:
+        """``files`` checked as one bundle; see ``check_files``."""
         read = [read_file(file) for file in files]
         manifests = [manifest for each in read for manifest in each.manifests]
-        found = check(manifests, rules, settings)
-        told = found
+        found = told = check(manifests, rules, settings)
         if before is not None:
             held = {file: read_file(kept).manifests for file, kept in before.items()}
             told = new_since(manifests, found, held, rules, settings)
-        made = report(read, manifests, told, rules, fail_on=fail_on, excuses=Excuses(today, baseline))
-        return made.model_copy(update={"unchanged": len(found) - len(told)})
+        return cls(read, manifests, told, rules, settings, len(found) - len(told))
+
+    def report(self, *, fail_on: Level, excuses: Excuses) -> PolicyReport:
+        made = report(self.read, self.manifests, self.findings, self.rules, fail_on=fail_on, excuses=excuses)
+        return made.model_copy(update={"unchanged": self.unchanged})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +105,9 @@ def report(
     excuses: Excuses,
 ) -> PolicyReport:
     """``findings`` in ``manifests`` with their places, and what became of each file."""
-    views = sorted(_placed(manifests, findings, excuses), key=lambda each: (each.file, each.line, each.column))
+    views = sorted(
+        (view for _, view in placed(manifests, findings, excuses)), key=lambda each: (each.file, each.line, each.column)
+    )
     failed = {each.file for each in views if not each.is_excused and _WEIGHT[Level(each.level)] >= _WEIGHT[fail_on]}
     states = [
         FileView(
@@ -172,9 +204,11 @@ def _said(problem: Problem) -> str:
     return f"{place}{problem.message}" + (f", {problem.hint}" if problem.hint else "")
 
 
-def _placed(manifests: Sequence[Manifest], findings: Sequence[Finding], excuses: Excuses) -> Iterator[FindingView]:
-    """Findings with line and column. A document is read a second time, with marks, only if something was found in
-    it.
+def placed(
+    manifests: Sequence[Manifest], findings: Sequence[Finding], excuses: Excuses
+) -> Iterator[tuple[Finding, FindingView]]:
+    """Findings, each with its line and column, document by document. A document is read a second time, with marks,
+    only if something was found in it.
     """
     of_source: dict[int, list[Finding]] = defaultdict(list)
     for each in findings:
@@ -184,7 +218,7 @@ def _placed(manifests: Sequence[Manifest], findings: Sequence[Finding], excuses:
         places = Places(source)
         lines = source.text.split("\n")
         for each in group:
-            yield _view(each, manifests[each.index], places, lines, excuses)
+            yield each, _view(each, manifests[each.index], places, lines, excuses)
 
 
 def _view(finding: Finding, manifest: Manifest, places: Places, lines: Sequence[str], excuses: Excuses) -> FindingView:

@@ -97,6 +97,38 @@ class PolicyReport(Value):
         return not (self.unparsed or self.templates)
 
 
+class FixedView(Value):
+    """A finding that the patch mends."""
+
+    rule: str
+    file: str
+    line: int
+    object: str
+    path: str
+
+
+class LeftView(Value):
+    """A finding that the patch leaves."""
+
+    rule: str
+    file: str
+    line: int
+    object: str
+    path: str
+    why: str
+    """Why it is not mended without asking."""
+
+
+class FixReport(Value):
+    """What can be mended without asking, as a patch, and what is left."""
+
+    patch: str
+    """A unified diff; empty where nothing is mended."""
+    fixed: tuple[FixedView, ...]
+    left: tuple[LeftView, ...]
+    """Findings that count and are not mended, each with the reason."""
+
+
 class ReachView(Value):
     """Whether one pod can open a connection to another, or to addresses outside."""
 

@@ -113,7 +113,7 @@ def read_file(file: str) -> FileRead:
     if reason := _needs_rendering(file):
         return FileRead(file, "template", problem=Problem(file, 0, 0, "TEMPLATE", *reason))
     try:
-        text = _text_of(file)
+        text = text_of(file)
     except SpecError as error:
         return FileRead(file, "unparsed", problem=error.problems[0])
     read = read_text(text, file)
@@ -200,7 +200,7 @@ def _action_in(value: dict[str, Any]) -> str | None:
     return None
 
 
-def _text_of(file: str) -> str:
+def text_of(file: str) -> str:
     """The text of a regular file or of stdin; never waits, never reads without bound. Raises ``SpecError``."""
 
     def refuse(code: str, message: str, hint: str = "", line: int = 0, column: int = 0) -> SpecError:

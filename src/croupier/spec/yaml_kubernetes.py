@@ -409,7 +409,7 @@ def _step(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, An
         return inner, inner.start_mark
     if isinstance(node, yaml.MappingNode):
         for key, value in reversed(node.value):
-            if _written(key) == step:
+            if written(key) == step:
                 return value, key.start_mark
         for key, value in reversed(node.value):
             if isinstance(key, yaml.ScalarNode) and key.value == "<<":
@@ -420,7 +420,8 @@ def _step(node: yaml.Node | None, step: str | int) -> tuple[yaml.Node | None, An
     return None, None
 
 
-def _written(key: yaml.Node) -> str:
+def written(key: yaml.Node) -> str:
+    """A key as it is in the value that is read; "" for one that is no scalar."""
     if not isinstance(key, yaml.ScalarNode):
         return ""
     text: str = key.value
