@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.support.cluster import Cluster
+from tests.support.platforms import example
 
 from croupier.core.render.cell import render
 from croupier.operator.crds import custom_resources
-from croupier.spec.platform import load_described
 
 MANAGER = "gitops"
-RENDERED = render(load_described(Path(str(files("croupier.cli").joinpath("example")))).cells)
+RENDERED = render(example())
 OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
 NAMESPACES = [each["metadata"]["name"] for each in OBJECTS if each["kind"] == "Namespace"]
 
@@ -38,6 +36,15 @@ def test_the_example_applies_and_a_second_time_changes_nothing(kinds: Cluster) -
     for text in RENDERED.values():
         kinds.apply(text, manager=MANAGER, force=False)
     for name, text in RENDERED.items():
+        assert kinds.diff(text, manager=MANAGER) == "", name
+
+
+def test_what_rolls_by_itself_applies_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
+    """The same for a region without the operator."""
+    rolling = render(example(released_by="kubernetes"))
+    for text in rolling.values():
+        kinds.apply(text, manager=MANAGER, force=False)
+    for name, text in rolling.items():
         assert kinds.diff(text, manager=MANAGER) == "", name
 
 

@@ -20,7 +20,7 @@ _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("image", "args"), "image"),
     **dict.fromkeys(("config", "secrets"), "config"),
     **dict.fromkeys(("replicas", "scaling", "resources"), "scaling"),
-    **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress"), "network"),
+    **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds"), "network"),
     **dict.fromkeys(("data", "telemetry"), "data"),
     **dict.fromkeys(("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable"), "runtime"),
     **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release"), "policy"),

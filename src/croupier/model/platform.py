@@ -113,6 +113,8 @@ class Region(Value):
     zones: Annotated[tuple[Name, ...], Field(min_length=1, max_length=9)]
     gateway: ParentRef
     """The Gateway that players come through. ``namespace`` None: each cell's own."""
+    released_by: Literal["croupier", "kubernetes"] = "croupier"
+    """``kubernetes``: croupier's operator is not there; Deployments roll by themselves, and no gate judges them."""
     operator_namespace: Name = "croupier"
     """Where croupier's operator runs: it reads the counters of every pod."""
     monitoring_namespace: Name | None = None

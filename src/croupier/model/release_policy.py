@@ -48,6 +48,8 @@ class Route(Value):
     parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8)]
     hostnames: Annotated[tuple[str, ...], Field(max_length=16)] = ()
     path_prefixes: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = ("/",)
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] | None = None
+    """How long the gateway waits for an answer (S8.6). None: as long as it does by itself."""
 
 
 class Strategy(Value):

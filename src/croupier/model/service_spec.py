@@ -167,6 +167,8 @@ class ServiceSpec(Service):
     probes: Probes = Probes()
     start_seconds: Annotated[int, Field(ge=1, le=1800)] = 30
     """Longest time from the start of a pod to its first answer."""
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] = 15.0
+    """How long the gateway waits for an answer, longer than for any provider. A websocket lives no longer."""
     resources: Resources
     scaling: Scaling | None = None
     egress: tuple[Name, ...] = ()

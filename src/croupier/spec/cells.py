@@ -125,6 +125,12 @@ class Cells:
                     hint = did_you_mean(name, list(self._names.providers)) or "declare it under providers"
                     flaw = Flaw(("egress", number), "UNKNOWN_NAME", f"provider {name!r} is not declared", hint)
                     self._report(cell, spec, flaw, merged)
+                elif spec.routes and not spec.internal:
+                    slow = self._names.providers[name].value.timeout_seconds
+                    if slow >= spec.timeout_seconds:
+                        message = f"players wait {spec.timeout_seconds:g} s at most, and {name} may take {slow:g} s"
+                        flaw = Flaw(("egress", number), "TIMEOUT", message, "raise timeoutSeconds, or wait less for it")
+                        self._report(cell, spec, flaw, merged)
             for store, use in spec.data.items():
                 if (cell.region, use.namespace) in self._namespaces:
                     message = f"{use.namespace} is the namespace of a cell: its walls would close the store in"
@@ -185,6 +191,10 @@ class Cells:
             market: Market = each.value
             if market.residency is not None and market.residency.reviewed_on is None:
                 yield f"residency of market {name} is not reviewed ({each.place}): {market.residency.source}"
+        for name, each in self._names.regions.items():
+            region: Region = each.value
+            if region.released_by != "croupier":
+                yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
 
 
 def _concerning(problem: Problem, subjects: Collection[str]) -> Problem:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from croupier.core.render.names import of_cell
 from croupier.model.base import JsonObject
-from croupier.model.platform import Brand, Cell
+from croupier.model.platform import Cell, PlacedCell
 from croupier.model.release_policy import GROUP
 
 _API = "rbac.authorization.k8s.io/v1"
@@ -16,11 +16,14 @@ _GROUP = "rbac.authorization.k8s.io"
 _LOOK = ["get", "list", "watch"]
 
 
-def access(cell: Cell, brand: Brand) -> list[JsonObject]:
-    """Roles and who has them; nothing where a brand names nobody."""
+def access(placed: PlacedCell) -> list[JsonObject]:
+    """Roles and who has them; nothing where a brand names nobody, no releases where the operator makes none."""
+    cell, brand = placed.cell, placed.brand
     lookers = sorted({*brand.readers, *brand.releasers})
     if not lookers:
         return []
+    if placed.region.released_by != "croupier":
+        return [_bound(cell, "reader", "ClusterRole", "view", lookers)]
     read = {"apiGroups": [GROUP], "resources": ["releasepolicies", "releases"], "verbs": _LOOK}
     steer = {"apiGroups": [GROUP], "resources": ["releases"], "verbs": ["patch"]}
     made = [

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from croupier.core.render.access import access
 from croupier.core.render.config import config_map
 from croupier.core.render.emit import documents
+from croupier.core.render.front import front
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
 from croupier.core.render.network import doors, walls
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import scaler
-from croupier.core.render.workload import account, disruption_budget, intent
+from croupier.core.render.workload import account, deployment, disruption_budget, intent
 from croupier.model.base import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
@@ -50,9 +51,16 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         doors(placed, service),
         disruption_budget(cell, service),
         *scaler(cell, service),
-        intent(placed, service),
-        release_policy(placed, service),
+        *(_released if placed.region.released_by == "croupier" else _rolling)(placed, service),
     ]
+
+
+def _released(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    return [intent(placed, service), release_policy(placed, service)]
+
+
+def _rolling(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    return [deployment(placed, service), *front(placed, service)]
 
 
 def tenancy(placed: PlacedCell) -> list[JsonObject]:
@@ -64,7 +72,7 @@ def tenancy(placed: PlacedCell) -> list[JsonObject]:
         {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
         *walls(cell),
         *limits(placed),
-        *access(cell, placed.brand),
+        *access(placed),
     ]
 
 

@@ -51,8 +51,9 @@ def _callers(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     if callers:
         yield [{"podSelector": selector(name)} for name in callers], [service.port]
     pods = service.release.metrics.pods
-    readers = [region.operator_namespace, *filter(None, [region.monitoring_namespace])]
-    yield [_namespace(name) for name in readers], [pods.port if pods else service.port]
+    operator = region.operator_namespace if region.released_by == "croupier" else None
+    if readers := [name for name in (operator, region.monitoring_namespace) if name is not None]:
+        yield [_namespace(name) for name in readers], [pods.port if pods else service.port]
 
 
 def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:

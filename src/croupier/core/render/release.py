@@ -14,7 +14,7 @@ _AT_ONCE = (100,)
 
 def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     """The policy. Who scales a service says how few pods it may have, where nothing does, ``replicas`` does."""
-    route = _route(placed, service)
+    route = route_of(placed, service)
     strategy = service.release.strategy
     if route is None:
         strategy = strategy.model_copy(update={"steps": _AT_ONCE})
@@ -34,10 +34,16 @@ def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     return of_service(placed.cell, service, API_VERSION, "ReleasePolicy", body)
 
 
-def _route(placed: PlacedCell, service: ServiceSpec) -> Route | None:
+def route_of(placed: PlacedCell, service: ServiceSpec) -> Route | None:
+    """How players come to it; None where they do not."""
     if service.internal or not service.routes:
         return None
     gateway = placed.region.gateway
     parent = ParentRef(name=gateway.name, namespace=gateway.namespace, section_name=gateway.section_name)
     prefixes = tuple(path.rstrip("/") or "/" for path in service.routes)
-    return Route(parent_refs=(parent,), hostnames=placed.cell.hostnames, path_prefixes=prefixes)
+    return Route(
+        parent_refs=(parent,),
+        hostnames=placed.cell.hostnames,
+        path_prefixes=prefixes,
+        timeout_seconds=service.timeout_seconds,
+    )

@@ -37,7 +37,7 @@ def http_route(owner: Owner, route: Route, weights: Mapping[str, int], run: str,
         "spec": {
             "parentRefs": [_parent(each.model_dump(by_alias=True, exclude_none=True)) for each in route.parent_refs],
             **({"hostnames": list(route.hostnames)} if route.hostnames else {}),
-            "rules": [{"matches": matches, "backendRefs": backends}],
+            "rules": [{"matches": matches, **timeouts(route), "backendRefs": backends}],
         },
     }
 
@@ -81,6 +81,14 @@ def refusal(route: Mapping[str, Any]) -> str:
             if found["status"] != "True":
                 return f"gateway {name}: {kind} is {found['status']}: {found.get('message') or found.get('reason')}"
     return ""
+
+
+def timeouts(route: Route) -> JsonObject:
+    """Of a rule, as the Gateway API writes durations (GEP-2257): whole seconds and milliseconds."""
+    if route.timeout_seconds is None:
+        return {}
+    seconds, milliseconds = divmod(round(route.timeout_seconds * 1000), 1000)
+    return {"timeouts": {"request": "".join(f"{n}{unit}" for n, unit in ((seconds, "s"), (milliseconds, "ms")) if n)}}
 
 
 def _parent(reference: JsonObject) -> JsonObject:

@@ -1,7 +1,8 @@
-"""The workload of a service: the intent, its account, and how many of its pods may be missing at a time.
+"""The workload of a service: its Deployment, its account, and how many of its pods may be missing at a time.
 
-The Deployment is an intent (DESIGN §7): it rests at zero replicas, and croupier's operator makes each version that
-serves from its template. So nothing here says how many pods there are, and nothing rolls when Git changes.
+Where croupier releases, the Deployment is an intent (DESIGN §7): it rests at zero replicas, and the operator makes each
+version that serves from its template. So it does not say how many pods there are, and nothing rolls when Git changes.
+Elsewhere the Deployment serves, and rolls by itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ ENDPOINTS_SECONDS = 5
 SLACK_SECONDS = 5
 _READ_ONLY_FOR_GROUP = 0o440
 _SCRATCH = "64Mi"
+_HASH_LABEL = "pod-template-hash"
+_HISTORY = 5
+"""Versions that ``kubectl rollout undo`` can go back to."""
 
 
 def account(cell: Cell, service: ServiceSpec) -> JsonObject:
@@ -36,11 +40,25 @@ def disruption_budget(cell: Cell, service: ServiceSpec) -> JsonObject:
 
 def intent(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     """The Deployment at rest."""
+    return _deployment(placed, service, {"replicas": 0, "revisionHistoryLimit": 1}, VERSION_LABEL)
+
+
+def deployment(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    """The Deployment that serves where croupier does not release: a new pod is ready before an old one ends (S4.1).
+
+    Who scales it says how many pods there are.
+    """
+    count = {} if service.scaling else {"replicas": service.replicas}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
+    return _deployment(placed, service, {**count, "revisionHistoryLimit": _HISTORY, "strategy": strategy}, _HASH_LABEL)
+
+
+def _deployment(placed: PlacedCell, service: ServiceSpec, head: JsonObject, version_label: str) -> JsonObject:
+    """``version_label``: what tells pods of one version from those of another."""
     cell = placed.cell
     body = {
         "spec": {
-            "replicas": 0,
-            "revisionHistoryLimit": 1,
+            **head,
             "progressDeadlineSeconds": service.start_seconds + 600,
             "selector": selector(service.name),
             "template": {
@@ -48,7 +66,7 @@ def intent(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
                     "labels": service_labels(cell, service),
                     "annotations": {CHECKSUM: checksum(service)},
                 },
-                "spec": _pod(placed, service),
+                "spec": _pod(placed, service, version_label),
             },
         }
     }
@@ -61,7 +79,7 @@ def grace_seconds(placed: PlacedCell, service: ServiceSpec) -> int:
     return math.ceil(ENDPOINTS_SECONDS + max(service.drain_seconds, slowest) + SLACK_SECONDS)
 
 
-def _pod(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
     volumes = [
         *(
             {"name": f"secret-{number}", "secret": _secret(service.secrets[name])}
@@ -86,8 +104,8 @@ def _pod(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "topologySpreadConstraints": _spread(placed, service),
-        "containers": [_container(service)],
+        "topologySpreadConstraints": _spread(placed, service, version_label),
+        "containers": [_container(service, version_label)],
         **({"volumes": volumes} if volumes else {}),
     }
 
@@ -97,7 +115,7 @@ def _secret(reference: SecretRef) -> JsonObject:
     return {"secretName": reference.secret, "defaultMode": _READ_ONLY_FOR_GROUP, "items": items}
 
 
-def _spread(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+def _spread(placed: PlacedCell, service: ServiceSpec, version_label: str) -> list[JsonObject]:
     """Pods of one version apart from each other. Money waits for a zone rather than share one."""
     strict = service.tier == "money" and len(placed.region.zones) > 1
     return [
@@ -106,13 +124,13 @@ def _spread(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
             "topologyKey": key,
             "whenUnsatisfiable": "DoNotSchedule" if must else "ScheduleAnyway",
             "labelSelector": selector(service.name),
-            "matchLabelKeys": [VERSION_LABEL],
+            "matchLabelKeys": [version_label],
         }
         for key, must in (("topology.kubernetes.io/zone", strict), ("kubernetes.io/hostname", False))
     ]
 
 
-def _container(service: ServiceSpec) -> JsonObject:
+def _container(service: ServiceSpec, version_label: str) -> JsonObject:
     config = config_name(service)
     secrets = sorted(service.secrets)
     mounts = [
@@ -128,7 +146,7 @@ def _container(service: ServiceSpec) -> JsonObject:
         "imagePullPolicy": "IfNotPresent",
         **({"args": list(service.args)} if service.args else {}),
         "ports": [{"name": each.name, "containerPort": each.port, "protocol": "TCP"} for each in service.ports],
-        "env": _environment(service),
+        "env": _environment(service, version_label),
         **({"envFrom": [{"configMapRef": {"name": config}}]} if config else {}),
         "resources": _resources(service),
         "startupProbe": _probe(service, service.probes.liveness_path, start=True),
@@ -145,12 +163,12 @@ def _container(service: ServiceSpec) -> JsonObject:
     }
 
 
-def _environment(service: ServiceSpec) -> list[JsonObject]:
+def _environment(service: ServiceSpec, version_label: str) -> list[JsonObject]:
     """What a service must know to count what it does for its version (``croupier_kit``)."""
     fields = {
         "POD_NAME": "metadata.name",
         "NAMESPACE": "metadata.namespace",
-        "CROUPIER_VERSION": f"metadata.labels['{VERSION_LABEL}']",
+        "CROUPIER_VERSION": f"metadata.labels['{version_label}']",
     }
     return [
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),

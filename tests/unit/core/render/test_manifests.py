@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support.platforms import EXAMPLE
 
 from croupier.core.render.cell import render
 from croupier.core.render.version import config_map_names
@@ -18,7 +18,6 @@ from croupier.model.release_policy import ReleasePolicySpec
 from croupier.spec.platform import load_described
 
 GOLDEN = Path(__file__).parent / "golden"
-EXAMPLE = Path(str(files("croupier.cli").joinpath("example")))
 RENDERED = render(load_described(EXAMPLE).cells)
 OBJECTS: list[tuple[str, dict[str, Any]]] = [
     (name, each) for name, text in RENDERED.items() for each in yaml.safe_load_all(text)

@@ -143,6 +143,16 @@ def test_a_route_names_a_backend_for_each_version_also_at_zero() -> None:
     assert (parent["kind"], parent["name"], parent["namespace"]) == ("Gateway", "public", "edge")
 
 
+@pytest.mark.parametrize(
+    ("seconds", "written"), [(15.0, "15s"), (0.25, "250ms"), (1.5, "1s500ms"), (86_400.0, "86400s")]
+)
+def test_a_route_gives_up_in_time(seconds: float, written: str) -> None:
+    """S8.6."""
+    assert SPEC.route is not None
+    made = http_route(OWNER, SPEC.route.model_copy(update={"timeout_seconds": seconds}), {OLD: 100}, "r-0001", 3)
+    assert made["spec"]["rules"][0]["timeouts"] == {"request": written}
+
+
 def test_the_service_that_callers_know_outlives_the_policy() -> None:
     made = stable_service(OWNER, OLD, labels("payments-api", OLD))
     assert "ownerReferences" not in made["metadata"]

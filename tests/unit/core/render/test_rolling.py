@@ -1,0 +1,72 @@
+"""What ``render`` makes for a region that croupier's operator does not release in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from tests.support.platforms import example
+
+from croupier.cli.main import cli
+from croupier.core.render.cell import render
+
+RENDERED = render(example(released_by="kubernetes"))
+OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
+
+
+def _of(kind: str) -> dict[str, dict[str, Any]]:
+    """Objects of a kind by namespace and name."""
+    found = (each for each in OBJECTS if each["kind"] == kind)
+    return {f"{each['metadata'].get('namespace')}/{each['metadata']['name']}": each for each in found}
+
+
+def test_nothing_of_the_operator_is_made() -> None:
+    kinds = {each["apiVersion"] for each in OBJECTS}
+    assert not any(each.startswith("croupier.dev") for each in kinds)
+    assert "croupier.dev/version" not in "".join(RENDERED.values())
+
+
+def test_a_count_of_pods_is_said_where_no_scaler_says_it() -> None:
+    scaled = set(_of("HorizontalPodAutoscaler"))
+    assert scaled
+    counts = {name: each["spec"].get("replicas") for name, each in _of("Deployment").items()}
+    assert {name for name, count in counts.items() if count is None} == scaled
+    assert all(count is None or count > 0 for count in counts.values())
+
+
+def test_a_new_pod_is_ready_before_an_old_one_ends() -> None:
+    """S4.1."""
+    for each in _of("Deployment").values():
+        assert each["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
+        for spread in each["spec"]["template"]["spec"]["topologySpreadConstraints"]:
+            assert spread["matchLabelKeys"] == ["pod-template-hash"]
+
+
+def test_callers_find_every_service_and_players_what_is_theirs() -> None:
+    services, routes = _of("Service"), _of("HTTPRoute")
+    assert services.keys() == _of("Deployment").keys()
+    assert routes.keys() == {f"lucky-{market}/{name}" for market in ("mt", "se") for name in ("lobby", "payments-api")}
+    for name, route in routes.items():
+        (rule,) = route["spec"]["rules"]
+        assert rule["timeouts"] == {"request": "15s"}
+        assert rule["backendRefs"] == [{"name": name.split("/")[1], "port": 80}]
+        assert services[name]["spec"]["selector"] == {"app.kubernetes.io/name": name.split("/")[1]}
+
+
+def test_only_who_scrapes_comes_in_beside_callers() -> None:
+    text = "".join(RENDERED.values())
+    assert "kubernetes.io/metadata.name: monitoring" in text
+    assert "kubernetes.io/metadata.name: croupier" not in text
+
+
+@pytest.mark.parametrize("region", ["eu-north", "eu-south"])
+def test_what_is_made_breaks_no_rule(region: str, tmp_path: Path) -> None:
+    """Those of the operator's kind are held to the same in ``test_manifests``."""
+    for name, text in RENDERED.items():
+        if name.split("/")[1].endswith(region):
+            (tmp_path / name.replace("/", "-")).write_text(text)
+    checked = CliRunner().invoke(cli, ["policy", "check", str(tmp_path)])
+    assert checked.exit_code == 0, checked.output
