@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.cluster import Cluster
-from tests.support.platforms import example
+from tests.support.crds import KEDA, definitions
+from tests.support.platforms import example, queued
 
 from croupier.core.render.cell import render
 from croupier.operator.crds import custom_resources
@@ -45,6 +46,20 @@ def test_what_rolls_by_itself_applies_and_a_second_time_changes_nothing(kinds: C
     for text in rolling.values():
         kinds.apply(text, manager=MANAGER, force=False)
     for name, text in rolling.items():
+        assert kinds.diff(text, manager=MANAGER) == "", name
+
+
+def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
+    """Against the definitions that KEDA publishes."""
+    names = []
+    for each in definitions(*KEDA):
+        kinds.apply(each)
+        names.append(f"crd/{each['metadata']['name']}")
+    kinds.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
+    scaled = render(queued())
+    for text in scaled.values():
+        kinds.apply(text, manager=MANAGER, force=False)
+    for name, text in scaled.items():
         assert kinds.diff(text, manager=MANAGER) == "", name
 
 

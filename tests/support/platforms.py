@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from importlib.resources import files
 from pathlib import Path
 
 from croupier.model.platform import PlacedCell
+from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.spec.platform import load_described
 
 EXAMPLE = Path(str(files("croupier.cli").joinpath("example")))
@@ -17,4 +20,29 @@ def example(**of_region: object) -> list[PlacedCell]:
     return [
         placed.model_copy(update={"region": placed.region.model_copy(update=of_region)})
         for placed in load_described(EXAMPLE).cells
+    ]
+
+
+_CREDENTIALS = {"secret": "queue", "key": "value"}
+TRIGGERS = (
+    {"kind": "kafka", "servers": ["kafka.streams:9092"], "topic": "bets", "group": "settlement", "lag": 500}
+    | {"credentials": {"password": _CREDENTIALS, "username": _CREDENTIALS}},
+    {"kind": "rabbitmq", "queue": "payouts", "length": 20, "credentials": {"host": _CREDENTIALS}},
+    {"kind": "redis", "address": "redis.streams:6379", "list": "mails", "length": 100},
+    {"kind": "prometheus", "url": "http://prometheus.monitoring:9090", "query": "sum(queued)", "average": 12.5},
+)
+"""One of each kind of queue."""
+
+
+def queued() -> list[PlacedCell]:
+    """The cells of the example where croupier does not release, each service scaled by another queue."""
+    triggers = itertools.cycle(TRIGGERS)
+
+    def scaled(service: ServiceSpec) -> ServiceSpec:
+        scaling = Scaling.model_validate_json(json.dumps({"min": 2, "max": 9, "trigger": next(triggers)}))
+        return service.model_copy(update={"scaling": scaling})
+
+    return [
+        placed.model_copy(update={"services": tuple(map(scaled, placed.services))})
+        for placed in example(released_by="kubernetes")
     ]

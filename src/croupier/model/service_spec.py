@@ -15,6 +15,7 @@ from croupier.model.quantity import Cpu, Memory, size
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, Strategy
 from croupier.model.service import Service
+from croupier.model.trigger import Trigger
 
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}$"
 
@@ -90,7 +91,10 @@ class Scaling(Value):
     min: Annotated[int, Field(ge=1, le=64)]
     max: Annotated[int, Field(ge=1, le=1000)]
     metric: PodMetric | None = None
-    """None: CPU alone decides."""
+    """None: the trigger decides, or CPU alone."""
+    trigger: Trigger | None = None
+    """A queue, asked by KEDA (S6.2), which is for regions that croupier does not release in: its operator copies
+    scalers for each version, and a queue is read by all versions together."""
     cpu_percent: Annotated[int, Field(ge=10, le=95)] | None = None
     """Of the request. None: not by CPU, or 70 where no metric is given either."""
     down_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
@@ -100,6 +104,8 @@ class Scaling(Value):
     def _max_holds_min(self) -> Self:
         if self.max < self.min:
             raise PydanticCustomError("scaling", f"max {self.max} is below min {self.min}")
+        if self.trigger is not None and self.metric is not None:
+            raise PydanticCustomError("scaling", "metric and trigger: one scaler would follow one, another the other")
         return self
 
 

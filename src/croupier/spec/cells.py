@@ -119,6 +119,7 @@ class Cells:
             _, index, *rest = flaw.location
             assert isinstance(index, int)
             self._report(cell, services[index], flaw._replace(location=tuple(rest)), merged)
+        place_of: Region = self._names.regions[cell.region].value
         for spec in services:
             for number, name in enumerate(spec.egress):
                 if name not in self._names.providers:
@@ -131,6 +132,10 @@ class Cells:
                         message = f"players wait {spec.timeout_seconds:g} s at most, and {name} may take {slow:g} s"
                         flaw = Flaw(("egress", number), "TIMEOUT", message, "raise timeoutSeconds, or wait less for it")
                         self._report(cell, spec, flaw, merged)
+            if spec.scaling and spec.scaling.trigger and place_of.released_by == "croupier":
+                message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
+                flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
+                self._report(cell, spec, flaw, merged)
             for store, use in spec.data.items():
                 if (cell.region, use.namespace) in self._namespaces:
                     message = f"{use.namespace} is the namespace of a cell: its walls would close the store in"

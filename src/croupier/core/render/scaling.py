@@ -1,4 +1,7 @@
-"""How pods follow load: the HorizontalPodAutoscaler that rests beside the intent; each version gets its copy (S6)."""
+"""How pods follow load (S6): a HorizontalPodAutoscaler, or KEDA's ScaledObject where a queue decides; never both.
+
+Where croupier releases, the autoscaler rests beside the intent, and each version gets its copy.
+"""
 
 from __future__ import annotations
 
@@ -8,37 +11,93 @@ from croupier.core.render.names import of_service
 from croupier.model.base import JsonObject
 from croupier.model.platform import Cell
 from croupier.model.service_spec import Scaling, ServiceSpec
+from croupier.model.trigger import Kafka, Prometheus, RabbitMq, RedisList, Trigger
 
 DEFAULT_CPU_PERCENT = 70
+_KEDA = "keda.sh/v1alpha1"
+_POLL_SECONDS = 15
 
 
 def scaler(cell: Cell, service: ServiceSpec) -> list[JsonObject]:
-    """autoscaling/v2; nothing where ``replicas`` alone decides. Up at once and by half or more, down one tenth a
+    """Nothing where ``replicas`` alone decides. Up at once and by half or more, down one tenth a
     minute after load was lower for a while: a burst that comes back finds its pods."""
     wanted = service.scaling
     if wanted is None:
         return []
+    if wanted.trigger is not None:
+        return _queue_scaler(cell, service, wanted, wanted.trigger)
     body = {
         "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name},
+            "scaleTargetRef": _target(service),
             "minReplicas": wanted.min,
             "maxReplicas": wanted.max,
             "metrics": metrics(wanted),
-            "behavior": {
-                "scaleUp": {
-                    "stabilizationWindowSeconds": 0,
-                    "selectPolicy": "Max",
-                    "policies": [_policy("Percent", 100, 15), _policy("Pods", 4, 15)],
-                },
-                "scaleDown": {
-                    "stabilizationWindowSeconds": wanted.down_seconds,
-                    "selectPolicy": "Max",
-                    "policies": [_policy("Percent", 10, 60), _policy("Pods", 1, 60)],
-                },
-            },
+            "behavior": _behavior(wanted),
         }
     }
     return [of_service(cell, service, "autoscaling/v2", "HorizontalPodAutoscaler", body)]
+
+
+def _queue_scaler(cell: Cell, service: ServiceSpec, wanted: Scaling, trigger: Trigger) -> list[JsonObject]:
+    """keda.sh/v1alpha1. A queue that does not answer leaves as many pods as there are, and ``min`` at least."""
+    kind, metadata = _asked(trigger)
+    triggers: list[JsonObject] = [{"type": kind, "metricType": "AverageValue", "metadata": metadata}]
+    made = []
+    if trigger.credentials:
+        references = [
+            {"parameter": parameter, "name": item.secret, "key": item.key}
+            for parameter, item in sorted(trigger.credentials.items())
+        ]
+        body = {"spec": {"secretTargetRef": references}}
+        made.append(of_service(cell, service, _KEDA, "TriggerAuthentication", body))
+        triggers[0]["authenticationRef"] = {"name": service.name}
+    if wanted.cpu_percent is not None:
+        triggers.append({"type": "cpu", "metricType": "Utilization", "metadata": {"value": str(wanted.cpu_percent)}})
+    spec = {
+        "scaleTargetRef": _target(service),
+        "pollingInterval": _POLL_SECONDS,
+        "cooldownPeriod": wanted.down_seconds,
+        "minReplicaCount": wanted.min,
+        "maxReplicaCount": wanted.max,
+        "fallback": {"failureThreshold": 3, "replicas": wanted.min, "behavior": "currentReplicasIfHigher"},
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(wanted)}},
+        "triggers": triggers,
+    }
+    return [*made, of_service(cell, service, _KEDA, "ScaledObject", {"spec": spec})]
+
+
+def _asked(trigger: Trigger) -> tuple[str, JsonObject]:
+    """KEDA's name of the scaler and what it is told."""
+    match trigger:
+        case Kafka():
+            told = {"bootstrapServers": ",".join(trigger.servers), "consumerGroup": trigger.group}
+            return "kafka", {**told, "topic": trigger.topic, "lagThreshold": str(trigger.lag)}
+        case RabbitMq():
+            return "rabbitmq", {"queueName": trigger.queue, "mode": "QueueLength", "value": str(trigger.length)}
+        case RedisList():
+            return "redis", {"address": trigger.address, "listName": trigger.list, "listLength": str(trigger.length)}
+        case Prometheus():
+            told = {"serverAddress": trigger.url, "query": trigger.query}
+            return "prometheus", {**told, "threshold": f"{trigger.average:g}"}
+
+
+def _target(service: ServiceSpec) -> JsonObject:
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name}
+
+
+def _behavior(wanted: Scaling) -> JsonObject:
+    return {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "selectPolicy": "Max",
+            "policies": [_policy("Percent", 100, 15), _policy("Pods", 4, 15)],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": wanted.down_seconds,
+            "selectPolicy": "Max",
+            "policies": [_policy("Percent", 10, 60), _policy("Pods", 1, 60)],
+        },
+    }
 
 
 def metrics(wanted: Scaling) -> list[JsonObject]:

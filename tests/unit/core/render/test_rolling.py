@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.support.platforms import example
+from tests.support.platforms import TRIGGERS, example, queued
 
 from croupier.cli.main import cli
 from croupier.core.render.cell import render
@@ -69,4 +69,53 @@ def test_what_is_made_breaks_no_rule(region: str, tmp_path: Path) -> None:
         if name.split("/")[1].endswith(region):
             (tmp_path / name.replace("/", "-")).write_text(text)
     checked = CliRunner().invoke(cli, ["policy", "check", str(tmp_path)])
+    assert checked.exit_code == 0, checked.output
+
+
+QUEUED = render(queued())
+
+
+def test_a_queue_scales_by_keda_and_by_nothing_else() -> None:
+    """S6.2; what each scaler is asked is of the reference of KEDA 2.21."""
+    made = [each for text in QUEUED.values() for each in yaml.safe_load_all(text)]
+    scalers = [each for each in made if each["kind"] == "ScaledObject"]
+    deployments = [each for each in made if each["kind"] == "Deployment"]
+    assert "HorizontalPodAutoscaler" not in {each["kind"] for each in made}
+    assert not any("replicas" in each["spec"] for each in deployments)
+    assert len(scalers) == len(deployments)
+    asked = {each["type"]: each["metadata"] for scaler in scalers for each in scaler["spec"]["triggers"]}
+    assert asked == {
+        "kafka": {
+            "bootstrapServers": "kafka.streams:9092",
+            "consumerGroup": "settlement",
+            "topic": "bets",
+            "lagThreshold": "500",
+        },
+        "rabbitmq": {"queueName": "payouts", "mode": "QueueLength", "value": "20"},
+        "redis": {"address": "redis.streams:6379", "listName": "mails", "listLength": "100"},
+        "prometheus": {
+            "serverAddress": "http://prometheus.monitoring:9090",
+            "query": "sum(queued)",
+            "threshold": "12.5",
+        },
+    }
+    assert asked.keys() == {each["kind"] for each in TRIGGERS}
+
+
+def test_a_password_of_a_queue_is_named_and_not_written() -> None:
+    made = [each for text in QUEUED.values() for each in yaml.safe_load_all(text)]
+    owners = {each["metadata"]["name"] for each in made if each["kind"] == "TriggerAuthentication"}
+    for each in made:
+        if each["kind"] == "ScaledObject":
+            (trigger,) = each["spec"]["triggers"]
+            named = trigger.get("authenticationRef", {}).get("name")
+            assert (named in owners) == (trigger["type"] in ("kafka", "rabbitmq"))
+            assert each["spec"]["fallback"]["replicas"] == each["spec"]["minReplicaCount"] == 2
+
+
+def test_a_queue_that_does_not_answer_takes_no_pod_away(tmp_path: Path) -> None:
+    for name, text in QUEUED.items():
+        if "eu-north" in name:
+            (tmp_path / name.replace("/", "-")).write_text(text)
+    checked = CliRunner().invoke(cli, ["policy", "check", str(tmp_path), "--fail-on", "note"])
     assert checked.exit_code == 0, checked.output

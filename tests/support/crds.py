@@ -1,0 +1,28 @@
+"""Definitions of other people's custom resources, from the Go modules that publish them: fetched when a test asks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
+
+
+@cache
+def definitions(module: str, pattern: str) -> tuple[dict[str, Any], ...]:
+    """The CustomResourceDefinitions in the files of ``module`` that ``pattern`` fits. Without Go, skips the test."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("Go, which fetches the definitions of other people's resources, is not installed")
+    said = subprocess.run([go, "mod", "download", "-json", module], capture_output=True, text=True, check=True, cwd="/")
+    files = sorted(Path(json.loads(said.stdout)["Dir"]).glob(pattern))
+    assert files, f"{module} has no {pattern}"
+    found = [each for file in files for each in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader)]
+    return tuple(each for each in found if each and each["kind"] == "CustomResourceDefinition")
