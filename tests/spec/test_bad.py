@@ -9,8 +9,8 @@ import pytest
 from tests.spec.bad_cases import CASES, HERE, problems_of
 
 from croupier.errors import SpecError
-from croupier.spec.files import LARGEST_BYTES
-from croupier.spec.folder import LARGEST_DEPTH, MOST_FILES
+from croupier.spec.files import LARGEST_BYTES, LARGEST_DEPTH
+from croupier.spec.folder import MOST_FILES
 from croupier.spec.platform import load_described
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -68,15 +68,31 @@ def check(*, directory: Path, output: Output) -> None:
 
     Exit code 2 when anything is wrong. Notes are no fault, but somebody should read them.
     """
+    found = _checked(directory)
+    if output == "json":
+        print_json(found)
+        return
+    cells = f"{found['cells']} cell{'s' if found['cells'] != 1 else ''}"
+    click.echo(f"{cells}, {found['services']} service{'s' if found['services'] != 1 else ''} in them, no problem")
+    for note in found["notes"]:
+        say(f"note: {note}")
+
+
+def _checked(directory: Path) -> dict[str, Any]:
+    """How much there is, and notes. What was found sound is not checked again as long as nothing changes."""
+    from croupier.adapters.cache import key, recall, remember
+    from croupier.spec.files import digest
+
+    content = digest(directory)
+    name = key(str(directory), content)
+    if content and (known := recall("check", name)):
+        return dict(known)
     described = _described(directory)
     services = sum(len(each.services) for each in described.cells)
-    if output == "json":
-        print_json({"cells": len(described.cells), "services": services, "notes": list(described.notes)})
-        return
-    cells = f"{len(described.cells)} cell{'s' if len(described.cells) != 1 else ''}"
-    click.echo(f"{cells}, {services} service{'s' if services != 1 else ''} in them, no problem")
-    for note in described.notes:
-        say(f"note: {note}")
+    found = {"cells": len(described.cells), "services": services, "notes": list(described.notes)}
+    if content:
+        remember("check", name, found)
+    return found
 
 
 @click.command()

@@ -1,14 +1,20 @@
-"""Bytes of a file a person named. Never waits (FIFO, device), never reads without bound."""
+"""Bytes of a file a person named, and the files of a folder. Never waits (FIFO, device), never reads without bound."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from croupier.errors import Problem, SpecError
 
 LARGEST_BYTES = 1024 * 1024
+LARGEST_DEPTH = 16
+_SUFFIXES = (".yaml", ".yml")
+_BUILDS = "versions"
+"""A folder of this name holds build descriptors, which are not part of the platform."""
 
 
 def read_text(path: Path) -> str:
@@ -44,3 +50,41 @@ def read_text(path: Path) -> str:
         raise refuse(
             "ENCODING", f"byte 0x{data[error.start]:02x} is not UTF-8", "save it as UTF-8", line, column
         ) from None
+
+
+def yaml_files(directory: Path, problems: list[Problem], depth: int = 1) -> Iterator[Path]:
+    """Files of a platform folder, in order; what is wrong with the folder is added to ``problems``."""
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError as error:
+        problems.append(Problem(str(directory), 0, 0, "FILE", f"cannot be read: {error.strerror}"))
+        return
+    for entry in entries:
+        path = Path(directory, entry.name)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_symlink():
+            if entry.name.endswith(_SUFFIXES) or not path.is_file():
+                hint = "put the files themselves here"
+                problems.append(Problem(str(path), 0, 0, "SYMLINK", "a symbolic link is not followed", hint))
+        elif entry.is_dir():
+            if depth == LARGEST_DEPTH:
+                problems.append(Problem(str(path), 0, 0, "DEPTH", f"nested deeper than {LARGEST_DEPTH} folders"))
+            elif entry.name != _BUILDS:
+                yield from yaml_files(path, problems, depth + 1)
+        elif entry.name.endswith(_SUFFIXES):
+            yield path
+
+
+def digest(directory: Path) -> str:
+    """Of the names and contents of all files of a platform folder; "" where something is wrong with one of them."""
+    problems: list[Problem] = []
+    found = hashlib.sha256()
+    try:
+        for path in yaml_files(directory, problems):
+            text = read_text(path).encode()
+            name = path.relative_to(directory).as_posix().encode()
+            found.update(b"%d %b %d %b" % (len(name), name, len(text), text))
+    except SpecError:
+        return ""
+    return found.hexdigest() if not problems else ""

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from croupier.errors import Problem, SpecError
-from croupier.spec.files import read_text
+from croupier.spec.files import read_text, yaml_files
 from croupier.spec.yaml12 import Node, parse
 
 MOST_FILES = 2_000
 MOST_BYTES = 16 * 1024 * 1024
 """Of all files together."""
-LARGEST_DEPTH = 16
-_SUFFIXES = (".yaml", ".yml")
-_BUILDS = "versions"
-"""A folder of this name holds build descriptors, which are not part of the platform."""
 
 
 def read_folder(directory: Path, shown: str | None = None) -> tuple[dict[str, Node], list[Problem]]:
@@ -48,7 +42,7 @@ def _name(file: str, directory: Path, shown: str | None) -> str:
 def _read(directory: Path) -> tuple[dict[str, Node], list[Problem]]:
     problems: list[Problem] = []
     files = []
-    for path in _files(directory, problems):
+    for path in yaml_files(directory, problems):
         files.append(path)
         if len(files) > MOST_FILES:
             raise SpecError([*problems, Problem(str(directory), 0, 0, "SIZE", f"holds more than {MOST_FILES} files")])
@@ -73,26 +67,3 @@ def _read(directory: Path) -> tuple[dict[str, Node], list[Problem]]:
                     [*problems, Problem(str(directory), 0, 0, "SIZE", f"holds more than {MOST_BYTES} bytes")]
                 )
     return roots, problems
-
-
-def _files(directory: Path, problems: list[Problem], depth: int = 1) -> Iterator[Path]:
-    try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-    except OSError as error:
-        problems.append(Problem(str(directory), 0, 0, "FILE", f"cannot be read: {error.strerror}"))
-        return
-    for entry in entries:
-        path = Path(directory, entry.name)
-        if entry.name.startswith("."):
-            continue
-        if entry.is_symlink():
-            if entry.name.endswith(_SUFFIXES) or not path.is_file():
-                hint = "put the files themselves here"
-                problems.append(Problem(str(path), 0, 0, "SYMLINK", "a symbolic link is not followed", hint))
-        elif entry.is_dir():
-            if depth == LARGEST_DEPTH:
-                problems.append(Problem(str(path), 0, 0, "DEPTH", f"nested deeper than {LARGEST_DEPTH} folders"))
-            elif entry.name != _BUILDS:
-                yield from _files(path, problems, depth + 1)
-        elif entry.name.endswith(_SUFFIXES):
-            yield path

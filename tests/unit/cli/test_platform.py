@@ -17,6 +17,13 @@ def _run(*words: str | Path) -> Result:
     return CliRunner().invoke(cli, list(map(str, words)))
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
     folder = tmp_path / "demo"
@@ -40,6 +47,33 @@ def test_what_init_writes_is_checked_and_rendered_as_the_readme_says(demo: Path,
     assert "made cells/lucky-se-eu-north/payments-api.yaml" in made.stdout
     assert (out / "cells/lucky-se-eu-north/payments-api.yaml").read_text().startswith("# Made by croupier render")
     assert _run("render", demo, "--out", out, "--check").exit_code == 0
+
+
+def test_what_was_sound_is_checked_again_as_soon_as_anything_changes(
+    demo: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents: a platform called sound by what somebody remembers of another one."""
+    first = _run("check", demo)
+    with monkeypatch.context() as patch:
+        patch.setattr("croupier.cli.platform._described", lambda _: pytest.fail("checked again"))
+        assert _run("check", demo).output == first.output
+    _change(demo / "services.yaml", "min: 6, max: 60", "min: 60, max: 6")
+    assert _run("check", demo).exit_code == 2
+    _change(demo / "services.yaml", "min: 60, max: 6", "min: 6, max: 60")
+    (demo / "more.yaml").write_text("services: 5\n")
+    assert _run("check", demo).exit_code == 2
+    (demo / "more.yaml").unlink()
+    for kept in cache.rglob("check/*"):
+        kept.write_text("{")
+    assert _run("check", demo).output == first.output
+
+
+def test_a_platform_is_checked_where_nothing_can_be_kept(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert [_run("check", demo).exit_code for _ in range(2)] == [0, 0]
 
 
 def test_a_platform_without_cells_is_not_rendered_and_nothing_is_removed(demo: Path, tmp_path: Path) -> None:
