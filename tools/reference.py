@@ -32,7 +32,7 @@ from croupier.model.change import PlatformPlan
 from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.explanation import Explanation
 from croupier.model.platform import Brand, Cell, Market, Provider, Region
-from croupier.model.policy import FixReport, PolicyReport, ReachReport, RuleView
+from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachReport, RuleView
 from croupier.model.replay import Replay
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.view import (
@@ -88,6 +88,7 @@ ANSWERS: Mapping[str, str] = {
     "journal export": "[journal export](#journal-export)",
     "policy check": "[PolicyReport](#policyreport); with `--fix`, [FixReport](#fixreport)",
     "policy explain": "[RuleView](#ruleview)",
+    "policy export": "[ExportReport](#exportreport)",
     "policy reach": "[ReachReport](#reachreport)",
     "policy rules": '`{"rules": [` [RuleView](#ruleview) `…]}`',
     "stand up": "[stand status](#stand-status)",
@@ -121,6 +122,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     PlatformPlan,
     PolicyReport,
     FixReport,
+    ExportReport,
     ReachReport,
     RuleView,
     HealthView,
@@ -433,7 +435,7 @@ def _type(schema: Mapping[str, Any], named: Mapping[str, Any]) -> str:
         return f"array of {_type(schema['items'], named)}"
     if schema.get("type") == "object":
         (value,) = [*schema.get("patternProperties", {}).values()] or [schema["additionalProperties"]]
-        return f"object of {_type(value, named)}"
+        return "object" if value is True else f"object of {_type(value, named)}"
     return str(schema.get("type", "any JSON"))
 
 

@@ -91,6 +91,13 @@ class Cluster:
         assert done.returncode <= 1, done.stderr
         return done.stdout
 
+    def offer(self, manifest: Manifest, namespace: str) -> tuple[Any, str]:
+        """What the API server would keep of one object, None if it takes it not; and what it says. Nothing is made."""
+        argv = [_kubectl(), "--kubeconfig", str(self.kubeconfig), "--context", self.context, "create"]
+        argv += ["--dry-run=server", "--output", "json", *_in(namespace), "--filename", "-"]
+        done = subprocess.run(argv, input=_text([manifest]), capture_output=True, text=True, check=False)
+        return (json.loads(done.stdout) if done.returncode == 0 else None), done.stderr
+
     def until(self, promise: str, check: Callable[[], bool], seconds: float = 120.0) -> None:
         """Wait for ``check``.
 

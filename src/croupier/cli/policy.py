@@ -4,8 +4,9 @@ cluster.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -31,6 +32,37 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "sarif", "junit", "github")
 
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _which_rules(command: _Command) -> _Command:
+    """Options that choose rules."""
+    for each in (
+        click.option("--disable", multiple=True, metavar="RULE", help="Do not ask this rule. Repeat."),
+        click.option("--enable", multiple=True, metavar="RULE", help="Ask this rule, too. Repeat."),
+        click.option(
+            "--profile",
+            default="default",
+            show_default=True,
+            metavar="NAME",
+            help="Which rules: default, baseline, restricted, all.",
+        ),
+    ):
+        command = each(command)
+    return command
+
+
+def _decided(command: _Command) -> _Command:
+    """Options for what only people can decide."""
+    for names, metavar, told in (
+        (("--priority-class", "priority_classes"), "NAME", "A class that pods may have. Repeat."),
+        (("--require-label", "labels"), "KEY", "What runs must bear this label. Repeat."),
+        (("--registry", "registries"), "PREFIX", "Where images may come from. Repeat."),
+    ):
+        command = click.option(*names, multiple=True, metavar=metavar, help=told)(command)
+    return command
+
+
 @click.group()
 def policy() -> None:
     """Check Kubernetes manifests against the rules.
@@ -51,6 +83,16 @@ def _reports(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...
             raise click.BadParameter(f"there is no folder {Path(file).absolute().parent}")
         found.append((name, Path(file)))
     return tuple(found)
+
+
+def _labels(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for each in value:
+        key, equals, wanted = each.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{each!r} is not KEY=VALUE")
+        found[key] = wanted
+    return found
 
 
 def _file(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
@@ -76,15 +118,7 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
 
 @policy.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option(
-    "--profile",
-    default="default",
-    show_default=True,
-    metavar="NAME",
-    help="Which rules: default, baseline, restricted, all.",
-)
-@click.option("--enable", multiple=True, metavar="RULE", help="Ask this rule, too. Repeat.")
-@click.option("--disable", multiple=True, metavar="RULE", help="Do not ask this rule. Repeat.")
+@_which_rules
 @click.option(
     "--exclude",
     multiple=True,
@@ -98,11 +132,7 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
     show_default=True,
     help="The least level that fails a file.",
 )
-@click.option("--registry", "registries", multiple=True, metavar="PREFIX", help="Where images may come from. Repeat.")
-@click.option("--require-label", "labels", multiple=True, metavar="KEY", help="What runs must bear this label. Repeat.")
-@click.option(
-    "--priority-class", "priority_classes", multiple=True, metavar="NAME", help="A class that pods may have. Repeat."
-)
+@_decided
 @click.option("--baseline", callback=_file, metavar="FILE", help="Findings known before, which do not count.")
 @click.option(
     "--since",
@@ -320,3 +350,70 @@ def reach(*, source: str, target: str, paths: tuple[str, ...], exclude: tuple[st
         click.echo(reach_text(answer))
     if not any(each.reaches for each in answer.pairs):
         raise click.exceptions.Exit(EXIT_NO)
+
+
+@policy.command()
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["vap", "kyverno"]),
+    required=True,
+    help="vap: ValidatingAdmissionPolicy and binding, Kubernetes v1.30 and later; kyverno: its ValidatingPolicy.",
+)
+@click.option(
+    "--action",
+    type=click.Choice(["deny", "warn", "audit"]),
+    default="deny",
+    show_default=True,
+    help="What the cluster does with an object that is at fault.",
+)
+@click.option(
+    "--namespace-label",
+    "namespaces",
+    multiple=True,
+    callback=_labels,
+    metavar="KEY=VALUE",
+    help="Ask only in namespaces that bear this label. Repeat.",
+)
+@_which_rules
+@_decided
+@output_option
+def export(
+    *,
+    form: str,
+    action: str,
+    namespaces: dict[str, str],
+    profile: str,
+    enable: tuple[str, ...],
+    disable: tuple[str, ...],
+    registries: tuple[str, ...],
+    labels: tuple[str, ...],
+    priority_classes: tuple[str, ...],
+    output: Output,
+) -> None:
+    """Print rules as objects with which the cluster asks them itself, for kubectl apply.
+
+    Rules that look at one object are said in CEL. Those that cannot be are told on stderr, each with the reason; check
+    manifests for them before they reach the cluster. Nothing is asked in kube-system, kube-public and kube-node-lease.
+    """
+    from croupier.core.policy.admission import Place, exported
+    from croupier.core.policy.catalogue import chosen
+    from croupier.core.policy.objects import Settings
+    from croupier.core.render.emit import documents
+    from croupier.model.policy import ExportReport, NotExported
+    from croupier.report.policy import export_text
+
+    rules = chosen(profile, enable, disable)
+    settings = Settings(registries, labels, priority_classes)
+    objects, left = exported(form, rules, settings, Place(action, namespaces))
+    named = {each.id for each, _ in left}
+    made = ExportReport(
+        exported=tuple(each.id for each in rules if each.id not in named),
+        left=tuple(NotExported(rule=each.id, why=why) for each, why in left),
+        objects=tuple(objects),
+    )
+    if output == "json":
+        print_value(made)
+    else:
+        click.echo(documents(objects), nl=False)
+        say(export_text(made))

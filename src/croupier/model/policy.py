@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from croupier.model.base import Value
+from croupier.model.base import JsonObject, Value
 
 LevelName = Literal["error", "warning", "note"]
 FileState = Literal["checked", "failed", "unparsed", "template"]
@@ -127,6 +127,23 @@ class FixReport(Value):
     fixed: tuple[FixedView, ...]
     left: tuple[LeftView, ...]
     """Findings that count and are not mended, each with the reason."""
+
+
+class NotExported(Value):
+    """A rule that a cluster is not asked to ask."""
+
+    rule: str
+    why: str
+
+
+class ExportReport(Value):
+    """Rules as objects for a cluster."""
+
+    exported: tuple[str, ...]
+    """Rules that are among the objects."""
+    left: tuple[NotExported, ...]
+    """Rules that are not, each with the reason."""
+    objects: tuple[JsonObject, ...]
 
 
 class ReachView(Value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from croupier.model.policy import FindingView, PolicyReport, ReachReport, ReachView, RuleView
+from croupier.model.policy import ExportReport, FindingView, PolicyReport, ReachReport, ReachView, RuleView
 from croupier.report.format import plain, table
 
 
@@ -64,6 +64,16 @@ def _end(is_open: bool, policies: tuple[str, ...]) -> str:
     if not policies:
         return "open, no policy governs it"
     return f"{'allowed' if is_open else 'denied'} by {plain(', '.join(policies))}"
+
+
+def export_text(report: ExportReport) -> str:
+    """How many rules are exported, and which are not, by reason."""
+    count = len(report.exported)
+    lines = [f"{count} rule{'s' if count != 1 else ''} exported" + (", not these:" if report.left else "")]
+    for why in dict.fromkeys(each.why for each in report.left):
+        names = ", ".join(each.rule for each in report.left if each.why == why)
+        lines.append(f"  {why}: {names}")
+    return "\n".join(lines)
 
 
 def rule_text(rule: RuleView) -> str:

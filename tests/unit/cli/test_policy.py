@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,24 @@ def test_reach_answers_in_its_exit_code_and_names_the_policies() -> None:
     assert CliRunner().invoke(cli, ["policy", "reach", "bets", "10.0.0.0/8", "pods.yaml"]).exit_code == 0
     assert CliRunner().invoke(cli, ["policy", "reach", "bets", "nobody", "pods.yaml"]).exit_code == 2
     assert CliRunner().invoke(cli, [*ask, "text.yaml"]).exit_code == 2
+
+
+def test_rules_are_exported_for_a_cluster_and_what_is_left_is_said() -> None:
+    done = CliRunner().invoke(cli, ["policy", "export", "--as", "vap", "--enable", "cpu-limits", "--action", "warn"])
+    assert done.exit_code == 0
+    names = re.findall(r"^  name: (croupier-.*)$", done.stdout, re.MULTILINE)
+    assert names.count("croupier-cpu-limits") == 2
+    assert "- Warn\n" in done.stdout
+    assert f"{len(names) // 2} rules exported, not these:\n" in done.stderr
+    assert re.search(r"  it looks at several objects, and admission sees one: .*\bpdb\b", done.stderr)
+
+
+def test_an_export_as_json_tells_what_is_left() -> None:
+    words = ["policy", "export", "--as", "kyverno", "--profile", "all", "--namespace-label", "a=b", "-o", "json"]
+    said = json.loads(CliRunner().invoke(cli, words).stdout)
+    assert len(said["objects"]) == len(said["exported"])
+    assert not {each["rule"] for each in said["left"]} & set(said["exported"])
+    assert all(each["why"] for each in said["left"])
+    wrong = CliRunner().invoke(cli, ["policy", "export", "--as", "vap", "--namespace-label", "tier"])
+    assert wrong.exit_code == 2
+    assert "is not KEY=VALUE" in wrong.stderr

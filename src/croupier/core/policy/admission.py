@@ -1,0 +1,135 @@
+"""Rules as objects for a cluster that asks them itself: one policy and one binding a rule.
+
+What was there before the policy stays as it is until somebody changes it: an update that leaves what is asked alone is
+let through, so that controllers can clear away what would no longer be taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from croupier.core.policy.cel import PODS, VARIABLES, Resource, Said, said, variables_of
+from croupier.core.policy.objects import Settings
+from croupier.core.policy.rule import Rule
+from croupier.model.base import JsonObject
+
+ACTIONS = {"deny": ["Deny"], "warn": ["Warn", "Audit"], "audit": ["Audit"]}
+"""What is done with an object that is at fault -> the words of the API for it."""
+SYSTEM_NAMESPACES = ("kube-node-lease", "kube-public", "kube-system")
+"""Where the cluster keeps what it needs itself; nothing is asked there."""
+_CHANGED = "request.operation == 'CREATE' || object.?spec != oldObject.?spec"
+_CHANGED_OR_NAMED = (
+    f"{_CHANGED} || object.?metadata.?labels != oldObject.?metadata.?labels || "
+    "object.?metadata.?annotations != oldObject.?metadata.?annotations"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it is asked, and what is done with an object that is at fault.
+
+    ``action``: one of ``ACTIONS``. ``labels``: of the namespaces in which it is asked; empty: in all but the system's.
+    """
+
+    action: str
+    labels: Mapping[str, str]
+
+
+def exported(
+    form: str, rules: Iterable[Rule], settings: Settings, place: Place
+) -> tuple[list[JsonObject], list[tuple[Rule, str]]]:
+    """``rules`` as objects in one of ``FORMS``, and those that cannot be, each with the reason."""
+    objects: list[JsonObject] = []
+    left: list[tuple[Rule, str]] = []
+    for rule in rules:
+        found = said(rule, settings)
+        if isinstance(found, Said):
+            objects += FORMS[form](rule, found, place)
+        else:
+            left.append((rule, found))
+    return objects, left
+
+
+def name_of(rule: Rule) -> str:
+    """What the policy of a rule and its binding are called."""
+    return f"croupier-{rule.id}"
+
+
+def _metadata(rule: Rule) -> JsonObject:
+    return {"name": name_of(rule), "labels": {"app.kubernetes.io/managed-by": "croupier"}}
+
+
+def _vap(rule: Rule, found: Said, place: Place) -> list[JsonObject]:
+    """A ValidatingAdmissionPolicy and its binding (Kubernetes v1.30)."""
+    group = {"apiVersion": "admissionregistration.k8s.io/v1"}
+    binding = {
+        "policyName": name_of(rule),
+        "validationActions": list(ACTIONS[place.action]),
+        "matchResources": {"namespaceSelector": _namespaces(place)},
+    }
+    return [
+        {**group, "kind": "ValidatingAdmissionPolicy", "metadata": _metadata(rule), "spec": _spec(rule, found)},
+        {**group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": _metadata(rule), "spec": binding},
+    ]
+
+
+def _kyverno(rule: Rule, found: Said, place: Place) -> list[JsonObject]:
+    """A ValidatingPolicy of Kyverno, which takes the same expressions and binds itself."""
+    spec = _spec(rule, found)
+    spec["matchConstraints"]["namespaceSelector"] = _namespaces(place)
+    # The kinds that make pods are asked already: Kyverno need not write policies for them.
+    more = {"validationActions": list(ACTIONS[place.action]), "autogen": {"podControllers": {"controllers": []}}}
+    return [
+        {
+            "apiVersion": "policies.kyverno.io/v1",
+            "kind": "ValidatingPolicy",
+            "metadata": _metadata(rule),
+            "spec": {**spec, **more},
+        }
+    ]
+
+
+FORMS: Mapping[str, Callable[[Rule, Said, Place], list[JsonObject]]] = {"vap": _vap, "kyverno": _kyverno}
+"""Name of a form -> what makes it of a rule."""
+
+
+def _spec(rule: Rule, found: Said) -> dict[str, Any]:
+    names = variables_of(found.expression)
+    expressions = (found.expression, *(VARIABLES[name] for name in names))
+    sees_metadata = any("object.?metadata" in each for each in expressions)
+    spec: dict[str, Any] = {
+        "failurePolicy": "Fail",
+        "matchConstraints": {"resourceRules": _resource_rules(found.resources)},
+        "matchConditions": [
+            {"name": "is-new-or-changed", "expression": _CHANGED_OR_NAMED if sees_metadata else _CHANGED}
+        ],
+    }
+    if names:
+        spec["variables"] = [{"name": name, "expression": VARIABLES[name]} for name in names]
+    message = f"{rule.id}: {rule.title}. {rule.fix}"
+    spec["validations"] = [{"expression": found.expression, "message": message, "reason": "Forbidden"}]
+    return spec
+
+
+def _namespaces(place: Place) -> JsonObject:
+    outside = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": list(SYSTEM_NAMESPACES)}
+    return {**({"matchLabels": dict(place.labels)} if place.labels else {}), "matchExpressions": [outside]}
+
+
+def _resource_rules(resources: Sequence[Resource]) -> list[JsonObject]:
+    made: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for each in resources:
+        made.setdefault((each.group, each.versions), []).append(each.plural)
+    if resources is PODS:
+        made["", ("v1",)].append("pods/ephemeralcontainers")
+    return [
+        {
+            "apiGroups": [group],
+            "apiVersions": list(versions),
+            "operations": ["CREATE", "UPDATE"],
+            "resources": sorted(names),
+        }
+        for (group, versions), names in made.items()
+    ]

@@ -1,0 +1,334 @@
+"""Rules said a second time, in CEL, for admission: what the API server itself can ask of one object.
+
+An expression is true where the rule finds no fault. It sees ``object`` as the API server holds it (fields that are
+nothing are not there) and ``variables``, the ones below that it names. ``tests/unit/core/policy/test_cel.py`` compares
+each with the rule in Python, on every case that there is of it. Written for the CEL of Kubernetes v1.30 and later:
+optionals (``?.``) and the extended strings library are used, macros that bind and quantities are not, and a list
+holds values of one type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from croupier.core.policy.availability import SYSTEM_CLASSES
+from croupier.core.policy.hardening import OF_THE_SYSTEM, SOCKETS
+from croupier.core.policy.network import ANYWHERE
+from croupier.core.policy.objects import Settings
+from croupier.core.policy.pod_security import ADDABLE, APPARMOR, SAFE_SYSCTLS, SELINUX_TYPES, VOLUMES
+from croupier.core.policy.rule import Rule, Scope
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Resource:
+    """What the API server calls a kind."""
+
+    group: str
+    plural: str
+    kind: str
+    versions: tuple[str, ...] = ("v1",)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A rule in CEL: what is asked, and of what."""
+
+    expression: str
+    resources: tuple[Resource, ...]
+
+
+PODS = (
+    Resource("", "pods", "Pod"),
+    Resource("", "replicationcontrollers", "ReplicationController"),
+    Resource("apps", "daemonsets", "DaemonSet"),
+    Resource("apps", "deployments", "Deployment"),
+    Resource("apps", "replicasets", "ReplicaSet"),
+    Resource("apps", "statefulsets", "StatefulSet"),
+    Resource("batch", "cronjobs", "CronJob"),
+    Resource("batch", "jobs", "Job"),
+)
+"""Pods and the built-in kinds that make them."""
+_OTHERS = {
+    each.kind: each
+    for each in (
+        Resource("", "configmaps", "ConfigMap"),
+        Resource("", "namespaces", "Namespace"),
+        Resource("", "persistentvolumeclaims", "PersistentVolumeClaim"),
+        Resource("", "services", "Service"),
+        Resource("autoscaling", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("v1", "v2")),
+        Resource("networking.k8s.io", "ingresses", "Ingress"),
+        Resource("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
+        Resource("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
+        Resource("rbac.authorization.k8s.io", "clusterroles", "ClusterRole"),
+        Resource("rbac.authorization.k8s.io", "roles", "Role"),
+    )
+}
+
+VARIABLES: Mapping[str, str] = {
+    "template": "object.kind == 'Pod' ? object : object.kind == 'CronJob' ? "
+    "object.?spec.?jobTemplate.?spec.?template.orValue({}) : object.?spec.?template.orValue({})",
+    "spec": "variables.template.?spec.orValue({})",
+    "containers": "variables.spec.?containers.orValue([]) + variables.spec.?initContainers.orValue([]) + "
+    "variables.spec.?ephemeralContainers.orValue([])",
+    "kept": "variables.spec.?containers.orValue([]) + variables.spec.?initContainers.orValue([])",
+    "serving": "object.kind in ['Job', 'CronJob'] || "
+    "object.?metadata.?ownerReferences.orValue([]).exists(owner, owner.kind == 'Job') ? [] : "
+    "variables.spec.?containers.orValue([])",
+    "contexts": "[variables.spec.?securityContext.orValue({})] + "
+    "variables.containers.map(c, c.?securityContext.orValue({}))",
+    "annotations": "variables.template.?metadata.?annotations.orValue({})",
+    "volumes": "variables.spec.?volumes.orValue([])",
+    "hostVolumes": "variables.volumes.filter(v, has(v.hostPath)).map(v, v.name)",
+    "isWindows": "variables.spec.?os.?name.orValue('') == 'windows'",
+    "inUserNamespace": "variables.spec.?hostUsers.orValue(true) == false",
+}
+"""Name -> expression; each sees those before it. ``serving``: those that are there to serve; none of a Job and of a
+pod that a Job made. ``kept``: without those that are only looked through.
+"""
+_NAMED = re.compile(r"\bvariables\.([A-Za-z]+)")
+
+
+def variables_of(expression: str) -> tuple[str, ...]:
+    """The variables that ``expression`` needs, in an order in which each sees those that it needs itself."""
+    needed: set[str] = set()
+    waiting = _NAMED.findall(expression)
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += _NAMED.findall(VARIABLES[name])
+    return tuple(name for name in VARIABLES if name in needed)
+
+
+def said(rule: Rule, settings: Settings) -> Said | str:
+    """``rule`` in CEL, or why it is not."""
+    if rule.scope is Scope.BUNDLE:
+        return "it looks at several objects, and admission sees one"
+    if rule.id in _CANNOT:
+        return _CANNOT[rule.id]
+    if rule.id in _SETTINGS:
+        expression = _SETTINGS[rule.id](settings)
+        return Said(expression, PODS) if expression else "nobody has decided what it is to ask for (its option)"
+    if rule.id in _OF_PODS:
+        return Said(_OF_PODS[rule.id], PODS)
+    if rule.id in _OF_OBJECTS:
+        kinds, expression = _OF_OBJECTS[rule.id]
+        return Said(expression, tuple(_OTHERS[kind] for kind in kinds))
+    return "it has no expression in CEL yet"
+
+
+def _list(words: Iterable[str]) -> str:
+    return "[" + ", ".join(f"'{_quoted(each)}'" for each in words) + "]"
+
+
+def _quoted(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(re.escape(each) for each in words)
+
+
+def _added(allowed: Iterable[str]) -> str:
+    return (
+        "variables.containers.all(c, c.?securityContext.?capabilities.?add.orValue([])"
+        f".all(name, name in {_list(sorted(allowed))}))"
+    )
+
+
+def _images(test: str) -> str:
+    return f"variables.containers.all(c, c.?image.orValue('') == '' || {test})"
+
+
+def _folders(settings: Settings) -> list[str]:
+    return [f"{each.rstrip('/')}/" for each in settings.registries]
+
+
+def _set(part: str, resource: str) -> str:
+    either = f"c.?resources.?{part}[?'{resource}'].hasValue()"
+    if part == "requests":
+        either += f" || c.?resources.?limits[?'{resource}'].hasValue()"
+    return f"variables.kept.all(c, {either})"
+
+
+def _probe(name: str) -> str:
+    return f"c.?{name}.orValue({{}}) != {{}}"
+
+
+_CONFINED = (
+    "variables.contexts.all(s, s.?seccompProfile.?type.orValue('RuntimeDefault') in ['RuntimeDefault', 'Localhost'])"
+)
+_UNMASKED = "variables.containers.all(c, c.?securityContext.?procMount.orValue('Default') == 'Default')"
+_ASKED = ", ".join(
+    f"c.?{each}.orValue({{}})"
+    for each in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle.?postStart", "lifecycle.?preStop")
+)
+_FROM_SECRET = (
+    "c.?env.orValue([]).all(v, !has(v.valueFrom) || !has(v.valueFrom.secretKeyRef)) && "
+    "c.?envFrom.orValue([]).all(source, !has(source.secretRef))"
+)
+_OF_PODS: Mapping[str, str] = {
+    # Pod Security Standards, baseline
+    "host-namespaces": "!variables.spec.?hostNetwork.orValue(false) && !variables.spec.?hostPID.orValue(false) && "
+    "!variables.spec.?hostIPC.orValue(false)",
+    "privileged": "variables.containers.all(c, !c.?securityContext.?privileged.orValue(false))",
+    "capabilities-baseline": _added(ADDABLE),
+    "host-path": "variables.volumes.all(v, !has(v.hostPath))",
+    "host-ports": "variables.containers.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))",
+    "apparmor": "variables.contexts.all(s, s.?appArmorProfile.?type.orValue('RuntimeDefault') in "
+    "['RuntimeDefault', 'Localhost']) && variables.annotations.all(key, "
+    f"!key.startsWith('{APPARMOR}') || variables.annotations[key] in ['', 'runtime/default'] || "
+    "variables.annotations[key].startsWith('localhost/'))",
+    "selinux": f"variables.contexts.all(s, s.?seLinuxOptions.?type.orValue('') in {_list(SELINUX_TYPES)} && "
+    "s.?seLinuxOptions.?user.orValue('') == '' && s.?seLinuxOptions.?role.orValue('') == '')",
+    "proc-mount": f"variables.inUserNamespace || {_UNMASKED}",
+    "seccomp-unconfined": _CONFINED,
+    "sysctls": "variables.spec.?securityContext.?sysctls.orValue([]).all(each, "
+    f"each.?name.orValue('') in {_list(sorted(SAFE_SYSCTLS))})",
+    "windows-host-process": "variables.contexts.all(s, !s.?windowsOptions.?hostProcess.orValue(false))",
+    "probe-host": f"variables.containers.all(c, [{_ASKED}].all(asked, asked.?httpGet.?host.orValue('') == '' && "
+    "asked.?tcpSocket.?host.orValue('') == ''))",
+    # Pod Security Standards, restricted
+    "privilege-escalation": "variables.isWindows || "
+    "variables.containers.all(c, !c.?securityContext.?allowPrivilegeEscalation.orValue(true))",
+    "capabilities-restricted": "variables.isWindows || (variables.containers.all(c, "
+    "'ALL' in c.?securityContext.?capabilities.?drop.orValue([])) && " + _added(["NET_BIND_SERVICE"]) + ")",
+    "volume-types": f"variables.volumes.all(v, v.all(key, key == 'name' || key in {_list(sorted(VOLUMES))}))",
+    "run-as-non-root": "variables.inUserNamespace || (variables.spec.?securityContext.?runAsNonRoot.orValue(true) && "
+    "variables.containers.all(c, c.?securityContext.?runAsNonRoot.orValue("
+    "variables.spec.?securityContext.?runAsNonRoot.orValue(false))))",
+    "run-as-user": "variables.inUserNamespace || variables.contexts.all(s, s.?runAsUser.orValue(1) != 0)",
+    "seccomp": f"variables.isWindows || ({_CONFINED} && "
+    "(variables.spec.?securityContext.?seccompProfile.?type.hasValue() || "
+    "variables.containers.all(c, c.?securityContext.?seccompProfile.?type.hasValue())))",
+    "proc-mount-restricted": _UNMASKED,
+    # beyond them
+    "read-only-root": "variables.isWindows || "
+    "variables.containers.all(c, c.?securityContext.?readOnlyRootFilesystem.orValue(false))",
+    "root-group": "variables.contexts.all(s, s.?runAsGroup.orValue(1) != 0)",
+    "net-raw": "variables.containers.all(c, c.?securityContext.?capabilities.?drop.orValue([]).exists(name, "
+    "name.upperAscii() in ['ALL', 'NET_RAW', 'CAP_ALL', 'CAP_NET_RAW']))",
+    "runtime-socket": f"variables.volumes.all(v, !v.?hostPath.?path.orValue('').matches(r'({_any(SOCKETS)})/*$'))",
+    "system-folder": "variables.volumes.all(v, !has(v.hostPath) || !has(v.hostPath.path) || "
+    f"!v.hostPath.path.matches(r'^({_any(each for each in OF_THE_SYSTEM if each != '/')})?/*$'))",
+    "writable-host-path": "variables.containers.all(c, c.?volumeMounts.orValue([]).all(m, "
+    "m.?readOnly.orValue(false) || !(m.?name.orValue('') in variables.hostVolumes)))",
+    "ssh-port": "variables.containers.all(c, c.?ports.orValue([]).all(p, p.?containerPort.orValue(0) != 22 || "
+    "p.?protocol.orValue('TCP') != 'TCP'))",
+    "privileged-port": "variables.containers.all(c, c.?ports.orValue([]).all(p, p.?containerPort.orValue(0) < 1 || "
+    "p.containerPort > 1023))",
+    "default-service-account": "!(variables.spec.?serviceAccountName.or(variables.spec.?serviceAccount)"
+    ".orValue('default') in ['', 'default'])",
+    "dns-options": "variables.spec.?dnsConfig.?options.orValue([]).exists(each, each.?name.orValue('') == 'ndots' && "
+    "each.?value.orValue('') == '2')",
+    # images
+    "image-tag": _images(
+        "(!c.image.matches(r'^[^@]*:latest(@|$)') && (c.image.matches(r'^[^@]*:[^:/@]+(@|$)') || "
+        "c.image.matches(r'@.')))"
+    ),
+    "image-digest": _images("c.image.matches(r'^[^@]*@(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$')"),
+    "helm-tiller": _images("!c.image.matches(r'^([^@:]|:[^@:/]*/)*tiller')"),
+    # resources
+    "cpu-requests": _set("requests", "cpu"),
+    "cpu-limits": _set("limits", "cpu"),
+    "memory-requests": _set("requests", "memory"),
+    "memory-limits": _set("limits", "memory"),
+    "ephemeral-storage": _set("limits", "ephemeral-storage"),
+    "empty-dir-limit": "variables.volumes.all(v, !has(v.emptyDir) || v.emptyDir.?sizeLimit.orValue('') != '')",
+    # probes
+    "liveness-probe": f"variables.serving.all(c, {_probe('livenessProbe')})",
+    "readiness-probe": f"variables.serving.all(c, {_probe('readinessProbe')})",
+    "startup-probe": f"variables.serving.all(c, !({_probe('livenessProbe')}) || {_probe('startupProbe')})",
+    "any-probe": f"variables.serving.all(c, {_probe('livenessProbe')} || {_probe('readinessProbe')} || "
+    f"{_probe('startupProbe')})",
+    "probes-differ": f"variables.containers.all(c, !({_probe('livenessProbe')}) || "
+    "c.?livenessProbe != c.?readinessProbe)",
+    # names, priority, secrets
+    "default-namespace": "object.?metadata.?namespace.orValue('') != 'default'",
+    "system-priority": f"!(variables.spec.?priorityClassName.orValue('') in {_list(SYSTEM_CLASSES)}) || "
+    "object.?metadata.?namespace.orValue('') == 'kube-system'",
+    "node-affinity": "variables.spec.?affinity.?nodeAffinity.orValue({}) != {}",
+    "env-from": "variables.containers.all(c, c.?envFrom.orValue([]).size() < 2)",
+    "secret-env": f"variables.containers.all(c, {_FROM_SECRET})",
+    "duplicate-env": "variables.containers.all(c, c.?env.orValue([]).all(v, "
+    "c.env.exists_one(other, other.?name.orValue('') == v.?name.orValue(''))))",
+}
+"""Rule -> what is asked of pods."""
+
+_OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "pod-security-label": (
+        ("Namespace",),
+        "object.?metadata.?labels[?'pod-security.kubernetes.io/enforce'].orValue('') in ['baseline', 'restricted']",
+    ),
+    "pdb-max-unavailable": (
+        ("PodDisruptionBudget",),
+        "object.?spec.?maxUnavailable.orValue(1) != 0 && object.?spec.?maxUnavailable.orValue('1') != '0' && "
+        "object.?spec.?maxUnavailable.orValue('1') != '0%'",
+    ),
+    "pdb-unhealthy": (
+        ("PodDisruptionBudget",),
+        "object.?spec.?unhealthyPodEvictionPolicy.orValue('') != ''",
+    ),
+    "hpa-least": (("HorizontalPodAutoscaler",), "object.?spec.?minReplicas.orValue(1) >= 2"),
+    "hpa-least-three": (("HorizontalPodAutoscaler",), "object.?spec.?minReplicas.orValue(1) >= 3"),
+    "scale-down": (
+        ("HorizontalPodAutoscaler",),
+        "object.?spec.?behavior.?scaleDown.?stabilizationWindowSeconds.orValue(60) >= 60 && "
+        "object.?spec.?behavior.?scaleUp.?selectPolicy.orValue('') != 'Disabled'",
+    ),
+    "egress-anywhere": (
+        ("NetworkPolicy",),
+        "object.?spec.?egress.orValue([]).all(rule, (rule.?to.orValue([]).size() > 0 || "
+        "rule.?ports.orValue([]).size() > 0) && rule.?to.orValue([]).all(peer, "
+        f"!(peer.?ipBlock.?cidr.orValue('') in {_list(ANYWHERE)})))",
+    ),
+    "exposed-service": (
+        ("Service",),
+        "!(object.?spec.?type.orValue('') in ['NodePort', 'LoadBalancer'])",
+    ),
+    "node-port": (("Service",), "object.?spec.?type.orValue('') != 'NodePort'"),
+    "external-ips": (("Service",), "object.?spec.?externalIPs.orValue([]).size() == 0"),
+    "ingress-host": (("Ingress",), "object.?spec.?rules.orValue([]).all(rule, rule.?host.orValue('') != '')"),
+    "ingress-wildcard": (
+        ("Ingress",),
+        "object.?spec.?rules.orValue([]).all(rule, !rule.?host.orValue('').startsWith('*'))",
+    ),
+    "ingress-snippet": (
+        ("Ingress",),
+        "object.?metadata.?annotations.orValue({}).all(key, !key.endsWith('-snippet') || !key.contains('ingress'))",
+    ),
+}
+"""Rule -> the kinds it asks, and what."""
+
+_SETTINGS: Mapping[str, Callable[[Settings], str]] = {
+    "image-registry": lambda settings: (
+        _images(f"{_list(_folders(settings))}.exists(prefix, c.image.startsWith(prefix))")
+        if settings.registries
+        else ""
+    ),
+    "required-labels": lambda settings: " && ".join(
+        f"object.?metadata.?labels[?'{_quoted(each)}'].orValue('') != ''" for each in settings.labels
+    ),
+    "priority-class": lambda settings: (
+        f"variables.spec.?priorityClassName.orValue('') in {_list(('', *settings.priority_classes))}"
+        if settings.priority_classes
+        else "variables.spec.?priorityClassName.orValue('') != ''"
+    ),
+}
+"""Rule -> what is asked of pods, by what people decided; "" where nothing was."""
+
+_FILLED = "the API server fills the field itself, so that it is always as it should be or never"
+_CANNOT: Mapping[str, str] = {
+    "duplicate-key": "it is about the text, of which the API server no longer knows",
+    "waiver": "it is about this checker's own exceptions",
+    "removed-api": "the API server that serves no such version answers by itself",
+    "selector": "the API server asks it already",
+    "namespace-named": _FILLED,
+    "service-account-field": _FILLED,
+    "restart-policy": _FILLED,
+    "pull-policy": _FILLED,
+    "secret-in-git": "it is about Git; a Secret in the cluster is where it belongs",
+}
+"""Rule on single objects -> why admission cannot ask it."""

@@ -1,0 +1,113 @@
+"""Rules in CEL say what they say in Python, of every case that there is: other projects', our own, each example."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.support.policy_objects import is_asked, manifests
+
+from croupier.core.policy.catalogue import RULES
+from croupier.core.policy.cel import PODS, VARIABLES, Said, said, variables_of
+from croupier.core.policy.cel_evaluator import Unanswered, compiled
+from croupier.core.policy.check import check
+from croupier.core.policy.objects import Settings
+from croupier.core.policy.rule import Scope
+from croupier.errors import UsageError
+
+DECIDED = Settings(registries=("registry.example", "quay.io/"), labels=("owner",))
+CHOSEN = Settings(priority_classes=("gold", "silver"))
+EXPORTED = {id: found for id, rule in RULES.items() if isinstance(found := said(rule, DECIDED), Said)}
+
+
+@pytest.mark.parametrize("settings", [DECIDED, CHOSEN], ids=["decided", "chosen"])
+@pytest.mark.parametrize("id", EXPORTED)
+def test_a_rule_in_cel_agrees_with_the_rule_in_python(id: str, settings: Settings) -> None:
+    rule = RULES[id]
+    found = said(rule, settings)
+    if not isinstance(found, Said):
+        assert settings is CHOSEN
+        return
+    holds = compiled(found.expression, {name: VARIABLES[name] for name in variables_of(found.expression)})
+    answers = []
+    for each in manifests():
+        if is_asked(found.resources, each):
+            refused = bool(check([each], [rule], settings))
+            assert holds(each.value) is not refused, (id, each.value)
+            answers.append(refused)
+    assert set(answers) == {True, False}
+
+
+def test_most_of_what_one_object_shows_is_said_in_cel() -> None:
+    alone = [each for each in RULES.values() if each.scope is not Scope.BUNDLE]
+    assert len(EXPORTED) >= 60
+    assert len(EXPORTED) / len(alone) > 0.6
+
+
+@pytest.mark.parametrize("id", [each for each in RULES if each not in EXPORTED])
+def test_what_is_not_said_has_a_reason(id: str) -> None:
+    reason = said(RULES[id], DECIDED)
+    assert isinstance(reason, str)
+    assert reason
+
+
+def test_rules_that_follow_decisions_are_not_said_without_one() -> None:
+    assert isinstance(said(RULES["image-registry"], Settings()), str)
+    assert isinstance(said(RULES["required-labels"], Settings()), str)
+
+
+def test_names_that_people_chose_are_quoted() -> None:
+    found = said(RULES["required-labels"], Settings(labels=("it's", "a\\'")))
+    assert isinstance(found, Said)
+    holds = compiled(found.expression)
+    assert holds({"metadata": {"labels": {"it's": "x", "a\\'": "y"}}}) is True
+    assert holds({"metadata": {"labels": {"it's": "x"}}}) is False
+
+
+def test_variables_come_with_those_that_they_need() -> None:
+    assert variables_of("variables.hostVolumes == []") == ("template", "spec", "volumes", "hostVolumes")
+    assert variables_of("object.kind == 'Pod'") == ()
+    for name in VARIABLES:
+        compiled(VARIABLES[name])
+
+
+def test_what_has_no_answer_is_no_answer() -> None:
+    with pytest.raises(Unanswered, match="Key not found"):
+        compiled("object.spec.replicas > 1")({"kind": "Deployment"})
+    with pytest.raises(Unanswered, match="neither true nor false"):
+        compiled("object.kind")({"kind": "Deployment"})
+    with pytest.raises(UsageError, match=r"^no CEL: .*1:8"):
+        compiled("object.")
+
+
+def test_what_is_null_is_not_there() -> None:
+    assert compiled("!has(object.spec) && object.l == [1, {}]")({"spec": None, "l": [1, None, {"a": None}]}) is False
+    assert compiled("!has(object.spec)")({"spec": None}) is True
+
+
+def test_a_pod_that_a_job_made_need_not_serve() -> None:
+    """A Job's template is not asked for probes; neither is the pod that comes of it."""
+    found = EXPORTED["readiness-probe"]
+    holds = compiled(found.expression, VARIABLES)
+    pod = {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a"}]}}
+    assert holds(pod) is False
+    assert holds({**pod, "metadata": {"name": "a", "ownerReferences": [{"kind": "Job", "name": "a"}]}}) is True
+
+
+def test_pods_are_asked_for_wherever_a_built_in_kind_makes_them() -> None:
+    inner = {"spec": {"hostNetwork": True, "containers": []}}
+    made = {
+        "Pod": inner,
+        "CronJob": {"spec": {"jobTemplate": {"spec": {"template": inner}}}},
+        **{each.kind: {"spec": {"template": inner}} for each in PODS if each.kind not in ("Pod", "CronJob")},
+    }
+    holds = compiled(EXPORTED["host-namespaces"].expression, VARIABLES)
+    assert [kind for kind, value in made.items() if holds({"kind": kind, **value})] == []
+    assert set(made) == {each.kind for each in PODS}
+
+
+@pytest.mark.parametrize("expression", [*VARIABLES.values(), *(each.expression for each in EXPORTED.values())])
+def test_a_list_holds_values_of_one_type(expression: str) -> None:
+    """Kubernetes takes no other; the evaluator here would."""
+    for held in re.findall(r"in \[([^\]]*)\]", expression):
+        assert {each.strip()[0] for each in held.split(",")} == {"'"}, held
