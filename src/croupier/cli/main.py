@@ -60,6 +60,7 @@ COMMANDS = {
     "policy": Lazy("Manifests", "croupier.cli.policy:policy", "Check Kubernetes manifests against the rules."),
     "desk": Lazy("The desk", "croupier.cli.desk:desk", "Run the desk: the engine and its JSON API."),
     "judge": Lazy("On a cluster", "croupier.cli.judge:judge", "Verdicts for Argo Rollouts and Flagger."),
+    "admission": Lazy("On a cluster", "croupier.cli.admission:admission", "The rules at the door of a cluster."),
     "operator": Lazy("On a cluster", "croupier.cli.operator:operator", "Release on a Kubernetes cluster."),
     "stand": Lazy("A casino of your own", "", "Run a small real casino on this machine."),
     "demo": Lazy("A casino of your own", "", "A good release promoted, a bad one taken back."),

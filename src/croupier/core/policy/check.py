@@ -24,24 +24,30 @@ class Finding:
     message: str
 
 
-def check(manifests: Sequence[Manifest], rules: Sequence[Rule], settings: Settings = NOTHING_SET) -> list[Finding]:
-    """What ``rules`` have against ``manifests``, which make one bundle; sorted by manifest, then as the rules are."""
-    asked = _Asked(rules)
+def check(
+    manifests: Sequence[Manifest], rules: Sequence[Rule] | Asked, settings: Settings = NOTHING_SET
+) -> list[Finding]:
+    """What ``rules`` have against ``manifests``, which make one bundle; sorted by manifest, then as the rules are.
+
+    Who asks the same rules often, of little at a time, gives them as ``Asked``.
+    """
+    asked = rules if isinstance(rules, Asked) else Asked(rules)
     world = World([as_object(index, each, settings) for index, each in enumerate(manifests)])
     findings = [finding for each in world.objects for finding in _alone(each, asked)]
-    for rule in rules:
-        if rule.scope is Scope.BUNDLE:
-            for found in rule.check(world):
-                assert isinstance(found, Found)
-                findings.append(Finding(found.object.index, found.path, rule, found.message))
+    for rule in asked.of_bundles:
+        for found in rule.check(world):
+            assert isinstance(found, Found)
+            findings.append(Finding(found.object.index, found.path, rule, found.message))
     findings.sort(key=lambda each: each.index)
     return findings
 
 
-class _Asked:
+class Asked:
     """Rules by what they are asked of."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self.of_bundles = [rule for rule in rules if rule.scope is Scope.BUNDLE]
         self.of_pods = [rule for rule in rules if rule.scope is Scope.POD]
         self.of_kind: dict[str, list[Rule]] = defaultdict(list)
         self.of_all: list[Rule] = []
@@ -53,7 +59,7 @@ class _Asked:
                     self.of_all.append(rule)
 
 
-def _alone(each: Object, asked: _Asked) -> Iterator[Finding]:
+def _alone(each: Object, asked: Asked) -> Iterator[Finding]:
     """What the rules on pods and single objects find in ``each``."""
     for pod in each.pods:
         for rule in asked.of_pods:

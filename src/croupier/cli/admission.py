@@ -1,0 +1,260 @@
+"""``croupier admission``: the rules on manifests as a webhook of a cluster, and the manifests that install it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import click
+
+from croupier.errors import EnvironmentFault, UsageError
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from croupier.admission.judge import Door
+
+_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_mode = click.option(
+    "--mode",
+    type=click.Choice(["warn", "enforce"]),
+    required=True,
+    help="warn: everything comes in, with a warning; enforce: what fails is refused.",
+)
+
+
+class Asked(TypedDict):
+    """The options of ``rule_options``, as typed."""
+
+    profile: str
+    enable: tuple[str, ...]
+    disable: tuple[str, ...]
+    fail_on: str
+    registries: tuple[str, ...]
+    labels: tuple[str, ...]
+    priority_classes: tuple[str, ...]
+    on_failure: str
+    ignore_waivers: bool
+
+
+def rule_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What is asked, and what refuses: the same words for ``run`` and ``manifests``."""
+    for option in reversed(
+        (
+            click.option("--profile", default="default", show_default=True, metavar="NAME", help="Which rules."),
+            click.option("--enable", multiple=True, metavar="RULE", help="Ask this rule, too. Repeat."),
+            click.option("--disable", multiple=True, metavar="RULE", help="Do not ask this rule. Repeat."),
+            click.option(
+                "--fail-on",
+                type=click.Choice(["error", "warning", "note"]),
+                default="error",
+                show_default=True,
+                help="The least level that refuses; what is below is a warning.",
+            ),
+            click.option("--registry", "registries", multiple=True, metavar="PREFIX", help="Where images come from."),
+            click.option("--require-label", "labels", multiple=True, metavar="KEY", help="What runs must bear it."),
+            click.option(
+                "--priority-class", "priority_classes", multiple=True, metavar="NAME", help="A class pods may have."
+            ),
+            click.option(
+                "--on-failure",
+                type=click.Choice(["refuse", "allow"]),
+                default="refuse",
+                show_default=True,
+                help="What is answered when croupier itself fails; with --mode warn always allow.",
+            ),
+            click.option("--ignore-waivers", is_flag=True, help="Annotations of an object excuse nothing."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _words(asked: Asked) -> tuple[str, ...]:
+    """The options as they would be typed, without those that are as usual."""
+    words = [f"--profile={asked['profile']}"] if asked["profile"] != "default" else []
+    lists = ("--enable", asked["enable"]), ("--disable", asked["disable"]), ("--registry", asked["registries"])
+    more = ("--require-label", asked["labels"]), ("--priority-class", asked["priority_classes"])
+    words += [f"{name}={each}" for name, values in (*lists, *more) for each in values]
+    words += [f"--fail-on={asked['fail_on']}", f"--on-failure={asked['on_failure']}"]
+    return (*words, *(["--ignore-waivers"] if asked["ignore_waivers"] else []))
+
+
+def _door(asked: Asked, mode: Any, excluded: frozenset[str]) -> Door:
+    """Raises ``UnknownName`` for a rule or profile that does not exist."""
+    from croupier.admission.judge import Door, at_the_door, on_images
+    from croupier.core.policy.catalogue import chosen
+    from croupier.core.policy.objects import Settings
+    from croupier.core.policy.rule import Level
+
+    rules = chosen(asked["profile"], asked["enable"], asked["disable"])
+    return Door(
+        rules=at_the_door(rules),
+        image_rules=on_images(rules),
+        mode=mode,
+        fail_on=Level(asked["fail_on"]),
+        settings=Settings(asked["registries"], asked["labels"], asked["priority_classes"]),
+        excluded=excluded,
+        allow_on_failure=asked["on_failure"] == "allow",
+        heeds_waivers=not asked["ignore_waivers"],
+    )
+
+
+@click.group()
+def admission() -> None:
+    """Refuse what breaks the rules when it comes to a cluster.
+
+    A validating webhook (AdmissionReview v1) and an image policy (ImageReview v1alpha1), over TLS.
+    """
+
+
+@admission.command()
+@_mode
+@rule_options
+@click.option("--cert", type=_file, required=True, metavar="FILE", help="Certificate and its chain, PEM.")
+@click.option("--key", type=_file, required=True, metavar="FILE", help="Its key, PEM. Both are read again on a change.")
+@click.option("--host", default="0.0.0.0", show_default=True, help="Where to listen.")  # a pod
+@click.option("--port", type=click.IntRange(0, 65_535), default=8443, show_default=True, help="For API servers, TLS.")
+@click.option(
+    "--about-port",
+    type=click.IntRange(0, 65_535),
+    default=8081,
+    show_default=True,
+    help="For the cluster: /healthz, /readyz, /metrics, /report; no TLS.",
+)
+@click.option(
+    "--own-namespace",
+    default="croupier",
+    envvar="CROUPIER_NAMESPACE",
+    show_default=True,
+    help="Where this runs; never judged.",
+)
+@click.option("--exclude-namespace", "exclude", multiple=True, metavar="NAME", help="Never judged either. Repeat.")
+@click.option(
+    "--max-bytes",
+    type=click.IntRange(1024, 64 * 1024 * 1024),
+    default=4 * 1024 * 1024,
+    show_default=True,
+    help="Largest body that is read.",
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0.1, 30.0),
+    default=4.0,
+    show_default=True,
+    metavar="S",
+    help="Longest time to read a body, and again to judge it.",
+)
+@click.option("--verbose", is_flag=True, help="Log every review, not only those that fail.")
+def run(
+    *,
+    mode: str,
+    cert: Path,
+    key: Path,
+    host: str,
+    port: int,
+    about_port: int,
+    own_namespace: str,
+    exclude: tuple[str, ...],
+    max_bytes: int,
+    time_limit: float,
+    verbose: bool,
+    **asked: Unpack[Asked],
+) -> None:
+    """Answer API servers until SIGTERM or Ctrl-C.
+
+    POST /validate takes AdmissionReviews, POST /image-policy ImageReviews. Only rules on one object are asked; those
+    on bundles are for `croupier policy check`. Logs are JSON lines on stderr and never hold what was brought.
+    """
+    door = _door(asked, mode, frozenset((own_namespace, *exclude)))
+    import asyncio
+    import gc
+    import logging
+    import signal
+
+    try:
+        import uvloop
+
+        from croupier.admission.app import Doorkeeper, Limits
+        from croupier.admission.run import Places, serve
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"`croupier admission run` needs {error.name}, which is not installed",
+            hint='install the extra: pip install "croupier[admission]"',
+        ) from error
+    from croupier.adapters.clock import SystemClock
+    from croupier.admission.certificate import Certificate
+    from croupier.admission.told import JsonLines
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("croupier.admission").setLevel(logging.DEBUG if verbose else logging.INFO)
+    certificate = Certificate(cert, key)
+    # What is here now stays to the end: without this each full collection walks all of it, while everybody waits.
+    gc.collect()
+    gc.freeze()
+
+    async def served() -> None:
+        keeper = Doorkeeper(door, SystemClock(), Limits(max_bytes, time_limit))
+        stopped = asyncio.Event()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(each, stopped.set)
+        await serve(keeper, certificate, Places(host, port, about_port), stopped)
+
+    uvloop.run(served())
+
+
+@admission.command()
+@click.option("--image", required=True, help="Image of croupier with the extra `admission`; by digest in production.")
+@click.option("--namespace", "-n", default="croupier", show_default=True, help="Where it is to run.")
+@click.option("--cert-secret", required=True, metavar="NAME", help="Secret of type kubernetes.io/tls that it shows.")
+@click.option("--ca", type=_file, metavar="FILE", help="PEM of who has signed the certificate.")
+@click.option(
+    "--inject-ca-from", default="", metavar="NAMESPACE/NAME", help="Certificate of cert-manager, instead of --ca."
+)
+@_mode
+@click.option(
+    "--failure-policy",
+    type=click.Choice(["Fail", "Ignore"]),
+    help="When nobody answers. Default: Ignore with --mode warn, Fail with enforce.",
+)
+@click.option("--exclude-namespace", "exclude", multiple=True, metavar="NAME", help="Not judged. Repeat.")
+@rule_options
+def manifests(
+    *,
+    image: str,
+    namespace: str,
+    cert_secret: str,
+    ca: Path | None,
+    inject_ca_from: str,
+    mode: str,
+    failure_policy: str | None,
+    exclude: tuple[str, ...],
+    **asked: Unpack[Asked],
+) -> None:
+    """Print all that a cluster needs: kubectl apply --server-side -f -"""
+    import yaml
+
+    from croupier.admission.install import Wish
+    from croupier.admission.install import manifests as made
+
+    if (ca is None) == (not inject_ca_from):
+        raise UsageError(
+            "say who has signed the certificate", hint="give --ca FILE, or --inject-ca-from NAMESPACE/NAME"
+        )
+    _door(asked, mode, frozenset())
+    policy = failure_policy or ("Ignore" if mode == "warn" else "Fail")
+    wish = Wish(
+        image=image,
+        namespace=namespace,
+        cert_secret=cert_secret,
+        mode=mode,  # type: ignore[arg-type]  # click has seen to it
+        failure_policy=policy,  # type: ignore[arg-type]  # as above
+        ca=None if ca is None else ca.read_bytes(),
+        inject_ca_from=inject_ca_from,
+        exclude=exclude,
+        arguments=_words(asked),
+    )
+    click.echo(yaml.safe_dump_all(made(wish), sort_keys=False), nl=False)

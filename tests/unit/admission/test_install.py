@@ -1,0 +1,102 @@
+"""What is installed at the door: two pods that may do nothing, and a configuration that never shuts itself out."""
+
+from __future__ import annotations
+
+import base64
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from croupier.admission.install import SYSTEM
+from croupier.cli.main import cli
+from croupier.core.policy.catalogue import chosen
+from croupier.engine.policy import check_files
+
+IMAGE = "registry.example/croupier@sha256:" + "0f" * 32
+USUAL = ("--image", IMAGE, "--cert-secret", "admission-tls", "--mode", "enforce")
+
+
+def made(*words: str) -> Result:
+    return CliRunner().invoke(cli, ["admission", "manifests", *USUAL, *words])
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Any]:
+    done = made("--inject-ca-from", "croupier/admission")
+    assert done.exit_code == 0, done.output
+    return {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+
+
+def test_all_of_it_is_there(found: dict[str, Any]) -> None:
+    assert list(found) == [
+        "Namespace",
+        "PriorityClass",
+        "ServiceAccount",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Service",
+        "Deployment",
+        "ValidatingWebhookConfiguration",
+    ]
+
+
+def test_its_own_manifests_pass_its_rules(tmp_path: Path) -> None:
+    """The namespace is the operator's too, and its walls are for the owner of the cluster to choose: default-deny."""
+    file = tmp_path / "admission.yaml"
+    file.write_text(made("--inject-ca-from", "croupier/admission").stdout)
+    report = check_files([str(file)], chosen("default", but=["default-deny"]), today=date(2026, 11, 29))
+    assert not report.counted, [each.message for each in report.counted]
+
+
+def test_it_never_judges_its_own_namespace_nor_the_clusters_own_parts(found: dict[str, Any]) -> None:
+    (webhook,) = found["ValidatingWebhookConfiguration"]["webhooks"]
+    (beyond,) = webhook["namespaceSelector"]["matchExpressions"]
+    assert (beyond["key"], beyond["operator"]) == ("kubernetes.io/metadata.name", "NotIn")
+    assert set(beyond["values"]) == {"croupier", *SYSTEM}
+    assert all(rule["scope"] == "Namespaced" for rule in webhook["rules"])
+    assert not any("secrets" in rule["resources"] for rule in webhook["rules"])
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert {f"--exclude-namespace={each}" for each in SYSTEM} <= set(container["args"])
+
+
+def test_its_pods_have_no_rights_and_no_way_out(found: dict[str, Any]) -> None:
+    spec = found["Deployment"]["spec"]
+    pod = spec["template"]["spec"]
+    assert (spec["replicas"], spec["strategy"]["rollingUpdate"]["maxUnavailable"]) == (2, 0)
+    assert pod["automountServiceAccountToken"] is False
+    assert found["NetworkPolicy"]["spec"]["egress"] == []
+    assert pod["volumes"] == [{"name": "tls", "secret": {"secretName": "admission-tls", "defaultMode": 0o440}}]
+
+
+@pytest.mark.parametrize(("mode", "policy"), [("warn", "Ignore"), ("enforce", "Fail")])
+def test_who_only_warns_stops_nobody_when_it_is_down(mode: str, policy: str) -> None:
+    done = made("--inject-ca-from", "a/b", "--mode", mode)
+    *_, configuration = yaml.safe_load_all(done.stdout)
+    assert configuration["webhooks"][0]["failurePolicy"] == policy
+    *_, configuration = yaml.safe_load_all(made("--inject-ca-from", "a/b", "--failure-policy", "Ignore").stdout)
+    assert configuration["webhooks"][0]["failurePolicy"] == "Ignore"
+
+
+def test_the_authority_is_a_file_or_cert_managers_and_one_of_them(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text("-----BEGIN CERTIFICATE-----\n")
+    *_, configuration = yaml.safe_load_all(made("--ca", str(ca)).stdout)
+    bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"]
+    assert base64.b64decode(bundle) == ca.read_bytes()
+    assert made().exit_code == 2
+    assert made("--ca", str(ca), "--inject-ca-from", "a/b").exit_code == 2
+
+
+def test_the_options_of_the_rules_reach_the_pods() -> None:
+    words = ("--disable", "cpu-requests", "--registry", "registry.example", "--fail-on", "warning", "--ignore-waivers")
+    done = made("--inject-ca-from", "a/b", *words)
+    deployment = next(each for each in yaml.safe_load_all(done.stdout) if each["kind"] == "Deployment")
+    args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert {"--disable=cpu-requests", "--registry=registry.example", "--fail-on=warning", "--ignore-waivers"} <= set(
+        args
+    )
+    assert made("--inject-ca-from", "a/b", "--disable", "cpu-request").exit_code == 2
