@@ -35,7 +35,15 @@ def test_made_pages_are_up_to_date(reference: ModuleType, name: str) -> None:
 
 
 def test_every_command_that_answers_takes_output_json_and_is_documented(reference: ModuleType) -> None:
-    silent = {"desk", "judge", "operator run", "operator manifests", "schema export"}
+    silent = {
+        "desk",
+        "judge",
+        "admission run",
+        "admission manifests",
+        "operator run",
+        "operator manifests",
+        "schema export",
+    }
     """Processes of their own, and documents for ``kubectl``."""
     answering = {
         " ".join(words): command
