@@ -35,9 +35,19 @@ FORMATS = ("text", "json", "sarif", "junit", "github")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
+_own = click.option(
+    "--rules",
+    "directory",
+    type=click.Path(file_okay=False, exists=True),
+    metavar="DIR",
+    help="A folder of rules of your own, in CEL.",
+)
+
+
 def _which_rules(command: _Command) -> _Command:
     """Options that choose rules."""
     for each in (
+        _own,
         click.option("--disable", multiple=True, metavar="RULE", help="Do not ask this rule. Repeat."),
         click.option("--enable", multiple=True, metavar="RULE", help="Ask this rule, too. Repeat."),
         click.option(
@@ -69,6 +79,21 @@ def policy() -> None:
 
     Anybody's manifests: Pods and whatever makes them, with the line, the reason and the fix.
     """
+
+
+def _own_rules(directory: str | None) -> tuple[Rule, ...]:
+    """Rules that are not in the catalogue: those of installed packages, then those in ``directory``."""
+    from pathlib import Path
+
+    from croupier.adapters.installed_rules import installed_rules
+    from croupier.core.policy.catalogue import RULES
+
+    installed = installed_rules(RULES)
+    if directory is None:
+        return installed
+    from croupier.engine.custom_rules import read_rules
+
+    return installed + read_rules(Path(directory), {*RULES, *(each.id for each in installed)})
 
 
 def _reports(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[tuple[str, Path], ...]:
@@ -164,6 +189,7 @@ def check(
     profile: str,
     enable: tuple[str, ...],
     disable: tuple[str, ...],
+    directory: str | None,
     exclude: tuple[str, ...],
     fail_on: str,
     registries: tuple[str, ...],
@@ -193,7 +219,7 @@ def check(
     from croupier.errors import UsageError
     from croupier.spec.manifests import STDIN, find_files
 
-    rules = chosen(profile, enable, disable)
+    rules = chosen(profile, enable, disable, _own_rules(directory))
     files = list(find_files(paths, exclude, lambda told: say(f"note: {told}")))
     if not files:
         raise UsageError("there is no file to check", hint="files end in .yaml, .yml or .json")
@@ -298,14 +324,15 @@ def _as(name: str, report: PolicyReport, rules: tuple[Rule, ...]) -> str:
 
 @policy.command()
 @click.argument("rule")
+@_own
 @output_option
-def explain(*, rule: str, output: Output) -> None:
+def explain(*, rule: str, directory: str | None, output: Output) -> None:
     """Tell what RULE asks for, why, how to satisfy it, and show a bad and a good manifest."""
     from croupier.core.policy.catalogue import rule as known
     from croupier.engine.policy import rule_view
     from croupier.report.policy import rule_text
 
-    view = rule_view(known(rule))
+    view = rule_view(known(rule, _own_rules(directory)))
     if output == "json":
         print_value(view)
     else:
@@ -313,14 +340,15 @@ def explain(*, rule: str, output: Output) -> None:
 
 
 @policy.command()
+@_own
 @output_option
-def rules(*, output: Output) -> None:
-    """List all rules."""
+def rules(*, directory: str | None, output: Output) -> None:
+    """List all rules: croupier's, those of installed packages, and your own."""
     from croupier.core.policy.catalogue import RULES
     from croupier.engine.policy import rule_view
     from croupier.report.policy import rules_text
 
-    views = [rule_view(each) for each in RULES.values()]
+    views = [rule_view(each) for each in (*RULES.values(), *_own_rules(directory))]
     if output == "json":
         print_json({"rules": [each.model_dump(mode="json", by_alias=True) for each in views]})
     else:
@@ -386,6 +414,7 @@ def export(
     profile: str,
     enable: tuple[str, ...],
     disable: tuple[str, ...],
+    directory: str | None,
     registries: tuple[str, ...],
     labels: tuple[str, ...],
     priority_classes: tuple[str, ...],
@@ -403,7 +432,7 @@ def export(
     from croupier.model.policy import ExportReport, NotExported
     from croupier.report.policy import export_text
 
-    rules = chosen(profile, enable, disable)
+    rules = chosen(profile, enable, disable, _own_rules(directory))
     settings = Settings(registries, labels, priority_classes)
     objects, left = exported(form, rules, settings, Place(action, namespaces))
     named = {each.id for each, _ in left}

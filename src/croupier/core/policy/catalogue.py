@@ -72,19 +72,30 @@ PROFILES: Mapping[str, tuple[str, ...]] = {
 """Profile -> the rules asked."""
 
 
-def rule(id: str) -> Rule:
-    """The rule called ``id``. Raises ``UnknownName``."""
-    if id not in RULES:
-        raise UnknownName("rule", id, list(RULES))
-    return RULES[id]
+def rule(id: str, own: Iterable[Rule] = ()) -> Rule:
+    """The rule called ``id``, of the catalogue or of ``own``. Raises ``UnknownName``."""
+    known = {**RULES, **{each.id: each for each in own}}
+    if id not in known:
+        raise UnknownName("rule", id, list(known))
+    return known[id]
 
 
-def chosen(profile: str, also: Iterable[str] = (), but: Iterable[str] = ()) -> tuple[Rule, ...]:
-    """The rules of ``profile`` and those named, without those named, in the order of the catalogue. Raises
+def chosen(
+    profile: str, also: Iterable[str] = (), but: Iterable[str] = (), own: Iterable[Rule] = ()
+) -> tuple[Rule, ...]:
+    """The rules of ``profile`` and those named, without those named, in the order of the catalogue.
+
+    ``own``: rules that are not in the catalogue; asked beside any profile where they are usual. Raises
     ``UnknownName``.
     """
     if profile not in PROFILES:
         raise UnknownName("profile", profile, list(PROFILES))
-    wanted = {*PROFILES[profile], *(rule(each).id for each in also)} - {rule(each).id for each in but}
+    more = {each.id: each for each in own}
+    known = {**RULES, **more}
+    for each in (*also, *but):
+        if each not in known:
+            raise UnknownName("rule", each, list(known))
+    wanted = {*PROFILES[profile], *(each.id for each in more.values() if each.usual or profile == "all"), *also}
+    wanted -= set(but)
     wanted -= {weaker for stricter, weaker in OVERRIDES.items() if stricter in wanted}
-    return tuple(each for each in RULES.values() if each.id in wanted)
+    return tuple(each for each in known.values() if each.id in wanted)

@@ -19,6 +19,7 @@ from croupier.core.policy.network import ANYWHERE
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.pod_security import ADDABLE, APPARMOR, SAFE_SYSCTLS, SELINUX_TYPES, VOLUMES
 from croupier.core.policy.rule import Rule, Scope
+from croupier.errors import UnknownName
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,11 +92,16 @@ _NAMED = re.compile(r"\bvariables\.([A-Za-z]+)")
 
 
 def variables_of(expression: str) -> tuple[str, ...]:
-    """The variables that ``expression`` needs, in an order in which each sees those that it needs itself."""
+    """The variables that ``expression`` needs, in an order in which each sees those that it needs itself.
+
+    Raises ``UnknownName``.
+    """
     needed: set[str] = set()
     waiting = _NAMED.findall(expression)
     while waiting:
         name = waiting.pop()
+        if name not in VARIABLES:
+            raise UnknownName("variable", name, list(VARIABLES))
         if name not in needed:
             needed.add(name)
             waiting += _NAMED.findall(VARIABLES[name])
@@ -104,6 +110,8 @@ def variables_of(expression: str) -> tuple[str, ...]:
 
 def said(rule: Rule, settings: Settings) -> Said | str:
     """``rule`` in CEL, or why it is not."""
+    if rule.expression:
+        return _written(rule)
     if rule.scope is Scope.BUNDLE:
         return "it looks at several objects, and admission sees one"
     if rule.id in _CANNOT:
@@ -117,6 +125,17 @@ def said(rule: Rule, settings: Settings) -> Said | str:
         kinds, expression = _OF_OBJECTS[rule.id]
         return Said(expression, tuple(_OTHERS[kind] for kind in kinds))
     return "it has no expression in CEL yet"
+
+
+def _written(rule: Rule) -> Said | str:
+    """A rule that was written in CEL."""
+    pods = {each.kind: each for each in PODS}
+    if pods.keys() <= rule.kinds:
+        return Said(rule.expression, PODS)
+    unknown = sorted(rule.kinds - pods.keys() - _OTHERS.keys())
+    if unknown:
+        return f"what the API server calls {', '.join(unknown)} is not known here"
+    return Said(rule.expression, tuple((pods | _OTHERS)[kind] for kind in sorted(rule.kinds)))
 
 
 def _list(words: Iterable[str]) -> str:

@@ -66,7 +66,7 @@ def _parsed(environment: Any, expression: str) -> Any:
         return environment.compile(expression)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        said = lines[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
+        said = lines[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ").removeprefix("<input>:")
         raise UsageError(f"no CEL: {said}") from None
 
 

@@ -63,7 +63,7 @@ class Rule:
     ``source``: the requirement or standard it comes from. ``kinds``: for rules on objects, the kinds asked; empty for
     all.
     ``usual``: whether it is asked when nobody chooses. ``bad`` and ``good``: manifests that it finds fault with, and
-    not.
+    not. ``expression``: the rule in CEL where that is how people wrote it, else "".
     """
 
     id: str
@@ -78,6 +78,7 @@ class Rule:
     kinds: frozenset[str]
     usual: bool
     check: Callable[..., Iterator[Hit | Found]]
+    expression: str = ""
 
 
 def pod_rule(id: str, title: str, *, level: Level, source: str, why: str, fix: str, bad: str, good: str,
