@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 from tests.support.cluster import Cluster
-from tests.support.crds import KEDA, definitions
-from tests.support.platforms import example, queued
+from tests.support.crds import EXTERNAL_SECRETS, KEDA, definitions
+from tests.support.platforms import example, kept, queued
 
 from croupier.core.render.cell import render
 from croupier.operator.crds import custom_resources
@@ -32,6 +32,14 @@ def kinds(cluster: Cluster) -> Iterator[Cluster]:
     cluster.kubectl("delete", "priorityclass", *classes, "--ignore-not-found")
 
 
+def _define(cluster: Cluster, module: str, pattern: str) -> None:
+    names = []
+    for each in definitions(module, pattern):
+        cluster.apply(each)
+        names.append(f"crd/{each['metadata']['name']}")
+    cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
+
+
 def test_the_example_applies_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
     """REQUIREMENTS S14.11: valid, and applied cleanly, under Pod Security restricted and server-side validation."""
     for text in RENDERED.values():
@@ -49,13 +57,18 @@ def test_what_rolls_by_itself_applies_and_a_second_time_changes_nothing(kinds: C
         assert kinds.diff(text, manager=MANAGER) == "", name
 
 
+def test_secrets_of_a_store_apply_and_a_second_time_change_nothing(kinds: Cluster) -> None:
+    """Against the definition that External Secrets publishes."""
+    _define(kinds, *EXTERNAL_SECRETS)
+    for text in render(kept()).values():
+        kinds.apply(text, manager=MANAGER, force=False)
+    for name, text in render(kept()).items():
+        assert kinds.diff(text, manager=MANAGER) == "", name
+
+
 def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
     """Against the definitions that KEDA publishes."""
-    names = []
-    for each in definitions(*KEDA):
-        kinds.apply(each)
-        names.append(f"crd/{each['metadata']['name']}")
-    kinds.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
+    _define(kinds, *KEDA)
     scaled = render(queued())
     for text in scaled.values():
         kinds.apply(text, manager=MANAGER, force=False)

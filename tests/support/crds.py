@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+EXTERNAL_SECRETS = (
+    "github.com/external-secrets/external-secrets@v1.3.2",
+    "config/crds/bases/external-secrets.io_externalsecrets.yaml",
+)
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
 
 

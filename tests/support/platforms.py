@@ -46,3 +46,19 @@ def queued() -> list[PlacedCell]:
         placed.model_copy(update={"services": tuple(map(scaled, placed.services))})
         for placed in example(released_by="kubernetes")
     ]
+
+
+def kept() -> list[PlacedCell]:
+    """The cells of the example with their Secrets in a store."""
+
+    def held(service: ServiceSpec) -> ServiceSpec:
+        secrets = {
+            name: reference.model_copy(update={"remote": f"casino/{reference.secret}"})
+            for name, reference in service.secrets.items()
+        }
+        return service.model_copy(update={"secrets": secrets})
+
+    return [
+        placed.model_copy(update={"services": tuple(map(held, placed.services))})
+        for placed in example(secret_store="vault")
+    ]

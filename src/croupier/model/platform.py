@@ -117,6 +117,8 @@ class Region(Value):
     """``kubernetes``: croupier's operator is not there; Deployments roll by themselves, and no gate judges them."""
     operator_namespace: Name = "croupier"
     """Where croupier's operator runs: it reads the counters of every pod."""
+    secret_store: Name | None = None
+    """The ClusterSecretStore of External Secrets that Secrets come from (S5.4). None: they are there by other means."""
     monitoring_namespace: Name | None = None
     """Where a Prometheus runs that scrapes pods. None: nobody but the operator does."""
 

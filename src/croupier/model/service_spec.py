@@ -114,6 +114,10 @@ class SecretRef(Value):
 
     secret: Name
     keys: Annotated[tuple[SecretKey, ...], Field(min_length=1)]
+    remote: Annotated[str, StringConstraints(pattern=r"^[^\s{}]{1,500}$")] | None = None
+    """Where it is in the secret store of the region, like ``casino/psp-a``. None: somebody else makes the Secret."""
+    refresh_seconds: Annotated[int, Field(ge=30, le=86_400)] = 3600
+    """How often ``remote`` is read: after a rotation the files below ``/secrets`` change by themselves."""
 
 
 class DataUse(Value):

@@ -8,7 +8,7 @@ from itertools import chain
 
 from croupier.errors import Problem, SpecError, UnknownName
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.spec.layers import BASES, LAYERS, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
@@ -120,6 +120,7 @@ class Cells:
             assert isinstance(index, int)
             self._report(cell, services[index], flaw._replace(location=tuple(rest)), merged)
         place_of: Region = self._names.regions[cell.region].value
+        places: dict[str, SecretRef] = {}
         for spec in services:
             for number, name in enumerate(spec.egress):
                 if name not in self._names.providers:
@@ -132,6 +133,10 @@ class Cells:
                         message = f"players wait {spec.timeout_seconds:g} s at most, and {name} may take {slow:g} s"
                         flaw = Flaw(("egress", number), "TIMEOUT", message, "raise timeoutSeconds, or wait less for it")
                         self._report(cell, spec, flaw, merged)
+            for name, reference in spec.secrets.items():
+                if why := _secret_flaw(reference, place_of, places.setdefault(reference.secret, reference)):
+                    flaw = Flaw(("secrets", name, "remote"), "SECRET", *why)
+                    self._report(cell, spec, flaw, merged)
             if spec.scaling and spec.scaling.trigger and place_of.released_by == "croupier":
                 message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
                 flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
@@ -200,6 +205,16 @@ class Cells:
             region: Region = each.value
             if region.released_by != "croupier":
                 yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
+
+
+def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tuple[str, str] | None:
+    """What is wrong with where a Secret comes from, and what to do. ``first``: the first of the cell to name it."""
+    if reference.remote is not None and region.secret_store is None:
+        return "the region has no secretStore to read it from", "give the region one, or leave remote out"
+    if reference.remote != first.remote:
+        there = first.remote or "nowhere"
+        return f"another service of the cell has {reference.secret} from {there}", "one Secret comes from one place"
+    return None
 
 
 def _concerning(problem: Problem, subjects: Collection[str]) -> Problem:

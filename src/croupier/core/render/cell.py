@@ -16,6 +16,7 @@ from croupier.core.render.network import doors, walls
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import scaler
+from croupier.core.render.secrets import external_secrets
 from croupier.core.render.workload import account, deployment, disruption_budget, intent
 from croupier.model.base import JsonObject
 from croupier.model.platform import PlacedCell
@@ -35,6 +36,8 @@ def render(cells: Iterable[PlacedCell]) -> dict[str, str]:
         folder = f"cells/{placed.cell.name}"
         # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
         files[f"{folder}/00-namespace.yaml"] = _text(tenancy(placed))
+        if secrets := external_secrets(placed):
+            files[f"{folder}/01-secrets.yaml"] = _text(secrets)
         for service in placed.services:
             files[f"{folder}/{service.name}.yaml"] = _text(objects_of(placed, service))
     for region in regions:
