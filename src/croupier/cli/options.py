@@ -28,6 +28,9 @@ EXIT_NO = 1
 EXIT_WAITING = 3
 """No answer yet."""
 
+KUBERNETES = ("1.35", "1.36", "1.37")
+"""``croupier.model.schemas.VERSIONS``, which is not imported just to print help."""
+
 _STAND_NAME = re.compile(r"[a-z]([a-z0-9-]{0,30}[a-z0-9])?")
 _JSON_WANTED = "croupier.output-json"
 
@@ -85,6 +88,18 @@ def output_option(command: Command) -> Command:
         is_eager=True,
         callback=remember_output,
         help="Text for people, or JSON with documented fields.",
+    )(command)
+
+
+def kubernetes_option(command: Command) -> Command:
+    """``--kubernetes-version VERSION``, argument ``kubernetes``: whose API objects are meant for."""
+    return click.option(
+        "--kubernetes-version",
+        "kubernetes",
+        type=click.Choice(KUBERNETES),
+        default=KUBERNETES[-1],
+        show_default=True,
+        help="Which Kubernetes the objects are meant for.",
     )(command)
 
 

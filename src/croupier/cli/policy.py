@@ -14,6 +14,7 @@ from croupier.cli.options import (
     EXIT_NO,
     EXIT_WAITING,
     Output,
+    kubernetes_option,
     output_option,
     print_json,
     print_value,
@@ -158,6 +159,14 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
     help="The least level that fails a file.",
 )
 @_decided
+@kubernetes_option
+@click.option(
+    "--crd",
+    "crds",
+    multiple=True,
+    metavar="PATH",
+    help="Files or folders with definitions of custom resources, beside those in PATHs. Repeat.",
+)
 @click.option("--baseline", callback=_file, metavar="FILE", help="Findings known before, which do not count.")
 @click.option(
     "--since",
@@ -195,6 +204,8 @@ def check(
     registries: tuple[str, ...],
     labels: tuple[str, ...],
     priority_classes: tuple[str, ...],
+    kubernetes: str,
+    crds: tuple[str, ...],
     baseline: Path | None,
     since: str | None,
     fix: bool,
@@ -228,11 +239,12 @@ def check(
     if fix and (output not in ("text", "json") or STDIN in paths):
         hint = "findings go to a file with --report; stdin is no file that a patch could be applied to"
         raise UsageError("--fix prints a patch, or JSON with it, of files", hint=hint)
-    settings = Settings(registries, labels, priority_classes)
+    settings = Settings(registries, labels, priority_classes, kubernetes)
+    definitions = list(find_files(crds))
     known = _fingerprints(baseline)
     today = datetime.fromtimestamp(SystemClock().now(), UTC).date()
     with _past(since, paths, exclude) as before:
-        checked = Checked.of(files, rules, settings=settings, before=before)
+        checked = Checked.of(files, rules, settings=settings, before=before, definitions=definitions)
     excuses = Excuses(today, known)
     report = checked.report(fail_on=Level(fail_on), excuses=excuses)
     if write_baseline is not None:

@@ -6,10 +6,11 @@ import gc
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from ipaddress import ip_network
 
+from croupier.core.policy import schema
 from croupier.core.policy.check import NOTHING_SET, Finding, check
 from croupier.core.policy.fingerprint import fingerprint, written
 from croupier.core.policy.objects import Settings, as_object
@@ -18,9 +19,18 @@ from croupier.core.policy.rule import Level, Rule
 from croupier.core.policy.since import new_since
 from croupier.core.policy.waivers import waiver_for
 from croupier.core.policy.world import World
+from croupier.engine.schemas import held, validator
 from croupier.errors import Problem, SpecError, UnknownName
 from croupier.model.manifest import Manifest, Path
-from croupier.model.policy import FileView, FindingView, PolicyReport, ReachReport, ReachView, RuleView, WaiverView
+from croupier.model.policy import (
+    FileView,
+    FindingView,
+    PolicyReport,
+    ReachReport,
+    ReachView,
+    RuleView,
+    WaiverView,
+)
 from croupier.spec.manifests import FileRead, read_file
 from croupier.spec.yaml_kubernetes import Places
 
@@ -39,14 +49,18 @@ def check_files(
     settings: Settings = NOTHING_SET,
     baseline: frozenset[str] = frozenset(),
     before: Mapping[str, str] | None = None,
+    definitions: Iterable[str] = (),
 ) -> PolicyReport:
     """What ``rules`` have against ``files``, which make one bundle. A finding counts from the level ``fail_on`` on,
     unless a waiver holds ``today`` or its fingerprint is in the ``baseline``.
 
     ``before``: file, as it is called now -> where it is kept as it was. Given, only what is new since then is told.
+    ``definitions``: files with CustomResourceDefinitions beside those in ``files``; they are not checked themselves.
+
+    Raises ``SpecError`` for such a file that holds none, ``UnknownName`` for a version of Kubernetes without schemas.
     """
     with _without_collector():
-        found = Checked.of(files, rules, settings=settings, before=before)
+        found = Checked.of(files, rules, settings=settings, before=before, definitions=definitions)
         return found.report(fail_on=fail_on, excuses=Excuses(today, baseline))
 
 
@@ -72,19 +86,25 @@ class Checked:
         *,
         settings: Settings = NOTHING_SET,
         before: Mapping[str, str] | None = None,
+        definitions: Iterable[str] = (),
     ) -> Checked:
         """``files`` checked as one bundle; see ``check_files``."""
         read = [read_file(file) for file in files]
         manifests = [manifest for each in read for manifest in each.manifests]
+        if any(each in schema.RULES for each in rules):
+            values = [each.value for each in manifests]
+            settings = replace(settings, schemas=validator(settings.kubernetes, values, definitions))
         found = told = check(manifests, rules, settings)
         if before is not None:
-            held = {file: read_file(kept).manifests for file, kept in before.items()}
-            told = new_since(manifests, found, held, rules, settings)
+            past = {file: read_file(kept).manifests for file, kept in before.items()}
+            told = new_since(manifests, found, past, rules, settings)
         return cls(read, manifests, told, rules, settings, len(found) - len(told))
 
     def report(self, *, fail_on: Level, excuses: Excuses) -> PolicyReport:
         made = report(self.read, self.manifests, self.findings, self.rules, fail_on=fail_on, excuses=excuses)
-        return made.model_copy(update={"unchanged": self.unchanged})
+        schemas = self.settings.schemas
+        told = held([each.value for each in self.manifests], schemas) if schemas is not None else None
+        return made.model_copy(update={"unchanged": self.unchanged, "schemas": told})
 
 
 @dataclass(frozen=True, slots=True)

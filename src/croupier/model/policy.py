@@ -63,6 +63,26 @@ class FileView(Value):
     """Why it was not checked, with line and column where known."""
 
 
+class UnknownKindView(Value):
+    """A kind of which no schema is known."""
+
+    api_version: str
+    kind: str
+    objects: int
+    """How many objects of it there are."""
+
+
+class SchemaView(Value):
+    """How far the fields of objects could be checked."""
+
+    kubernetes: str
+    """The version of Kubernetes: `1.37`."""
+    objects: int
+    """Objects that were held against a schema."""
+    unknown: tuple[UnknownKindView, ...]
+    """Those that were not, by kind."""
+
+
 class PolicyReport(Value):
     """All files, each in exactly one state, and all findings."""
 
@@ -85,6 +105,8 @@ class PolicyReport(Value):
     """Findings that a waiver or the baseline excuses."""
     unchanged: int = 0
     """Findings left out because they are not new since the revision asked for (`--since`)."""
+    schemas: SchemaView | None = None
+    """Null where the rule `schema` was not asked."""
 
     @property
     def counted(self) -> tuple[FindingView, ...]:

@@ -16,6 +16,7 @@ Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(Ki|Mi|Gi|Ti
 
 _FORM = re.compile(r"([+-]?[0-9]{0,40}\.?[0-9]{1,40}(?:[eE][+-]?[0-9]{1,2})?)([numkMGTPE]|[KMGTPE]i)?")
 """Anybody's, bounded: no quantity takes long to work out."""
+_ANY_SIZE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
 _FACTORS = {
     **{suffix: Fraction(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), -3)},
     **{f"{suffix}i": Fraction(1024) ** power for power, suffix in enumerate("KMGTPE", 1)},
@@ -28,3 +29,8 @@ def size(quantity: str) -> Fraction:
     if found is None:
         raise ValueError(f"{quantity!r} is not a quantity")
     return Fraction(found[1]) * _FACTORS[found[2] or ""]
+
+
+def is_quantity(text: str) -> bool:
+    """Whether the API server reads ``text`` as a quantity (apimachinery, ``resource.ParseQuantity``)."""
+    return _ANY_SIZE.fullmatch(text) is not None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from croupier.model.policy import ExportReport, FindingView, PolicyReport, ReachReport, ReachView, RuleView
+from croupier.model.policy import ExportReport, FindingView, PolicyReport, ReachReport, ReachView, RuleView, SchemaView
 from croupier.report.format import plain, table
+
+_MOST_KINDS = 10
 
 
 def policy_text(report: PolicyReport) -> str:
@@ -44,7 +46,21 @@ def _sum(report: PolicyReport) -> str:
         f"{len(report.rules)} rule{'s' if len(report.rules) != 1 else ''}: {found}"
         + (f"; {report.waived} excused" if report.waived else "")
         + (f"; {report.unchanged} older left out" if report.unchanged else "")
+        + (f"\n{_schemas(report.schemas)}" if report.schemas is not None else "")
     )
+
+
+def _schemas(held: SchemaView) -> str:
+    """How many objects were held against a schema, and of which kinds none is known."""
+    said = f"{held.objects} object{'s' if held.objects != 1 else ''} held against the schemas of Kubernetes "
+    said += held.kubernetes
+    if not held.unknown:
+        return said
+    left = sum(each.objects for each in held.unknown)
+    shown = [f"{each.api_version} {each.kind} ({each.objects})" for each in held.unknown[:_MOST_KINDS]]
+    more = [f"{len(held.unknown) - _MOST_KINDS} more kinds"] if len(held.unknown) > _MOST_KINDS else []
+    listed = plain(", ".join([*shown, *more]))
+    return f"{said}, {left} not, no schema is known (--crd PATH): {listed}"
 
 
 def reach_text(report: ReachReport) -> str:

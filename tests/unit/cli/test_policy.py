@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from croupier.cli.main import cli
+from croupier.cli.options import KUBERNETES
 from croupier.core.policy.catalogue import RULES
+from croupier.model.schemas import VERSIONS
 
 
 @pytest.fixture
@@ -219,3 +221,102 @@ def test_an_export_as_json_tells_what_is_left() -> None:
     wrong = CliRunner().invoke(cli, ["policy", "export", "--as", "vap", "--namespace-label", "tier"])
     assert wrong.exit_code == 2
     assert "is not KEY=VALUE" in wrong.stderr
+
+
+ROUTE = """\
+apiVersion: casino.example/v1
+kind: Table
+metadata: {name: roulette, namespace: casino}
+spec: {seats: six}
+"""
+DEFINITION = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: tables.casino.example}
+spec:
+  group: casino.example
+  names: {kind: Table, plural: tables}
+  scope: Namespaced
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec: {type: object, properties: {seats: {type: integer}}}
+"""
+SEATS = "spec.seats", "must be a whole number, not 'six'"
+
+
+def schema_findings(*words: str) -> tuple[int, list[tuple[str, str]], dict[str, object]]:
+    done = check("--enable", "schema", *words, "-o", "json")
+    held = json.loads(done.stdout)
+    return done.exit_code, [(each["path"], each["message"]) for each in held["findings"]], held["schemas"]
+
+
+def test_a_kind_without_a_schema_is_counted_and_named_and_fails_nothing(here: Path) -> None:
+    (here / "table.yaml").write_text(ROUTE)
+    code, findings, schemas = schema_findings("table.yaml", "good.yaml")
+    assert (code, findings) == (0, [])
+    unknown = [{"apiVersion": "casino.example/v1", "kind": "Table", "objects": 1}]
+    assert schemas == {"kubernetes": "1.37", "objects": 1, "unknown": unknown}
+    assert check("--enable", "schema", "table.yaml", "good.yaml").stdout.endswith(
+        "1 object held against the schemas of Kubernetes 1.37, 1 not, no schema is known (--crd PATH): "
+        "casino.example/v1 Table (1)\n"
+    )
+    assert check("--enable", "schema-known", "--fail-on", "note", "table.yaml").exit_code == 1
+
+
+def test_a_definition_in_the_tree_or_beside_it_tells_of_its_kind(here: Path) -> None:
+    (here / "table.yaml").write_text(ROUTE)
+    (here / "crds").mkdir()
+    (here / "crds" / "table.yaml").write_text(DEFINITION)
+    for words in (["table.yaml", "crds/table.yaml"], ["table.yaml", "--crd", "crds"]):
+        code, findings, schemas = schema_findings(*words)
+        assert (code, findings, schemas["unknown"]) == (1, [SEATS], [])
+
+
+def test_a_file_given_for_definitions_that_holds_none_is_refused(here: Path) -> None:
+    (here / "table.yaml").write_text(ROUTE)
+    refused = check("--enable", "schema", "table.yaml", "--crd", "good.yaml")
+    assert refused.exit_code == 2
+    assert "good.yaml CRD holds no CustomResourceDefinition" in refused.stderr
+    assert check("--enable", "schema", "table.yaml", "--crd", "none.yaml").exit_code == 2
+
+
+def test_a_flaw_inside_a_list_is_shown_on_its_line(here: Path) -> None:
+    items = (
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: a}\n  dat: {}\n"
+    )
+    (here / "list.yaml").write_text(items)
+    done = check("--enable", "schema", "list.yaml")
+    assert done.stdout.startswith(
+        "list.yaml:7:3 error schema  ConfigMap/a\n  there is no field 'dat' here; did you mean"
+    )
+
+
+def test_a_waiver_excuses_a_flaw_too(here: Path) -> None:
+    held = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n%sdat: {}\n"
+    (here / "map.yaml").write_text(
+        held % "# croupier:waive schema owner=a until=2999-01-01 reason=our own API server\n"
+    )
+    assert check("--enable", "schema", "map.yaml").exit_code == 0
+    (here / "map.yaml").write_text(held % "")
+    assert check("--enable", "schema", "map.yaml").exit_code == 1
+
+
+def test_a_version_is_known_by_its_number(here: Path) -> None:
+    """A kind that 1.37 no longer serves passes for 1.36, and is found once: by the rule on removed versions."""
+    address = "apiVersion: networking.k8s.io/v1beta1\nkind: IPAddress\nmetadata: {name: a}\n"
+    (here / "address.yaml").write_text(address + "spec: {parentRef: {resource: services, name: a}}\n")
+    asked = ("--enable", "schema", "--enable", "removed-api", "address.yaml")
+    assert check(*asked, "--kubernetes-version", "1.36").exit_code == 0
+    found = json.loads(check(*asked, "-o", "json").stdout)["findings"]
+    assert [each["rule"] for each in found] == ["removed-api"]
+    assert "no longer served since v1.37; it is in networking.k8s.io/v1" in found[0]["message"]
+
+
+def test_help_offers_the_versions_there_are_schemas_of() -> None:
+    assert KUBERNETES == VERSIONS

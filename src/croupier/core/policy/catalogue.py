@@ -21,6 +21,7 @@ from croupier.core.policy import (
     rollout,
     rotation,
     scaling,
+    schema,
     secrets,
     waivers,
     walls,
@@ -43,6 +44,7 @@ def _by_id(rules: Iterable[Rule]) -> Mapping[str, Rule]:
 ALL = (
     waivers,
     writing,
+    schema,
     hygiene,
     pod_security,
     hardening,

@@ -338,12 +338,15 @@ _SETTINGS: Mapping[str, Callable[[Settings], str]] = {
 }
 """Rule -> what is asked of pods, by what people decided; "" where nothing was."""
 
+_ASKED = "the API server asks it already"
 _FILLED = "the API server fills the field itself, so that it is always as it should be or never"
 _CANNOT: Mapping[str, str] = {
     "duplicate-key": "it is about the text, of which the API server no longer knows",
     "waiver": "it is about this checker's own exceptions",
     "removed-api": "the API server that serves no such version answers by itself",
-    "selector": "the API server asks it already",
+    "schema": _ASKED,
+    "schema-known": _ASKED,
+    "selector": _ASKED,
     "namespace-named": _FILLED,
     "service-account-field": _FILLED,
     "restart-policy": _FILLED,

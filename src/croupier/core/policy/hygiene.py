@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from croupier.core.policy.objects import SEVERAL, TEMPLATE_AT, Object, at, mapping, text
 from croupier.core.policy.rule import Hit, Level, object_rule
 from croupier.core.policy.selectors import matches
+from croupier.core.policy.served import removed_since
 
 OWNED_BY_NOBODY = frozenset(
     (
@@ -18,51 +19,6 @@ OWNED_BY_NOBODY = frozenset(
         "ClusterPolicy", "PriorityLevelConfiguration", "VolumeSnapshotClass",
     )
 )  # fmt: skip
-GONE: dict[tuple[str, str], str] = {
-    **dict.fromkeys(
-        (
-            ("extensions/v1beta1", "Deployment"), ("extensions/v1beta1", "DaemonSet"), ("extensions/v1beta1",
-            "ReplicaSet"),
-            ("extensions/v1beta1", "NetworkPolicy"), ("extensions/v1beta1", "PodSecurityPolicy"),
-            ("apps/v1beta1", "Deployment"), ("apps/v1beta1", "StatefulSet"), ("apps/v1beta2", "Deployment"),
-            ("apps/v1beta2", "StatefulSet"), ("apps/v1beta2", "DaemonSet"), ("apps/v1beta2", "ReplicaSet"),
-        ),
-        "v1.16",
-    ),
-    **dict.fromkeys(
-        (
-            ("extensions/v1beta1", "Ingress"), ("networking.k8s.io/v1beta1", "Ingress"),
-            ("networking.k8s.io/v1beta1", "IngressClass"), ("rbac.authorization.k8s.io/v1beta1", "Role"),
-            ("rbac.authorization.k8s.io/v1beta1", "RoleBinding"), ("rbac.authorization.k8s.io/v1beta1", "ClusterRole"),
-            ("rbac.authorization.k8s.io/v1beta1", "ClusterRoleBinding"), ("scheduling.k8s.io/v1beta1", "PriorityClass"),
-            ("storage.k8s.io/v1beta1", "StorageClass"), ("storage.k8s.io/v1beta1", "CSIDriver"),
-            ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition"), ("apiregistration.k8s.io/v1beta1",
-            "APIService"),
-            ("admissionregistration.k8s.io/v1beta1", "ValidatingWebhookConfiguration"),
-            ("admissionregistration.k8s.io/v1beta1", "MutatingWebhookConfiguration"),
-            ("coordination.k8s.io/v1beta1", "Lease"), ("certificates.k8s.io/v1beta1", "CertificateSigningRequest"),
-        ),
-        "v1.22",
-    ),
-    **dict.fromkeys(
-        (
-            ("batch/v1beta1", "CronJob"), ("discovery.k8s.io/v1beta1", "EndpointSlice"), ("events.k8s.io/v1beta1",
-            "Event"),
-            ("autoscaling/v2beta1", "HorizontalPodAutoscaler"), ("policy/v1beta1", "PodDisruptionBudget"),
-            ("policy/v1beta1", "PodSecurityPolicy"), ("node.k8s.io/v1beta1", "RuntimeClass"),
-        ),
-        "v1.25",
-    ),
-    ("autoscaling/v2beta2", "HorizontalPodAutoscaler"): "v1.26",
-    ("flowcontrol.apiserver.k8s.io/v1beta1", "FlowSchema"): "v1.26",
-    ("flowcontrol.apiserver.k8s.io/v1beta1", "PriorityLevelConfiguration"): "v1.26",
-    ("storage.k8s.io/v1beta1", "CSIStorageCapacity"): "v1.27",
-    ("flowcontrol.apiserver.k8s.io/v1beta2", "FlowSchema"): "v1.29",
-    ("flowcontrol.apiserver.k8s.io/v1beta2", "PriorityLevelConfiguration"): "v1.29",
-    ("flowcontrol.apiserver.k8s.io/v1beta3", "FlowSchema"): "v1.32",
-    ("flowcontrol.apiserver.k8s.io/v1beta3", "PriorityLevelConfiguration"): "v1.32",
-}  # fmt: skip
-"""(apiVersion, kind) -> the version of Kubernetes that no longer serves it (kubernetes.io, deprecation guide)."""
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 POD = "{apiVersion: v1, kind: Pod, metadata: {name: bets%s}, spec: {containers: [{name: app}]}}"
 
@@ -118,10 +74,12 @@ def owner_mail(each: Object) -> Iterator[Hit]:
     good="{apiVersion: batch/v1, kind: CronJob, metadata: {name: a}}",
 )  # fmt: skip
 def removed_api(each: Object) -> Iterator[Hit]:
-    version = text(each.value.get("apiVersion"))
-    gone = GONE.get((version, each.kind))
-    if gone or version.startswith(("extensions/v1beta", "apps/v1beta")):
-        yield Hit(("apiVersion",), f"{version} {each.kind} is no longer served since {gone or 'v1.22'}")
+    version, settings = text(each.value.get("apiVersion")), each.settings
+    since = removed_since(version, each.kind, settings.kubernetes)
+    if since is not None:
+        others = settings.schemas.served_as(each.kind) if settings.schemas is not None else []
+        instead = f"; it is in {', '.join(others)}" if others else ""
+        yield Hit(("apiVersion",), f"{version} {each.kind} is no longer served since v{since}{instead}")
 
 
 @object_rule(

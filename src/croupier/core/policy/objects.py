@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from croupier.core.schemas import Validator
 from croupier.model.base import JsonObject
 from croupier.model.manifest import Manifest, Path
+from croupier.model.schemas import NEWEST
 
 TEMPLATE_AT: dict[str, Path] = {
     "Pod": (),
@@ -156,6 +158,7 @@ class Pod:
 class Settings:
     """What people decide about the rules themselves.
 
+    ``kubernetes``: its version, ``1.37``. ``schemas``: what objects are held against; None: nothing.
     ``registries``: where images may come from; empty: anywhere. ``labels``: keys that
     every object with pods has to bear. ``priority_classes``: those that pods may have; empty: any.
     """
@@ -163,6 +166,8 @@ class Settings:
     registries: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     priority_classes: tuple[str, ...] = ()
+    kubernetes: str = NEWEST
+    schemas: Validator | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,10 +8,12 @@ from croupier.core.policy.catalogue import PROFILES, RULES, chosen
 from croupier.core.policy.check import check
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.pod_security import OVERRIDES
+from croupier.core.schemas import Validator
 from croupier.errors import UnknownName
 from croupier.spec.manifests import read_text
+from croupier.spec.schemas import load_schemas
 
-DECIDED = Settings(registries=("registry.example",), labels=("owner",))
+DECIDED = Settings(registries=("registry.example",), labels=("owner",), schemas=Validator(load_schemas()))
 
 
 def found_in(text: str, rule: str) -> list[str]:

@@ -13,8 +13,10 @@ from tests.support.policy_cases import cases
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.policy.objects import Settings
+from croupier.core.schemas import Validator
 from croupier.model.manifest import Manifest
 from croupier.spec.manifests import read_text
+from croupier.spec.schemas import load_schemas
 
 WRONG: tuple[Any, ...] = (
     None,
@@ -34,7 +36,9 @@ WRONG: tuple[Any, ...] = (
     {"a": {}},
     {"": []},
 )
-DECIDED = Settings(registries=("registry.example",), labels=("owner",), priority_classes=("money",))
+DECIDED = Settings(
+    registries=("registry.example",), labels=("owner",), priority_classes=("money",), schemas=Validator(load_schemas())
+)
 
 
 def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
