@@ -147,6 +147,7 @@ BY_HAND: Mapping[str, tuple[str, Rows]] = {
             ("cells", "integer", "How many cells there are."),
             ("services", "integer", "How many services run in them, each counted in every cell."),
             ("notes", "array of string", "What is right, and somebody should still know."),
+            ("schemas", "object", "[SchemaView](#schemaview): how far fields could be checked."),
         ),
     ),
     "explain": (

@@ -18,7 +18,9 @@ _MOST = 64
 def key(*parts: str) -> str:
     """A name for an answer that hangs on ``parts``, and on croupier as it is installed."""
     package = Path(croupier.__file__).parent
-    stamps = [f"{path}{os.stat(path).st_mtime_ns}" for path in sorted(package.rglob("*.py"))]
+    stamps = [
+        f"{path}{os.stat(path).st_mtime_ns}" for path in sorted(package.rglob("*.*")) if path.suffix in (".py", ".json")
+    ]
     return hashlib.sha256("\0".join([croupier.__version__, *stamps, *parts]).encode()).hexdigest()
 
 

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from croupier.cli.options import EXIT_NO, EXIT_WAITING, Output, output_option, print_json, print_value, say
+from croupier.cli.options import (
+    EXIT_NO,
+    EXIT_WAITING,
+    Output,
+    kubernetes_option,
+    output_option,
+    print_json,
+    print_value,
+    say,
+)
 from croupier.errors import Refused, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -62,34 +71,48 @@ def init(*, directory: Path, output: Output) -> None:
 
 @click.command()
 @click.argument("directory", metavar="[DIR]", type=_existing, default=".")
+@kubernetes_option
 @output_option
-def check(*, directory: Path, output: Output) -> None:
+def check(*, directory: Path, kubernetes: str, output: Output) -> None:
     """Say everything that is wrong with the platform in DIR (here by default), each with file, line and column.
 
-    Exit code 2 when anything is wrong. Notes are no fault, but somebody should read them.
+    Its objects are held against the schemas of Kubernetes. Exit code 2 when anything is wrong. Notes are no fault, but
+    somebody should read them.
     """
-    found = _checked(directory)
+    from croupier.model.policy import SchemaView
+    from croupier.report.policy import schemas_text
+
+    found = _checked(directory, kubernetes)
     if output == "json":
         print_json(found)
         return
     cells = f"{found['cells']} cell{'s' if found['cells'] != 1 else ''}"
     click.echo(f"{cells}, {found['services']} service{'s' if found['services'] != 1 else ''} in them, no problem")
+    click.echo(schemas_text(SchemaView.model_validate(found["schemas"])))
     for note in found["notes"]:
         say(f"note: {note}")
 
 
-def _checked(directory: Path) -> dict[str, Any]:
+def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
     """How much there is, and notes. What was found sound is not checked again as long as nothing changes."""
     from croupier.adapters.cache import key, recall, remember
+    from croupier.core.render.cell import objects
+    from croupier.engine.schemas import checked
     from croupier.spec.files import digest
 
     content = digest(directory)
-    name = key(str(directory), content)
+    name = key(str(directory), content, kubernetes)
     if content and (known := recall("check", name)):
         return dict(known)
     described = _described(directory)
     services = sum(len(each.services) for each in described.cells)
-    found = {"cells": len(described.cells), "services": services, "notes": list(described.notes)}
+    schemas = checked(objects(described.cells), kubernetes).model_dump(mode="json", by_alias=True)
+    found = {
+        "cells": len(described.cells),
+        "services": services,
+        "notes": list(described.notes),
+        "schemas": schemas,
+    }
     if content:
         remember("check", name, found)
     return found
@@ -119,16 +142,19 @@ def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
 @click.argument("directory", metavar="[DIR]", type=_existing, default=".")
 @click.option("--out", type=_folder, required=True, metavar="DIR", help="Where manifests go: one folder a cell.")
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if anything is stale.")
+@kubernetes_option
 @output_option
-def render(*, directory: Path, out: Path, only_check: bool, output: Output) -> None:
+def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, output: Output) -> None:
     """Write the manifests of every cell of the platform in DIR (here by default), for Git. Touches no cluster.
+
+    What the schemas of Kubernetes do not allow is not written (exit code 2).
 
     Files that were rendered before and are no longer wanted are removed; files of others are left alone. Each file is
     replaced at once: after Ctrl-C (exit code 3) run it again.
     """
     from croupier.adapters.manifests import compare, write
-    from croupier.core.render.cell import MADE
-    from croupier.core.render.cell import render as rendered
+    from croupier.core.render.cell import MADE, objects, texts
+    from croupier.engine.schemas import checked
 
     if out.resolve().is_relative_to(directory.resolve()):
         raise UsageError("--out lies in the platform folder", hint="its files would be read as parts of the platform")
@@ -136,7 +162,9 @@ def render(*, directory: Path, out: Path, only_check: bool, output: Output) -> N
     if not cells:
         hint = "declare one under `cells`; what was rendered before is yours to remove"
         raise UsageError(f"the platform in {directory} has no cells", hint=hint)
-    files = rendered(cells)
+    held = objects(cells)
+    checked(held, kubernetes)
+    files = texts(held)
     try:
         done = (compare if only_check else write)(out, files, MADE)
     except KeyboardInterrupt as stopped:

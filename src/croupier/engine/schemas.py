@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from croupier.core.policy.fingerprint import written
 from croupier.core.schemas import DEFINITION, Validator, with_definitions
 from croupier.errors import Problem, SpecError
 from croupier.model.base import JsonObject
@@ -30,6 +31,24 @@ def _defined(files: Iterable[str]) -> Iterator[JsonObject]:
             none = Problem(file, 0, 0, "CRD", f"holds no {DEFINITION}")
             raise SpecError([read.problem if read.problem is not None else none])
         yield from found
+
+
+def checked(files: Mapping[str, Sequence[JsonObject]], kubernetes: str) -> SchemaView:
+    """Hold what was rendered, file by file, against the schemas of a version of Kubernetes.
+
+    Raises ``SpecError`` with all flaws: what one version takes, another need not.
+    """
+    schemas = validator(kubernetes)
+    flaws = [(name, each, flaw) for name, objects in files.items() for each in objects for flaw in schemas.check(each)]
+    if flaws:
+        hint = (
+            f"Kubernetes {kubernetes} would refuse it; croupier explain CELL SERVICE tells where its values come from"
+        )
+        raise SpecError(
+            Problem(name, 0, 0, "SCHEMA", f"{each['kind']} {each['metadata']['name']}, {written(path)}: {said}", hint)
+            for name, each, (path, said) in flaws
+        )
+    return held([each for objects in files.values() for each in objects], schemas)
 
 
 def held(objects: Sequence[JsonObject], schemas: Validator) -> SchemaView:

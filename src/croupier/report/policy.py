@@ -46,11 +46,11 @@ def _sum(report: PolicyReport) -> str:
         f"{len(report.rules)} rule{'s' if len(report.rules) != 1 else ''}: {found}"
         + (f"; {report.waived} excused" if report.waived else "")
         + (f"; {report.unchanged} older left out" if report.unchanged else "")
-        + (f"\n{_schemas(report.schemas)}" if report.schemas is not None else "")
+        + (f"\n{schemas_text(report.schemas, ' (--crd PATH)')}" if report.schemas is not None else "")
     )
 
 
-def _schemas(held: SchemaView) -> str:
+def schemas_text(held: SchemaView, hint: str = "") -> str:
     """How many objects were held against a schema, and of which kinds none is known."""
     said = f"{held.objects} object{'s' if held.objects != 1 else ''} held against the schemas of Kubernetes "
     said += held.kubernetes
@@ -60,7 +60,7 @@ def _schemas(held: SchemaView) -> str:
     shown = [f"{each.api_version} {each.kind} ({each.objects})" for each in held.unknown[:_MOST_KINDS]]
     more = [f"{len(held.unknown) - _MOST_KINDS} more kinds"] if len(held.unknown) > _MOST_KINDS else []
     listed = plain(", ".join([*shown, *more]))
-    return f"{said}, {left} not, no schema is known (--crd PATH): {listed}"
+    return f"{said}, {left} not, no schema is known{hint}: {listed}"
 
 
 def reach_text(report: ReachReport) -> str:

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from croupier.cli.main import cli
+from croupier.model.schemas import VERSIONS
 
 
 def _run(*words: str | Path) -> Result:
@@ -39,7 +40,10 @@ def _change(file: Path, old: str, new: str) -> None:
 
 def test_what_init_writes_is_checked_and_rendered_as_the_readme_says(demo: Path, tmp_path: Path) -> None:
     checked = _run("check", demo)
-    assert (checked.exit_code, checked.stdout) == (0, "2 cells, 6 services in them, no problem\n")
+    assert (checked.exit_code, checked.stdout) == (
+        0,
+        "2 cells, 6 services in them, no problem\n62 objects held against the schemas of Kubernetes 1.37\n",
+    )
     assert "note: residency of market se is not reviewed" in checked.stderr
     out = tmp_path / "manifests"
     made = _run("render", demo, "--out", out)
@@ -226,6 +230,7 @@ def test_the_schema_is_the_one_that_init_leaves_for_editors(demo: Path) -> None:
 
 
 REFERENCE = Path(__file__).parents[3] / "examples" / "reference"
+LARGE = Path(__file__).parents[3] / "examples" / "platform"
 
 
 @pytest.mark.parametrize("of", ["demo", "reference"])
@@ -235,6 +240,33 @@ def test_what_is_rendered_passes_croupiers_own_rules(demo: Path, tmp_path: Path,
     assert _run("render", demo if of == "demo" else REFERENCE, "--out", out).exit_code == 0
     checked = _run("policy", "check", out, "--fail-on", "note")
     assert checked.exit_code == 0, checked.output
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("of", ["demo", "reference", "large"])
+def test_what_is_rendered_is_what_every_version_of_kubernetes_takes(demo: Path, of: str, version: str) -> None:
+    """S2, S14.11: strictly, and of every kind but those of other projects' operators the schema is known."""
+    folder = {"demo": demo, "reference": REFERENCE, "large": LARGE}[of]
+    done = _run("check", folder, "--kubernetes-version", version, "-o", "json")
+    assert done.exit_code == 0, done.output
+    held = json.loads(done.stdout)["schemas"]
+    assert held["kubernetes"] == version
+    assert held["objects"] > 10
+    assert {each["apiVersion"] for each in held["unknown"]} <= {"external-secrets.io/v1"}
+
+
+def test_what_kubernetes_would_refuse_is_not_written(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bets"}, "secret": []}
+    monkeypatch.setattr("croupier.core.render.cell.account", lambda *_: wrong)
+    refused = _run("render", demo, "--out", tmp_path / "manifests")
+    assert refused.exit_code == 2
+    assert (
+        "SCHEMA ServiceAccount bets, secret: there is no field 'secret' here; did you mean secrets?" in refused.stderr
+    )
+    assert not (tmp_path / "manifests").exists()
+    assert _run("check", demo).exit_code == 2
 
 
 def _git(folder: Path, *words: str) -> None:

@@ -29,19 +29,29 @@ PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000}
 
 def render(cells: Iterable[PlacedCell]) -> dict[str, str]:
     """File, relative and with slashes -> its text."""
-    files: dict[str, str] = {}
+    return texts(objects(cells))
+
+
+def texts(files: Mapping[str, Iterable[JsonObject]]) -> dict[str, str]:
+    """File -> its text."""
+    return {name: _text(held) for name, held in files.items()}
+
+
+def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
+    """File, relative and with slashes -> the objects in it, in their order."""
+    files: dict[str, list[JsonObject]] = {}
     regions = set()
     for placed in cells:
         regions.add(placed.cell.region)
         folder = f"cells/{placed.cell.name}"
         # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
-        files[f"{folder}/00-namespace.yaml"] = _text(tenancy(placed))
+        files[f"{folder}/00-namespace.yaml"] = tenancy(placed)
         if secrets := external_secrets(placed):
-            files[f"{folder}/01-secrets.yaml"] = _text(secrets)
+            files[f"{folder}/01-secrets.yaml"] = list(secrets)
         for service in placed.services:
-            files[f"{folder}/{service.name}.yaml"] = _text(objects_of(placed, service))
+            files[f"{folder}/{service.name}.yaml"] = objects_of(placed, service)
     for region in regions:
-        files[f"regions/{region}/priorities.yaml"] = _text(priorities())
+        files[f"regions/{region}/priorities.yaml"] = priorities()
     return dict(sorted(files.items()))
 
 
