@@ -31,6 +31,9 @@ Answer = TypeVar("Answer")
 
 _ANSWER_SECONDS = 15.0
 _LOOK_SECONDS = 0.5
+_NOTICED_SECONDS = 3.0
+"""By then the operator has seen a change of the intent."""
+_COMING_SECONDS = 600.0
 
 
 class Place(NamedTuple):
@@ -95,12 +98,12 @@ def get(*, name: str | None, namespace: str, output: Output, **place: Any) -> No
 @click.argument("name")
 @_place_options
 def watch(*, name: str, namespace: str, **place: Any) -> None:
-    """Follow the newest run of a policy to its end, a line for each change."""
+    """Follow the newest run of a policy to its end, a line for each change; the next one, if a version waits for it."""
 
     async def follow(client: KubernetesClient) -> str:
         from croupier.adapters.kubernetes_api import RELEASES
 
-        run = await _newest(client, namespace, name)
+        run = await _coming(client, namespace, name)
         listing = await client.list(RELEASES, namespace=namespace)
         last = ""
         stream = client.watch(RELEASES, namespace=namespace, resource_version=listing.resource_version)
@@ -231,6 +234,25 @@ async def _newest(client: KubernetesClient, namespace: str, name: str) -> JsonOb
     if not found:
         raise Refused(f"{namespace}/{name} has had no release yet", hint=_summary(policy.get("status") or {}))
     return found[0]
+
+
+async def _coming(client: KubernetesClient, namespace: str, name: str) -> JsonObject:
+    """The newest ``Release`` of a policy, or the one that is about to begin: Git may just have changed."""
+    last = ""
+    for look in range(int(_COMING_SECONDS / _LOOK_SECONDS)):
+        run = await _newest(client, namespace, name)
+        seen = run.get("status") or {}
+        if not seen.get("outcome"):
+            return run
+        status = (await _policy(client, namespace, name)).get("status") or {}
+        waits = status.get("wanted") not in (None, seen.get("canary"), status.get("stable"))
+        if not waits and look * _LOOK_SECONDS >= _NOTICED_SECONDS:
+            return run
+        if waits and (said := f"{status['wanted']} waits  {_summary(status)}") != last:
+            click.echo(readable(said))
+            last = said
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise Unreachable(f"no release began within {_COMING_SECONDS / 60:g} minutes", hint=last)
 
 
 async def _answered(client: KubernetesClient, run: JsonObject, request: dict[str, str]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from croupier.adapters.kubernetes_api import RELEASE_POLICIES
+import pytest
+
+from croupier.adapters.kubernetes_api import RELEASE_POLICIES, RELEASES
 from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.cli import kubectl
+from croupier.errors import Unreachable
 
 
 async def annotated(*written: dict[str, str]) -> dict[str, Any]:
@@ -30,3 +34,79 @@ async def test_a_retry_does_not_call_a_service_back_that_is_leaving() -> None:
 async def test_another_retry_takes_the_place_of_the_one_before() -> None:
     found = await annotated({kubectl.RETRY: "r-0002"}, {kubectl.RETRY: "r-0003"})
     assert found == {"team": "payments", kubectl.RETRY: "r-0003"}
+
+
+class Served:
+    """A policy and its runs, which change while somebody waits."""
+
+    def __init__(self) -> None:
+        self.server = MemoryKubernetes()
+        self.looks = 0
+        self.then: dict[int, Callable[[], Awaitable[None]]] = {}
+
+    async def policy(self, run: str, wanted: str, message: str = "") -> None:
+        conditions = [{"type": "Reconciling", "status": "True", "message": message}]
+        status = {"run": run, "stable": "aaa", "wanted": wanted, "conditions": conditions}
+        await self._is(RELEASE_POLICIES, "payments-api", {"deployment": "payments-api"}, status)
+
+    async def run(self, run: str, canary: str, outcome: str = "") -> None:
+        status = {"canary": canary, "phase": "x", **({"outcome": outcome} if outcome else {})}
+        await self._is(RELEASES, f"payments-api-{run}", {"policy": "payments-api", "run": run}, status)
+
+    async def _is(self, kind: Any, name: str, spec: dict[str, str], status: dict[str, Any]) -> None:
+        metadata = {"name": name, "namespace": "casino"}
+        head = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+        await self.server.acting_as("operator").apply({**head, "spec": spec})
+        await self.server.acting_as("operator").patch_status({**head, "status": status})
+
+    async def sleep(self, seconds: float) -> None:
+        self.looks += seconds == kubectl._LOOK_SECONDS
+        if seconds and self.looks in self.then:
+            await self.then[self.looks]()
+
+
+@pytest.fixture
+async def served(monkeypatch: pytest.MonkeyPatch) -> Served:
+    """One release has ended, and nothing else is wanted."""
+    made = Served()
+    monkeypatch.setattr(kubectl.asyncio, "sleep", made.sleep)
+    await made.run("r-0001", "aaa", "promoted")
+    await made.policy("r-0001", "aaa")
+    return made
+
+
+async def _watched(served: Served) -> str:
+    found = await kubectl._coming(served.server.acting_as("somebody"), "casino", "payments-api")  # type: ignore[arg-type]
+    return str(found["spec"]["run"])
+
+
+async def test_watching_right_after_a_commit_shows_what_the_commit_began(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prevents: the end of yesterday's release read as the verdict on today's."""
+
+    async def began() -> None:
+        await served.run("r-0002", "bbb")
+        await served.policy("r-0002", "bbb")
+
+    served.then = {2: lambda: served.policy("r-0001", "bbb", "nothing is known of stable yet"), 30: began}
+    assert await _watched(served) == "r-0002"
+    assert capsys.readouterr().out == "bbb waits  nothing is known of stable yet\n"
+
+
+async def test_watching_when_nothing_is_to_come_tells_how_the_last_one_ended(served: Served) -> None:
+    assert await _watched(served) == "r-0001"
+    assert served.looks == kubectl._NOTICED_SECONDS / kubectl._LOOK_SECONDS
+
+
+async def test_a_version_that_was_taken_back_is_not_waited_for(served: Served) -> None:
+    await served.run("r-0002", "bbb", "rolled-back")
+    await served.policy("r-0002", "bbb")
+    assert await _watched(served) == "r-0002"
+
+
+async def test_waiting_ends(served: Served) -> None:
+    await served.policy("r-0001", "bbb", "the quota is full")
+    with pytest.raises(Unreachable, match="no release began within 10 minutes") as raised:
+        await _watched(served)
+    assert raised.value.hint == "bbb waits  the quota is full"
