@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from croupier.core.policy.rule import Rule
     from croupier.engine.policy import Checked, Excuses
     from croupier.model.policy import PolicyReport
+    from croupier.spec.manifests import FileRead
 
 FORMATS = ("text", "json", "sarif", "junit", "github")
 
@@ -168,6 +169,13 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
     help="Files or folders with definitions of custom resources, beside those in PATHs. Repeat.",
 )
 @click.option("--baseline", callback=_file, metavar="FILE", help="Findings known before, which do not count.")
+@click.option("--helm", is_flag=True, help="Render charts among PATHs by the helm on the PATH.")
+@click.option(
+    "--helm-values", "values", multiple=True, metavar="FILE", help="Values of the charts, as helm --values. Repeat."
+)
+@click.option(
+    "--kustomize", is_flag=True, help="Render kustomizations among PATHs by the kustomize, or kubectl, on the PATH."
+)
 @click.option(
     "--since",
     metavar="REVISION",
@@ -207,6 +215,9 @@ def check(
     kubernetes: str,
     crds: tuple[str, ...],
     baseline: Path | None,
+    helm: bool,
+    values: tuple[str, ...],
+    kustomize: bool,
     since: str | None,
     fix: bool,
     write_baseline: Path | None,
@@ -236,6 +247,11 @@ def check(
         raise UsageError("there is no file to check", hint="files end in .yaml, .yml or .json")
     if since is not None and write_baseline is not None:
         raise UsageError("--write-baseline takes all findings, --since leaves some out", hint="give one of the two")
+    if since is not None and (helm or kustomize):
+        hint = "check what is rendered of both, with a baseline between them"
+        raise UsageError("--since compares files, and of what is rendered there is no past", hint=hint)
+    if values and not helm:
+        raise UsageError("--helm-values are for charts, and none is rendered without --helm", hint="add --helm")
     if fix and (output not in ("text", "json") or STDIN in paths):
         hint = "findings go to a file with --report; stdin is no file that a patch could be applied to"
         raise UsageError("--fix prints a patch, or JSON with it, of files", hint=hint)
@@ -244,7 +260,8 @@ def check(
     known = _fingerprints(baseline)
     today = datetime.fromtimestamp(SystemClock().now(), UTC).date()
     with _past(since, paths, exclude) as before:
-        checked = Checked.of(files, rules, settings=settings, before=before, definitions=definitions)
+        rendered, files = _rendered(files, helm=helm, kustomize=kustomize, values=values)
+        checked = Checked.of(files, rules, settings=settings, before=before, definitions=definitions, rendered=rendered)
     excuses = Excuses(today, known)
     report = checked.report(fail_on=Level(fail_on), excuses=excuses)
     if write_baseline is not None:
@@ -260,6 +277,37 @@ def check(
         raise click.exceptions.Exit(EXIT_WAITING)
     if report.failed:
         raise click.exceptions.Exit(EXIT_NO)
+
+
+def _rendered(
+    files: list[str], *, helm: bool, kustomize: bool, values: tuple[str, ...]
+) -> tuple[list[FileRead], list[str]]:
+    """Charts and kustomizations rendered, as far as people said so, and the files that are none of their parts."""
+    from pathlib import Path
+
+    from croupier.adapters import template_programs as programs
+    from croupier.errors import Problem
+    from croupier.spec.manifests import FileRead, read_rendered
+    from croupier.spec.templates import Tool, templates
+
+    commands: dict[Tool, tuple[str, ...]] = {}
+    if helm:
+        commands["helm"] = programs.helm(values)
+    if kustomize:
+        commands["kustomize"] = programs.kustomize()
+    found, rest = templates(files, commands)
+    done: list[FileRead] = []
+    for each in found:
+        folder = Path(each.folder).resolve()
+        name = (folder.name,) if each.tool == "helm" else ()
+        try:
+            text = programs.render((*commands[each.tool], *name, str(folder)))
+        except programs.NotRendered as error:
+            problem = Problem(each.folder, 0, 0, "TEMPLATE", str(error))
+            done.append(FileRead(each.folder, "template", problem=problem, is_rendered=True))
+        else:
+            done.append(read_rendered(text, each.folder))
+    return done, list(rest)
 
 
 def _print_fixes(checked: Checked, excuses: Excuses, output: str) -> None:

@@ -59,9 +59,8 @@ def check_files(
 
     Raises ``SpecError`` for such a file that holds none, ``UnknownName`` for a version of Kubernetes without schemas.
     """
-    with _without_collector():
-        found = Checked.of(files, rules, settings=settings, before=before, definitions=definitions)
-        return found.report(fail_on=fail_on, excuses=Excuses(today, baseline))
+    found = Checked.of(files, rules, settings=settings, before=before, definitions=definitions)
+    return found.report(fail_on=fail_on, excuses=Excuses(today, baseline))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +86,20 @@ class Checked:
         settings: Settings = NOTHING_SET,
         before: Mapping[str, str] | None = None,
         definitions: Iterable[str] = (),
+        rendered: Sequence[FileRead] = (),
     ) -> Checked:
-        """``files`` checked as one bundle; see ``check_files``."""
-        read = [read_file(file) for file in files]
-        manifests = [manifest for each in read for manifest in each.manifests]
-        if any(each in schema.RULES for each in rules):
-            values = [each.value for each in manifests]
-            settings = replace(settings, schemas=validator(settings.kubernetes, values, definitions))
-        found = told = check(manifests, rules, settings)
-        if before is not None:
-            past = {file: read_file(kept).manifests for file, kept in before.items()}
-            told = new_since(manifests, found, past, rules, settings)
-        return cls(read, manifests, told, rules, settings, len(found) - len(told))
+        """``files``, and what was ``rendered``, checked as one bundle; see ``check_files``."""
+        with _without_collector():
+            read = [*rendered, *(read_file(file) for file in files)]
+            manifests = [manifest for each in read for manifest in each.manifests]
+            if any(each in schema.RULES for each in rules):
+                values = [each.value for each in manifests]
+                settings = replace(settings, schemas=validator(settings.kubernetes, values, definitions))
+            found = told = check(manifests, rules, settings)
+            if before is not None:
+                past = {file: read_file(kept).manifests for file, kept in before.items()}
+                told = new_since(manifests, found, past, rules, settings)
+            return cls(read, manifests, told, rules, settings, len(found) - len(told))
 
     def report(self, *, fail_on: Level, excuses: Excuses) -> PolicyReport:
         made = report(self.read, self.manifests, self.findings, self.rules, fail_on=fail_on, excuses=excuses)

@@ -26,6 +26,9 @@ Diff = Callable[[str, str, str], str]
 """(name, old text, new text) -> the change as a patch."""
 
 
+_RENDERED = "it is made from a template, which is for you to mend"
+
+
 @dataclass(frozen=True, slots=True)
 class _Wish:
     """A finding and what would mend it, or why nothing would."""
@@ -44,7 +47,10 @@ def fix(checked: Checked, excuses: Excuses, diff: Diff) -> FixReport:
     patches: list[str] = []
     fixed: list[FixedView] = []
     left: list[LeftView] = []
+    rendered = {each.file for each in checked.read if each.is_rendered}
     for file in sorted(wishes):
+        if file in rendered:
+            wishes[file] = [replace(each, edit=_RENDERED) for each in wishes[file]]
         patch, why_not = _patched(file, wishes[file], diff)
         patches.append(patch)
         for each in sorted(wishes[file], key=lambda wish: (wish.view.line, wish.view.column)):

@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path as FilePath
 from typing import Any, Literal
@@ -39,6 +39,17 @@ class FileRead:
     state: Literal["read", "unparsed", "template"]
     manifests: tuple[Manifest, ...] = ()
     problem: Problem | None = None
+    is_rendered: bool = False
+    """True: a folder, and the objects that a program made of it."""
+
+
+def read_rendered(text: str, folder: str) -> FileRead:
+    """The objects that a program made of ``folder``; that there are none is a problem."""
+    read = read_text(text, folder)
+    if read.state == "read" and not read.manifests:
+        problem = Problem(folder, 0, 0, "EMPTY", "is rendered to no object", "see whether its values switch all off")
+        return FileRead(folder, "template", problem=problem, is_rendered=True)
+    return replace(read, is_rendered=True)
 
 
 def find_files(
