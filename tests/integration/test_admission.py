@@ -145,7 +145,7 @@ async def test_what_a_rule_stumbles_over_is_refused_counted_and_logged(
 
 async def test_judging_is_bounded_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes too long is answered as configured, and nobody else waits for it."""
-    monkeypatch.setattr(app_module, "SMALL_BYTES", 10_000)
+    monkeypatch.setattr(app_module, "FEW_VALUES", 100)
     release = threading.Event()
 
     def waits(each: object) -> Iterator[None]:
@@ -154,12 +154,19 @@ async def test_judging_is_bounded_in_time(tmp_path: Path, monkeypatch: pytest.Mo
 
     slow = Rule("slow", "Slow", Level.ERROR, Scope.POD, "", "", "", "", "", frozenset(), True, waits)  # type: ignore[arg-type]
     async with served(tmp_path, replace(DOOR, rules=at_the_door([slow])), Limits(LARGEST, 0.2)) as door:
-        large = pod(args=["x" * 20_000])
+        large = pod(args=["x"] * 200)
         status, told = await door.post("/validate", review(large))
         assert (status, told["response"]["allowed"]) == (200, False)  # type: ignore[index]
         assert "it took too long" in told["response"]["status"]["message"]  # type: ignore[index]
         assert (await door.get("/healthz"))[0] == 200
         release.set()
+
+
+async def test_who_finds_no_room_is_told_so_in_time(tmp_path: Path) -> None:
+    async with served(tmp_path, limits=Limits(LARGEST, 0.2)) as door:
+        door.keeper._small = asyncio.Semaphore(0)
+        assert (await door.post("/validate", review(pod())))[0] == 503
+        assert await door.counted('croupier_admission_unfit_bodies_total{reason="too-busy"}') == 1
 
 
 async def test_a_body_that_does_not_come_is_given_up(tmp_path: Path) -> None:
@@ -318,6 +325,9 @@ async def test_hostile_bodies_are_refused_with_memory_flat(process: Process) -> 
     for raw in (b"[" * 1_000_000, b'{"a":' * 200_000, b'{"a": NaN}', b"\xff\xfe{}", b"null", b'{"kind": 1}'):
         assert await send(process, raw) == 400
     assert await send(process, good, **{"Content-Type": "text/plain"}) == 415
+    many = pod()
+    many["spec"]["containers"] = [{}] * 40_000
+    assert await send(process, json.dumps(review(many)).encode()) == 200
     assert process.peak_bytes() - before < 32 * 1024 * 1024
     assert await send(process, good) == 200
 

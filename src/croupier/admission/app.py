@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from time import perf_counter
@@ -29,6 +30,7 @@ from croupier.admission.judge import (
     Answer,
     Door,
     Review,
+    TooMuch,
     answer_images,
     failed,
     image_review_in,
@@ -41,9 +43,10 @@ from croupier.model.base import JsonObject
 from croupier.ports.clock import Clock
 
 SMALL_BYTES = 256 * 1024
-"""What is larger is judged beside the loop, two at a time, so that nobody waits for it who brings less."""
-MOST_LARGE = 8
-"""Larger bodies in memory at a time."""
+FEW_VALUES = 2_000
+"""What is larger, or holds more, is read or judged beside the loop, two at a time: who brings less does not wait."""
+MOST_SMALL, MOST_LARGE = 128, 8
+"""Bodies in memory at a time. More wait, in line and not for ever."""
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")
@@ -69,12 +72,14 @@ class Doorkeeper:
     breaks: WhoBreaks = field(init=False)
     images: ImageVerdicts = field(init=False)
     _beside: ThreadPoolExecutor = field(init=False)
+    _small: asyncio.Semaphore = field(init=False)
     _large: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self.breaks = WhoBreaks(self.clock.now)
         self.images = ImageVerdicts(lambda image: judge_image(self.door, image), self.clock.now)
         self._beside = ThreadPoolExecutor(2, thread_name_prefix="review")
+        self._small = asyncio.Semaphore(MOST_SMALL)
         self._large = asyncio.Semaphore(MOST_LARGE)
 
     # --- reviews ------------------------------------------------------------------------------------------------------
@@ -98,12 +103,8 @@ class Doorkeeper:
         """Reads, judges, counts. What ``answer`` cannot answer with a review is ``Unfit``."""
         began = perf_counter()
         try:
-            length = request.content_length
-            if length is not None and length <= SMALL_BYTES:
+            async with self._room(request.content_length):
                 told = await answer(await self._body(request))
-            else:
-                async with self._large:
-                    told = await answer(await self._body(request))
         except Unfit as unfit:
             self.metrics.unfit.labels(unfit.reason).inc()
             log.warning("body.unfit", extra={"told": {"endpoint": endpoint, "reason": unfit.reason}})
@@ -113,33 +114,46 @@ class Doorkeeper:
         self.metrics.seconds.labels(endpoint).observe(perf_counter() - began)
         return _json(told)
 
+    @asynccontextmanager
+    async def _room(self, length: int | None) -> AsyncIterator[None]:
+        """Room in memory for a body of ``length`` bytes; None: nobody knows. Raises ``Unfit`` where none becomes
+        free.
+        """
+        room = self._small if length is not None and length <= SMALL_BYTES else self._large
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                await room.acquire()
+        except TimeoutError as error:
+            raise Unfit(503, "too-busy", "too many reviews at a time") from error
+        try:
+            yield
+        finally:
+            room.release()
+
     async def _body(self, request: web.Request) -> bytes:
         return await read_body(request, largest_bytes=self.limits.bytes, seconds=self.limits.seconds)
 
     async def _judged(self, raw: bytes) -> JsonObject:
-        review: Review | None = None
-
-        def work() -> Answer:
-            nonlocal review
-            review = review_in(parsed(raw))
-            return judge(self.door, review, datetime.fromtimestamp(self.clock.now(), UTC).date())
+        def read() -> tuple[Review, int]:
+            body = parsed(raw)
+            return review_in(body.value), body.values
 
         try:
-            answer = await self._within_bounds(raw, work)
-        except Unfit:
-            raise
+            review, values = await self._done(read, here=len(raw) <= SMALL_BYTES)
+        except TimeoutError as error:
+            raise Unfit(503, "too-slow", "the body could not be read in time") from error
+        today = datetime.fromtimestamp(self.clock.now(), UTC).date()
+        try:
+            answer = await self._done(lambda: judge(self.door, review, today), here=values <= FEW_VALUES)
         except Exception as error:  # whatever a rule stumbles over must not let anybody in unasked
-            if review is None:
-                raise Unfit(500, "failed", "the review could not be read") from error
             answer = failed(self.door, review.uid, _why(error))
             log.error("review.failed", exc_info=error, extra={"told": _named(review, answer)})
-        assert review is not None
         self._note(review, answer)
         return answer.as_json()
 
-    async def _within_bounds(self, raw: bytes, work: Callable[[], Value]) -> Value:
+    async def _done(self, work: Callable[[], Value], *, here: bool) -> Value:
         """What is small at once; what is large beside the loop, for so long and no longer."""
-        if len(raw) <= SMALL_BYTES:
+        if here:
             return work()
         async with asyncio.timeout(self.limits.seconds):
             return await asyncio.get_running_loop().run_in_executor(self._beside, work)
@@ -155,7 +169,7 @@ class Doorkeeper:
             log.debug("review.answered", extra={"told": _named(review, answer)})
 
     async def _images_judged(self, raw: bytes) -> JsonObject:
-        review = image_review_in(parsed(raw))
+        review = image_review_in(parsed(raw).value)
         hits, misses = self.images.hits, self.images.misses
         try:
             verdicts = [self.images.of(image) for image in review.images]
@@ -228,6 +242,8 @@ async def read_body(request: web.Request, *, largest_bytes: int, seconds: float)
 
 def _why(error: Exception) -> str:
     """For the person at the door: what kind of failure, never what was brought."""
+    if isinstance(error, TooMuch):
+        return str(error)
     return "it took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}, see croupier's log"
 
 

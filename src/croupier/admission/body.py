@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, Never
+from typing import Any, NamedTuple, Never
 
 from croupier.model.base import JsonObject
 
 LARGEST_BYTES = 4 * 1024 * 1024
 """Twice the largest object that etcd takes by default, 1.5 MiB, and room: a review of an update holds two."""
-MOST_VALUES = 200_000
+MOST_VALUES = 50_000
+"""In a body: every value may be a finding of several rules."""
 DEEPEST = 100
 """Levels. Custom resources of people stay below 40."""
 
@@ -29,7 +30,14 @@ class Unfit(Exception):
         self.message = message
 
 
-def parsed(raw: bytes) -> JsonObject:
+class Parsed(NamedTuple):
+    """A body, and how many values are in it."""
+
+    value: JsonObject
+    values: int
+
+
+def parsed(raw: bytes) -> Parsed:
     """The JSON object in ``raw``. Raises ``Unfit`` for what is none (RFC 8259: NaN and Infinity are none), and for one
     that is deeper or holds more than what can be judged in bounded time.
     """
@@ -41,16 +49,15 @@ def parsed(raw: bytes) -> JsonObject:
         raise Unfit(400, "no-json", "the body is not JSON") from error
     if type(value) is not dict:
         raise Unfit(400, "no-object", "the body is not a JSON object")
-    _bounded(value)
-    return value
+    return Parsed(value, _counted(value))
 
 
 def _no_number(text: str) -> Never:
     raise ValueError(f"{text} is not JSON")
 
 
-def _bounded(value: JsonObject) -> None:
-    """Walks level by level, so that depth costs no stack."""
+def _counted(value: JsonObject) -> int:
+    """How many values there are. Walks level by level, so that depth costs no stack."""
     level: list[Any] = [value]
     seen = depth = 0
     while level:
@@ -69,3 +76,4 @@ def _bounded(value: JsonObject) -> None:
             elif type(each) is float and not math.isfinite(each):
                 raise Unfit(400, "no-json", "a number of the body is out of range")
         level = below
+    return seen

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from typing import Any, Literal
 
 from croupier.admission.body import Unfit
-from croupier.core.policy.check import Asked, Finding, check
+from croupier.core.policy.check import Asked, Finding, check, found
 from croupier.core.policy.fingerprint import written
 from croupier.core.policy.objects import Settings, at, items, listed, mapping, text
 from croupier.core.policy.rule import Level, Rule, Scope
@@ -25,10 +26,16 @@ REVIEW, IMAGE_REVIEW = "admission.k8s.io/v1", "imagepolicy.k8s.io/v1alpha1"
 OF_FILES = frozenset(("secret-in-git", "duplicate-key"))
 """Rules on what stands in Git; in a cluster a Secret with values is as it must be."""
 IMAGE_RULES = ("image-tag", "image-digest", "image-registry")
+MOST_FINDINGS = 1_000
+"""In one object. People's have tens; who brings more wants to see how long it takes."""
 _WEIGHT = {Level.NOTE: 0, Level.WARNING: 1, Level.ERROR: 2}
 _MOST_WARNINGS = 10
 _LONGEST_WARNING = 240
 """Characters; API servers cut what is longer than 256."""
+
+
+class TooMuch(Exception):
+    """The object cannot be judged in bounded time and memory. The text holds nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +142,20 @@ def judge(door: Door, review: Review, today: date) -> Answer:
 
     What an object had against it before an update does not keep the update out: otherwise nobody could scale, repair or
     delete what was there before the rules were.
+
+    Raises ``TooMuch``, and whatever a rule stumbles over.
     """
     if review.namespace in door.excluded:
         return Answer(review.uid, "excluded", allowed=True)
     if not _is_judged(review):
         return Answer(review.uid, "allowed", allowed=True)
     assert review.value is not None
-    found = _findings(door, review.value, review.namespace, door.rules, today)
-    refusing = [each for each in found if _WEIGHT[each.rule.level] >= _WEIGHT[door.fail_on]]
+    against = _findings(door, review.value, review.namespace, door.rules, today)
+    refusing = [each for each in against if _WEIGHT[each.rule.level] >= _WEIGHT[door.fail_on]]
     if refusing and review.old is not None:
         before = {_key(each) for each in _findings(door, review.old, review.namespace, door.rules, today)}
         refusing = [each for each in refusing if _key(each) not in before]
-    return _answered(door, review.uid, found, refusing)
+    return _answered(door, review.uid, against, refusing)
 
 
 def _is_judged(review: Review) -> bool:
@@ -160,12 +169,18 @@ def _is_judged(review: Review) -> bool:
 
 
 def _findings(door: Door, value: JsonObject, namespace: str, rules: Asked, today: date) -> list[Finding]:
-    """What is found and not excused. The namespace of a request counts where the object does not repeat it."""
+    """What is found and not excused. The namespace of a request counts where the object does not repeat it.
+
+    Raises ``TooMuch``.
+    """
     metadata = mapping(value.get("metadata"))
     if namespace and not metadata.get("namespace"):
         value = {**value, "metadata": {**metadata, "namespace": namespace}}
     manifest = Manifest(Source("", 0, ""), (), value)
-    return [each for each in check([manifest], rules, door.settings) if not _excused(door, each, manifest, today)]
+    findings = list(islice(found([manifest], rules, door.settings), MOST_FINDINGS + 1))
+    if len(findings) > MOST_FINDINGS:
+        raise TooMuch(f"there are more than {MOST_FINDINGS} findings")
+    return [each for each in findings if not _excused(door, each, manifest, today)]
 
 
 def _excused(door: Door, finding: Finding, manifest: Manifest, today: date) -> bool:
@@ -177,14 +192,16 @@ def _key(finding: Finding) -> tuple[str, str, str]:
     return finding.rule.id, written(finding.path), finding.message
 
 
-def _answered(door: Door, uid: str, found: Sequence[Finding], refusing: Sequence[Finding]) -> Answer:
+def _answered(door: Door, uid: str, against: Sequence[Finding], refusing: Sequence[Finding]) -> Answer:
     rules = tuple(dict.fromkeys(each.rule.id for each in refusing))
     message = _message(refusing)
     if refusing and door.mode == "enforce":
-        return Answer(uid, "refused", allowed=False, message=message, warnings=_warnings(found, refusing), rules=rules)
+        return Answer(
+            uid, "refused", allowed=False, message=message, warnings=_warnings(against, refusing), rules=rules
+        )
     if refusing:
-        return Answer(uid, "would-refuse", allowed=True, message=message, warnings=_warnings(found, ()), rules=rules)
-    return Answer(uid, "allowed", allowed=True, warnings=_warnings(found, ()))
+        return Answer(uid, "would-refuse", allowed=True, message=message, warnings=_warnings(against, ()), rules=rules)
+    return Answer(uid, "allowed", allowed=True, warnings=_warnings(against, ()))
 
 
 def _message(findings: Sequence[Finding]) -> str:
@@ -194,8 +211,8 @@ def _message(findings: Sequence[Finding]) -> str:
     return "; ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
-def _warnings(found: Sequence[Finding], but: Sequence[Finding]) -> tuple[str, ...]:
-    left = [each for each in found if each not in but and each.rule.level is not Level.NOTE]
+def _warnings(against: Sequence[Finding], but: Sequence[Finding]) -> tuple[str, ...]:
+    left = [each for each in against if each not in but and each.rule.level is not Level.NOTE]
     told = [f"croupier {each.rule.id}: {each.message} ({written(each.path)})" for each in left[:_MOST_WARNINGS]]
     if len(left) > len(told):
         told.append(f"croupier: and {len(left) - len(told)} more")
@@ -244,8 +261,8 @@ class ImageVerdict:
 def judge_image(door: Door, image: str) -> ImageVerdict:
     """What the rules on images have against a reference."""
     pod = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "app", "image": image}]}}
-    found = check([Manifest(Source("", 0, ""), (), pod)], door.image_rules, door.settings)
-    refusing = [each for each in found if _WEIGHT[each.rule.level] >= _WEIGHT[door.fail_on]]
+    against = check([Manifest(Source("", 0, ""), (), pod)], door.image_rules, door.settings)
+    refusing = [each for each in against if _WEIGHT[each.rule.level] >= _WEIGHT[door.fail_on]]
     told = "; ".join(f"{image}: {each.rule.id}: {each.message}" for each in refusing)
     return ImageVerdict(told, tuple(each.rule.id for each in refusing))
 

@@ -18,6 +18,7 @@ from croupier.admission.judge import (
     Answer,
     Door,
     ImageVerdict,
+    TooMuch,
     answer_images,
     at_the_door,
     failed,
@@ -163,6 +164,13 @@ def test_what_is_no_review_is_no_answer(changes: dict[str, Any]) -> None:
 )
 def test_objects_of_wrong_types_are_judged_all_the_same(odd: dict[str, Any]) -> None:
     assert judged(review(odd)).outcome in ("allowed", "refused")
+
+
+def test_an_object_with_findings_without_end_is_not_judged() -> None:
+    many = pod()
+    many["spec"]["containers"] = [{}] * 40_000
+    with pytest.raises(TooMuch, match="more than 1000 findings"):
+        judged(review(many))
 
 
 def test_failing_is_as_configured() -> None:

@@ -31,15 +31,20 @@ def check(
 
     Who asks the same rules often, of little at a time, gives them as ``Asked``.
     """
-    asked = rules if isinstance(rules, Asked) else Asked(rules)
-    world = World([as_object(index, each, settings) for index, each in enumerate(manifests)])
-    findings = [finding for each in world.objects for finding in _alone(each, asked)]
-    for rule in asked.of_bundles:
-        for found in rule.check(world):
-            assert isinstance(found, Found)
-            findings.append(Finding(found.object.index, found.path, rule, found.message))
+    findings = list(found(manifests, rules if isinstance(rules, Asked) else Asked(rules), settings))
     findings.sort(key=lambda each: each.index)
     return findings
+
+
+def found(manifests: Sequence[Manifest], asked: Asked, settings: Settings = NOTHING_SET) -> Iterator[Finding]:
+    """The same one by one, rules on bundles last, for who stops when there is enough."""
+    world = World([as_object(index, each, settings) for index, each in enumerate(manifests)])
+    for each in world.objects:
+        yield from _alone(each, asked)
+    for rule in asked.of_bundles:
+        for hit in rule.check(world):
+            assert isinstance(hit, Found)
+            yield Finding(hit.object.index, hit.path, rule, hit.message)
 
 
 class Asked:
