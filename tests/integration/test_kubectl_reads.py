@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.nasty import NASTY
+from tests.support.platforms import manifests
 
-from croupier.core.render.cell import render
 from croupier.core.render.emit import documents
 from croupier.model.base import JsonObject
 from croupier.spec.platform import load_described
@@ -49,6 +49,6 @@ def test_no_nasty_string_is_misread_by_kubectl() -> None:
 def test_kubectl_reads_every_manifest_of_the_example_as_it_was_made() -> None:
     import yaml
 
-    rendered = render(load_described(Path(str(files("croupier.cli").joinpath("example")))).cells)
+    rendered = manifests(load_described(Path(str(files("croupier.cli").joinpath("example")))).cells)
     text = "".join(rendered.values())
     assert _read(text) == list(yaml.safe_load_all(text))

@@ -10,13 +10,12 @@ import pytest
 import yaml
 from tests.support.cluster import Cluster
 from tests.support.crds import EXTERNAL_SECRETS, KEDA, definitions
-from tests.support.platforms import example, kept, queued
+from tests.support.platforms import example, kept, manifests, queued
 
-from croupier.core.render.cell import render
 from croupier.operator.crds import custom_resources
 
 MANAGER = "gitops"
-RENDERED = render(example())
+RENDERED = manifests(example())
 OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
 NAMESPACES = [each["metadata"]["name"] for each in OBJECTS if each["kind"] == "Namespace"]
 
@@ -60,19 +59,19 @@ def test_the_example_applies_and_a_second_time_changes_nothing(kinds: Cluster) -
 
 def test_what_rolls_by_itself_applies_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
     """The same for a region without the operator."""
-    _applies_once(kinds, render(example(released_by="kubernetes")))
+    _applies_once(kinds, manifests(example(released_by="kubernetes")))
 
 
 def test_secrets_of_a_store_apply_and_a_second_time_change_nothing(kinds: Cluster) -> None:
     """Against the definition that External Secrets publishes."""
     _define(kinds, *EXTERNAL_SECRETS)
-    _applies_once(kinds, render(kept()))
+    _applies_once(kinds, manifests(kept()))
 
 
 def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
     """Against the definitions that KEDA publishes."""
     _define(kinds, *KEDA)
-    _applies_once(kinds, render(queued()))
+    _applies_once(kinds, manifests(queued()))
 
 
 def test_pods_of_every_service_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:

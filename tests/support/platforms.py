@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
+from croupier.core.render.cell import render
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.spec.platform import load_described
@@ -21,6 +23,11 @@ def example(**of_region: object) -> list[PlacedCell]:
         placed.model_copy(update={"region": placed.region.model_copy(update=of_region)})
         for placed in load_described(EXAMPLE).cells
     ]
+
+
+def manifests(cells: Iterable[PlacedCell]) -> dict[str, str]:
+    """What is rendered, without what a Prometheus reads: file -> its text."""
+    return {name: text for name, text in render(cells).items() if name.endswith(".yaml")}
 
 
 _CREDENTIALS = {"secret": "queue", "key": "value"}

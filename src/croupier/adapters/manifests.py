@@ -14,8 +14,8 @@ from pathlib import Path
 from croupier.adapters.files import replace_file
 from croupier.errors import Refused
 
-_FOLDERS = ("cells", "regions")
-"""What is rendered is ``FOLDER/NAME/FILE.yaml``, never deeper."""
+_FOLDERS = ("cells", "prometheus", "regions")
+"""What is rendered is ``FOLDER/NAME/FILE``, never deeper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def write(out: Path, files: Mapping[str, str], marker: str) -> Differences:
 
 def _left_over(out: Path, files: Mapping[str, str], marker: str) -> Iterator[str]:
     for folder in _FOLDERS:
-        for path in sorted(out.glob(f"{folder}/*/*.yaml")):
+        for path in sorted(out.glob(f"{folder}/*/*")):
             relative = path.relative_to(out).as_posix()
             if relative in files or not path.is_file() or any(each.is_symlink() for each in (path, *path.parents[:2])):
                 continue

@@ -153,7 +153,7 @@ def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, out
     replaced at once: after Ctrl-C (exit code 3) run it again.
     """
     from croupier.adapters.manifests import compare, write
-    from croupier.core.render.cell import MADE, objects, texts
+    from croupier.core.render.cell import MADE, objects, prometheus_files, texts
     from croupier.engine.schemas import checked
 
     if out.resolve().is_relative_to(directory.resolve()):
@@ -164,7 +164,7 @@ def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, out
         raise UsageError(f"the platform in {directory} has no cells", hint=hint)
     held = objects(cells)
     checked(held, kubernetes)
-    files = texts(held)
+    files = {**texts(held), **prometheus_files(cells)}
     try:
         done = (compare if only_check else write)(out, files, MADE)
     except KeyboardInterrupt as stopped:

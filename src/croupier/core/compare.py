@@ -23,7 +23,7 @@ _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds"), "network"),
     **dict.fromkeys(("data", "telemetry"), "data"),
     **dict.fromkeys(("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable"), "runtime"),
-    **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release"), "policy"),
+    **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release", "metrics", "alerts"), "policy"),
 }
 """First key of a path in a service -> class of its change."""
 _ORDER: tuple[str, ...] = get_args(ChangeClass)

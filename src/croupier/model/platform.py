@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from croupier.model.base import Name, Value
 from croupier.model.release_policy import ParentRef, Port
 from croupier.model.service_spec import ServiceSpec
+from croupier.model.slo import Form
 
 Hostname = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$", max_length=253)
@@ -22,6 +23,10 @@ ProviderClass = Literal["psp", "kyc", "game"]
 ALLOW_DNS = "allow-dns"
 DEFAULT_DENY = "default-deny"
 """Walls of a cell: NetworkPolicies beside those that bear the names of its services."""
+LabelKey = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
 LongName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -107,6 +112,18 @@ class Market(Value):
     locks: tuple[Lock, ...] = ()
 
 
+class Monitoring(Value):
+    """The Prometheus of a region: what it shall scrape and record, and when to call (S9, S15.7)."""
+
+    form: Form
+    """``operator``: PodMonitor, ScrapeConfig and PrometheusRule objects beside the others; ``files``: a rule file for
+    each cell, and a file of scrape jobs, below ``prometheus/<region>/``."""
+    labels: Annotated[dict[LabelKey, LabelValue], Field(default_factory=dict)]
+    """Of ``operator``: labels by which the Prometheus there finds its objects."""
+    series_budget: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 3_000_000
+    """Most series that all that is declared may come to at the highest load. More is refused."""
+
+
 class Region(Value):
     """A place with a cluster."""
 
@@ -121,6 +138,14 @@ class Region(Value):
     """The ClusterSecretStore of External Secrets that Secrets come from (S5.4). None: they are there by other means."""
     monitoring_namespace: Name | None = None
     """Where a Prometheus runs that scrapes pods. None: nobody but the operator does."""
+    prometheus: Monitoring | None = None
+    """What is rendered for it. None: nothing, so nobody is called."""
+
+    @model_validator(mode="after")
+    def _prometheus_is_somewhere(self) -> Self:
+        if self.prometheus is not None and self.monitoring_namespace is None:
+            raise PydanticCustomError("prometheus", "prometheus needs monitoringNamespace: where it runs")
+        return self
 
 
 class Cell(Value):

@@ -73,6 +73,10 @@ def refuse_unknown_strata(signal: Signal, strata: tuple[Strata, ...]) -> None:
         raise ValueError(f"strata by {strata[0].by} are given twice")
 
 
+LATENCY_EDGES = (0.1, 0.25, 0.4, 1.0)
+"""Seconds; the edges every service is counted at."""
+
+
 class Objective(Value):
     """A service level objective: at least ``success_ratio`` good, or for latency: p95 at most ``p95_seconds``."""
 

@@ -14,7 +14,7 @@ from croupier.model.base import Name, Value
 from croupier.model.quantity import Cpu, Memory, size
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, Strategy
-from croupier.model.service import Service
+from croupier.model.service import LATENCY_EDGES, Service
 from croupier.model.trigger import Trigger
 
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}$"
@@ -33,6 +33,8 @@ RESERVED = ("POD_NAME", "NAMESPACE", "CROUPIER_VERSION", "CROUPIER_SERVICE")
 """Variables that every container has: what it counts, it counts for its version."""
 MOST_CONFIG_BYTES = 900_000
 """Kubernetes takes a ConfigMap of 1 MiB, names and labels included."""
+
+Runbook = Annotated[str, StringConstraints(pattern=r"^https?://([^\s{}#]|\{service\}|\{cell\})+$", max_length=500)]
 
 PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")]
@@ -155,6 +157,38 @@ class Telemetry(Value):
     """Fields taken out before anything leaves the cell's region."""
 
 
+class Metrics(Value):
+    """What each pod exposes to be counted (S9.3)."""
+
+    latency_buckets: Annotated[tuple[float, ...], Field(min_length=1, max_length=20)] = LATENCY_EDGES
+    """Upper edges, in seconds, of ``http_request_duration_seconds`` that are kept; others are dropped at the scrape. A
+    latency objective needs an edge at its bound."""
+    series_per_pod: Annotated[int, Field(ge=20, le=100_000)] = 500
+    """Most series a pod may expose. A page with more is refused as a whole, and somebody is called."""
+
+    @field_validator("latency_buckets")
+    @classmethod
+    def _edges_rise(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        for at, (edge, before) in enumerate(zip(edges, (0.0, *edges), strict=False)):
+            if not before < edge <= 3600:
+                raise PydanticCustomError("edges", f"{edge:g} must be above {before:g}, at most 3600", {"at": at})
+        return edges
+
+
+class Alerts(Value):
+    """Who is called when an objective is missed, and what they open first (S15.7, S15.9)."""
+
+    team: Name
+    """Label ``team`` of every alert: on-call schedules go by it."""
+    runbook: Runbook
+    """Address of the page to open; ``{service}`` and ``{cell}`` in it are replaced. The alert's name follows as an
+    anchor, like ``#error-budget-burns-fast``."""
+    minimum_failures: Annotated[int, Field(ge=1, le=1_000_000)] = 5
+    """Fewer failures than these in the long window call nobody: one failure of ten is no outage."""
+    busy_events: Annotated[int, Field(ge=1, le=1_000_000)] = 20
+    """A quarter of an hour is busy if yesterday and a week ago it had so many; a tenth of that, or nothing, calls."""
+
+
 class ReleaseSettings(Value):
     """How a new version of the service is released; fields as in a ReleasePolicy."""
 
@@ -189,6 +223,9 @@ class ServiceSpec(Service):
     data: Annotated[dict[Name, DataUse], Field(default_factory=dict)]
     """Where it keeps players' data, by a name of your own."""
     telemetry: Telemetry = Telemetry()
+    metrics: Metrics = Metrics()
+    alerts: Alerts | None = None
+    """Needed where its region has a ``prometheus`` and it has objectives."""
     user: Annotated[int, Field(ge=1, le=2_147_483_647)] = 65_532
     """Number of the user the container runs as; never 0 (S3.10)."""
     writable: tuple[Path, ...] = ("/tmp",)

@@ -19,7 +19,7 @@ from croupier.adapters.kubernetes_cluster import Cluster, Policy
 from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
 from croupier.core.intent import LastRun, LiveRun, Move, Standing, next_move, serving
-from croupier.core.plans.defaults import LATENCY_EDGES, default_policy
+from croupier.core.plans.defaults import default_policy
 from croupier.core.render.version import Owner, intent_digest
 from croupier.engine.desk import Desk
 from croupier.errors import CroupierError, Refused
@@ -27,7 +27,7 @@ from croupier.model.base import JsonObject
 from croupier.model.release import GatePolicy, Release
 from croupier.model.release_object import CommandAnswer, CommandRequest
 from croupier.model.release_policy import LEAVE, RETRY
-from croupier.model.service import Platform, Service
+from croupier.model.service import LATENCY_EDGES, Platform, Service
 from croupier.model.view import RunView
 from croupier.operator import status
 from croupier.operator.drift import Drift

@@ -16,6 +16,7 @@ from croupier.spec.merge import Merged, merge
 from croupier.spec.names import Declared, Names
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.services import service_flaws
+from croupier.spec.watched import budget_flaw, watch_flaws
 
 MOST_PLACED = 50_000
 """Services of all cells together."""
@@ -64,7 +65,7 @@ class Cells:
             if placed is not None:
                 cells.append(placed)
         problems = [_concerning(problem, subjects) for problem, subjects in self._found.items()]
-        problems = problems or list(self._idle(merged.values()))
+        problems = problems or [*self._budgets(cells), *self._idle(merged.values())]
         if problems:
             raise SpecError(problems)
         return Described(
@@ -96,6 +97,9 @@ class Cells:
         if reached and not cell.hostnames:
             message = "players reach services of the cell, and it has no hostnames"
             self._find(declared.file.problem(declared.location, "HOSTNAME", message, "give hostnames"), *reached)
+        for spec in services if region.prometheus is not None else ():
+            for flaw in watch_flaws(spec):
+                self._report(cell, spec, flaw, merged)
         for spec in services:
             self._market(declared, spec, market, merged[cell.name, spec.name])
         called = {name for spec in services for name in spec.egress if name in names.providers}
@@ -175,6 +179,18 @@ class Cells:
     def _find(self, problem: Problem, *subjects: str) -> None:
         """One problem, however many services in however many cells have it."""
         self._found.setdefault(problem, set()).update(subjects)
+
+    def _budgets(self, cells: Iterable[PlacedCell]) -> Iterator[Problem]:
+        """Regions whose Prometheus could not hold what is declared."""
+        regions: dict[str, list[PlacedCell]] = {}
+        for placed in cells:
+            regions.setdefault(placed.cell.region, []).append(placed)
+        for name, here in regions.items():
+            prometheus = here[0].region.prometheus
+            flaw = budget_flaw(name, prometheus, here) if prometheus is not None else None
+            if flaw is not None:
+                declared = self._names.regions[name]
+                yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
 
     def _idle(self, merged: Iterable[Merged]) -> Iterator[Problem]:
         """Layers that apply to nothing, and what they take away that nobody has."""

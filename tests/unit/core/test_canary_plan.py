@@ -6,10 +6,10 @@ import pytest
 from tests.support.world import HEALTHY, IDENTITY, PAYMENTS, STABLE, release
 
 from croupier.core.plans.canary import canary_replicas, hold_back
-from croupier.core.plans.defaults import LATENCY_EDGES, default_policy
+from croupier.core.plans.defaults import default_policy
 from croupier.core.plans.release import plan_release
 from croupier.model.plan import EnsureVersion, Plan, Retire, SetSplit, Settle
-from croupier.model.service import Objective, Service
+from croupier.model.service import LATENCY_EDGES, Objective, Service
 
 
 def plan(service: Service = PAYMENTS, ordinal: int = 0) -> Plan:

@@ -9,10 +9,7 @@ veto: they may take a release back, and never keep a healthy one waiting.
 from __future__ import annotations
 
 from croupier.model.release import GatePolicy, GateSpec, Margin
-from croupier.model.service import Service, Signal
-
-LATENCY_EDGES = (0.1, 0.25, 0.4, 1.0)
-"""Seconds; the edges every service is counted at."""
+from croupier.model.service import LATENCY_EDGES, Service, Signal
 
 _GATES: dict[Signal, GateSpec] = {
     "deposits": GateSpec(signal="deposits", role="required", importance=3.0, margin=Margin(points=2.0)),

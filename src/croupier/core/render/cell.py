@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping
 
 from croupier.core.render.access import access
 from croupier.core.render.config import config_map
-from croupier.core.render.emit import documents
+from croupier.core.render.emit import document, documents
 from croupier.core.render.front import front
+from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
 from croupier.core.render.network import doors, walls
+from croupier.core.render.prometheus import prometheus_rule, rule_file
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import scaler
@@ -29,7 +31,8 @@ PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000}
 
 def render(cells: Iterable[PlacedCell]) -> dict[str, str]:
     """File, relative and with slashes -> its text."""
-    return texts(objects(cells))
+    every = list(cells)
+    return dict(sorted({**texts(objects(every)), **prometheus_files(every)}.items()))
 
 
 def texts(files: Mapping[str, Iterable[JsonObject]]) -> dict[str, str]:
@@ -40,9 +43,8 @@ def texts(files: Mapping[str, Iterable[JsonObject]]) -> dict[str, str]:
 def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
     """File, relative and with slashes -> the objects in it, in their order."""
     files: dict[str, list[JsonObject]] = {}
-    regions = set()
-    for placed in cells:
-        regions.add(placed.cell.region)
+    every = list(cells)
+    for placed in every:
         folder = f"cells/{placed.cell.name}"
         # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
         files[f"{folder}/00-namespace.yaml"] = tenancy(placed)
@@ -50,9 +52,32 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
             files[f"{folder}/01-secrets.yaml"] = list(secrets)
         for service in placed.services:
             files[f"{folder}/{service.name}.yaml"] = objects_of(placed, service)
-    for region in regions:
+    for region, here in _by_region(every).items():
         files[f"regions/{region}/priorities.yaml"] = priorities()
+        if scrapes := tally_scrapes(here[0].region, here):
+            files[f"regions/{region}/tallies.yaml"] = scrapes
     return dict(sorted(files.items()))
+
+
+def prometheus_files(cells: Iterable[PlacedCell]) -> dict[str, str]:
+    """File -> its text, for each region whose Prometheus reads files. What is no object does not end in .yaml: kubectl
+    and ``policy check`` read a folder of manifests whole."""
+    files: dict[str, str] = {}
+    for region, here in _by_region(cells).items():
+        prometheus = here[0].region.prometheus
+        if prometheus is not None and prometheus.form == "files":
+            folder = f"prometheus/{region}"
+            files |= {f"{folder}/{placed.cell.name}.rules": MADE + document(rule_file(placed)) for placed in here}
+            files[f"{folder}/scrape.conf"] = MADE + document(scrape_jobs(here))
+    return files
+
+
+def _by_region(cells: Iterable[PlacedCell]) -> dict[str, list[PlacedCell]]:
+    """Cells in the order of their names, so that the same platform gives the same bytes."""
+    regions: dict[str, list[PlacedCell]] = {}
+    for placed in sorted(cells, key=lambda each: each.cell.name):
+        regions.setdefault(placed.cell.region, []).append(placed)
+    return regions
 
 
 def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
@@ -65,6 +90,8 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         disruption_budget(cell, service),
         *scaler(cell, service),
         *(_released if placed.region.released_by == "croupier" else _rolling)(placed, service),
+        *pod_monitor(placed, service),
+        *prometheus_rule(placed, service),
     ]
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from croupier.model.base import JsonObject
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*(:[A-Za-z0-9_./@-]+)*")
+_PRINTABLE = re.compile(r"[\x20-\x7e]*")
 _TAKEN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _BLOCK_LINE = re.compile(r"( *[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?")
 _LONGEST_KEY = 120
@@ -28,37 +30,45 @@ def documents(objects: Iterable[JsonObject]) -> str:
 
 def document(value: Mapping[str, Any]) -> str:
     """One mapping in block style, keys in the order they have. Raises ``ValueError`` for what YAML cannot say."""
-    return "".join(f"{line}\n" for line in _mapping(value, "")) or "{}\n"
+    lines: list[str] = []
+    _mapping(lines, value, "", "")
+    return "".join(f"{line}\n" for line in lines) or "{}\n"
 
 
-def _mapping(value: Mapping[str, Any], indent: str) -> Iterator[str]:
+def _mapping(lines: list[str], value: Mapping[str, Any], indent: str, lead: str) -> None:
+    """``lead``: how the first line begins, where that is not ``indent``: behind the dash of a sequence."""
     for key, item in value.items():
         name = _string(key)
         if len(name) > _LONGEST_KEY:
             raise ValueError(f"a key of {len(name)} characters")
-        if isinstance(item, Mapping) and item:
-            yield f"{indent}{name}:"
-            yield from _mapping(item, f"{indent}  ")
+        head = f"{lead}{name}:"
+        lead = indent
+        if isinstance(item, str):
+            if _is_block(item):
+                lines += _block(head, item, f"{indent}  ")
+            else:
+                lines.append(f"{head} {_string(item)}")
+        elif isinstance(item, dict | Mapping) and item:
+            lines.append(head)
+            _mapping(lines, item, f"{indent}  ", f"{indent}  ")
         elif isinstance(item, list | tuple) and item:
-            yield f"{indent}{name}:"
-            yield from _sequence(item, indent)
-        elif isinstance(item, str) and _is_block(item):
-            yield from _block(f"{indent}{name}:", item, f"{indent}  ")
+            lines.append(head)
+            _sequence(lines, item, indent, indent)
         else:
-            yield f"{indent}{name}: {_scalar(item)}"
+            lines.append(f"{head} {_scalar(item)}")
 
 
-def _sequence(items: Iterable[Any], indent: str) -> Iterator[str]:
+def _sequence(lines: list[str], items: Iterable[Any], indent: str, lead: str) -> None:
+    inner = f"{indent}  "
     for item in items:
-        inner: Iterable[str]
-        if isinstance(item, Mapping) and item:
-            inner = _mapping(item, f"{indent}  ")
+        start = f"{lead}- "
+        lead = indent
+        if isinstance(item, dict | Mapping) and item:
+            _mapping(lines, item, inner, start)
         elif isinstance(item, list | tuple) and item:
-            inner = _sequence(item, f"{indent}  ")
+            _sequence(lines, item, inner, start)
         else:
-            inner = (f"{indent}  {_scalar(item)}",)
-        for number, line in enumerate(inner):
-            yield line if number else f"{indent}- {line[len(indent) + 2 :]}"
+            lines.append(f"{start}{_scalar(item)}")
 
 
 def _scalar(value: Any) -> str:
@@ -87,9 +97,13 @@ def _float(value: float) -> str:
     return whole if "." in whole else f"{whole}.0"
 
 
+@lru_cache(maxsize=8192)  # keys and labels come again and again
 def _string(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _TAKEN:
         return text
+    if _PRINTABLE.fullmatch(text):
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
     return '"' + "".join(map(_character, text)) + '"'
 
 
@@ -106,6 +120,8 @@ def _character(one: str) -> str:
 
 def _is_block(text: str) -> bool:
     """Whether a literal block says exactly this text: several lines of plain ASCII, none that ends in space."""
+    if "\n" not in text:
+        return False
     first, *rest = lines = text.removesuffix("\n").split("\n")
     if not rest or not first or first[0] == " " or not lines[-1]:
         return False

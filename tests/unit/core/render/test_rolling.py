@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
-from tests.support.platforms import TRIGGERS, example, queued
+from tests.support.platforms import TRIGGERS, example, manifests, queued
 
 from croupier.cli.main import cli
-from croupier.core.render.cell import render
 
-RENDERED = render(example(released_by="kubernetes"))
+RENDERED = manifests(example(released_by="kubernetes"))
 OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
 
 
@@ -72,7 +71,7 @@ def test_what_is_made_breaks_no_rule(region: str, tmp_path: Path) -> None:
     assert checked.exit_code == 0, checked.output
 
 
-QUEUED = render(queued())
+QUEUED = manifests(queued())
 
 
 def test_a_queue_scales_by_keda_and_by_nothing_else() -> None:

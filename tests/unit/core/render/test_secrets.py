@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from tests.support.platforms import example, kept
+from tests.support.platforms import example, kept, manifests
 
-from croupier.core.render.cell import render
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import SecretRef
 
 
 def _externals(cells: list[PlacedCell]) -> list[dict[str, Any]]:
-    made = [each for text in render(cells).values() for each in yaml.safe_load_all(text)]
+    made = [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
     return [each for each in made if each["kind"] == "ExternalSecret"]
 
 

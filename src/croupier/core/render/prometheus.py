@@ -1,0 +1,42 @@
+"""Rules of a service as groups, in the two forms: PrometheusRule objects, and a rule file a cell."""
+
+from __future__ import annotations
+
+from croupier.core.render.alerts import alerts, tally_alert
+from croupier.core.render.names import of_service
+from croupier.core.render.slo import INTERVAL_SECONDS, recordings, slos
+from croupier.model.base import JsonObject
+from croupier.model.platform import PlacedCell
+from croupier.model.service_spec import ServiceSpec
+
+INTERVAL = f"{INTERVAL_SECONDS}s"
+
+
+def groups(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """One group an objective: rules of a group see what those before them have recorded at the same moment."""
+    made = []
+    every = list(slos(placed, service))
+    for slo in every:
+        rules = [*recordings(slo), *alerts(slo)]
+        name = f"{placed.cell.name}/{service.name}/{slo.signal}"
+        made.append({"name": name, "interval": INTERVAL, "rules": rules})
+    if tallied := [slo for slo in every if slo.signal not in ("errors", "latency")]:
+        stale = [tally_alert(tallied[0])]
+        made.append({"name": f"{placed.cell.name}/{service.name}/tally", "interval": INTERVAL, "rules": stale})
+    return made
+
+
+def prometheus_rule(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """Nothing where nothing is promised, or the region's Prometheus is not an operator's."""
+    prometheus = placed.region.prometheus
+    if not service.objectives or prometheus is None or prometheus.form != "operator":
+        return []
+    body = {"spec": {"groups": groups(placed, service)}}
+    rule = of_service(placed.cell, service, "monitoring.coreos.com/v1", "PrometheusRule", body)
+    rule["metadata"]["labels"] |= prometheus.labels
+    return [rule]
+
+
+def rule_file(placed: PlacedCell) -> JsonObject:
+    """All rules of a cell, as a file for ``rule_files``."""
+    return {"groups": [group for service in placed.services for group in groups(placed, service)]}
