@@ -119,9 +119,8 @@ def test_a_platform_that_is_in_no_repository_is_proposed_without_the_values_that
     _propose(platform, deployments, "croupier/first")
     loose = tmp_path / "loose"
     loose.mkdir()
-    for name in ("platform.yaml", "services.yaml"):
-        text = (platform / name).read_text()
-        (loose / name).write_text(text.replace("average: 120", "average: 130"))
+    for file in platform.glob("*.yaml"):
+        (loose / file.name).write_text(file.read_text().replace("average: 120", "average: 130"))
     told = _propose(loose, deployments, "croupier/first")
     assert told.exit_code == 0
     assert "- changed `cells/lucky-se-eu-north/payments-api.yaml`" in told.stdout
