@@ -10,6 +10,7 @@ end is still asked while it has pods.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 
 import httpx
@@ -28,6 +29,7 @@ from croupier.ports.workloads import Workloads
 
 PATIENCE_SECONDS = 2.0
 LARGEST_BYTES = 4 * 1024 * 1024
+_NOTHING_TOLD = ArmSample({})
 
 
 class PodMetrics:
@@ -52,32 +54,42 @@ class PodMetrics:
             await tally.aclose()
 
     async def read(self, targets: Sequence[Target]) -> Mapping[Target, ArmSample]:
-        services = sorted({target.service for target in targets})
-        read = await asyncio.gather(*(self._read_service(service, targets) for service in services))
-        return {target: sample for found in read for target, sample in found.items()}
+        owners = self._owners({target.service for target in targets})
+        services = (
+            self._requests(owner, [each for each in targets if each.service == service])
+            for service, owner in owners.items()
+        )
+        told, *read = await asyncio.gather(self._business(owners, targets), *services)
+        found: dict[Target, ArmSample] = {}
+        for target, counted in ((target, counted) for each in read for target, counted in each.items()):
+            business = told.get(target, _NOTHING_TOLD)
+            if series := {**counted.series, **business.series}:
+                found[target] = ArmSample(series, counted.players_seen, counted.players_revision, business.violations)
+        return found
 
-    async def _read_service(self, service: str, targets: Sequence[Target]) -> dict[Target, ArmSample]:
+    def _owners(self, services: Iterable[str]) -> dict[str, Owner]:
+        """Without those that no policy speaks of any more."""
+        owners = {}
+        for service in sorted(services):
+            with contextlib.suppress(CroupierError):
+                owners[service] = self._cluster.owner(service)
+        return owners
+
+    async def _requests(self, owner: Owner, mine: Sequence[Target]) -> dict[Target, ArmSample]:
         """Of one service. One that cannot be read leaves its targets out: others are not to wait for it."""
-        mine = [target for target in targets if target.service == service]
         try:
-            owner = self._cluster.owner(service)
-            versions = {each.digest: each.pods for each in await self._workloads.observe(service)}
+            versions = {each.digest: each.pods for each in await self._workloads.observe(owner.service)}
         except CroupierError:
             return {}
         pods = [pod for target in mine for pod in versions.get(target.digest, ())]
         counted = await self._count(owner, pods)
-        business = await self._business(owner, mine)
         requests = {pod: counts["errors"].total for pod, counts in counted.items() if "errors" in counts}
-        revision = await self._seen.note(service, mine, requests)
-        found: dict[Target, ArmSample] = {}
+        revision = await self._seen.note(owner.service, mine, requests)
+        found = {}
         for target in mine:
             names = [pod.name for pod in versions.get(target.digest, ())]
-            series = by_series({name: counted.get(name, {}) for name in names})
-            told = business.get(target)
-            series |= told.series if told is not None else {}
-            if series:
-                seen = self._seen.since(service, names, requests) if revision is not None else None
-                found[target] = ArmSample(series, seen, revision, told.violations if told is not None else {})
+            seen = self._seen.since(owner.service, names, requests) if revision is not None else None
+            found[target] = ArmSample(by_series({name: counted.get(name, {}) for name in names}), seen, revision)
         return found
 
     async def _count(self, owner: Owner, pods: Iterable[Pod]) -> dict[str, PodCounts]:
@@ -104,15 +116,23 @@ class PodMetrics:
         except (httpx.HTTPError, TimeoutError, ValueError):
             return None
 
-    async def _business(self, owner: Owner, targets: Sequence[Target]) -> Mapping[Target, ArmSample]:
-        """What the tally says; its arms on a cluster bear no run, because one version serves in one role at a time."""
-        url = owner.spec.metrics.tally
-        if url is None:
-            return {}
-        tally = self._tallies.setdefault(url, ScrapeMetrics((url,), self._cluster.clock))
+    async def _business(self, owners: Mapping[str, Owner], targets: Sequence[Target]) -> Mapping[Target, ArmSample]:
+        """What tallies say; each page is read once, however many services stand on it."""
+        asked: dict[str, list[Target]] = {}
+        for target in targets:
+            owner = owners.get(target.service)
+            if owner is not None and owner.spec.metrics.tally is not None:
+                asked.setdefault(owner.spec.metrics.tally, []).append(target)
+        told = await asyncio.gather(*(self._told(url, each) for url, each in asked.items()))
+        return {target: sample for each in told for target, sample in each.items()}
+
+    async def _told(self, url: str, targets: Sequence[Target]) -> Mapping[Target, ArmSample]:
+        """By one tally; its arms on a cluster bear no run, because one version serves in one role at a time."""
+        if url not in self._tallies:
+            self._tallies[url] = ScrapeMetrics((url,), self._cluster.clock)
         asked = {Target(target.service, "-", target.digest): target for target in targets}
         try:
-            return {asked[key]: sample for key, sample in (await tally.read(list(asked))).items()}
+            return {asked[key]: sample for key, sample in (await self._tallies[url].read(list(asked))).items()}
         except Unreachable:
             return {}
 

@@ -15,7 +15,9 @@ from tests.support.prometheus import StillTraffic
 from tests.support.small_cluster import NAMESPACE, SERVICE, SmallCluster
 
 from croupier.adapters.kubernetes_cluster import Cluster
+from croupier.adapters.metrics import pods
 from croupier.adapters.metrics.pods import LARGEST_BYTES, PodMetrics
+from croupier.adapters.metrics.scrape import ScrapeMetrics
 from croupier.adapters.workloads.memory import MemoryWorkloads
 from croupier.errors import Unreachable
 from croupier.model.evidence import Count
@@ -62,8 +64,10 @@ class Town:
         self.fleet = Fleet(self.hosts)
         self.traffic = StillTraffic()
         self.port = 0
+        self.asked: list[str] = []
 
     async def answer(self, request: web.Request) -> web.Response:
+        self.asked.append(request.path)
         key = "tally" if request.path == "/tally" else request.host.partition(":")[0]
         page = self.pages.get(key)
         return web.Response(text=page or "", status=200 if page is not None else 503, content_type="text/plain")
@@ -187,3 +191,22 @@ async def test_a_service_that_cannot_be_read_leaves_its_own_targets_out_only() -
         assert set(await metrics.read([STABLE, Target(f"bets.{NAMESPACE}", "-", OLD)])) == {STABLE}
         town.fleet.unreachable = True
         assert await metrics.read([STABLE]) == {}
+
+
+async def test_a_tally_that_counts_for_many_services_is_read_once_by_one_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Prevents: two hundred services that read one page two hundred times, each with a client made for it."""
+    made: list[object] = []
+    monkeypatch.setattr(pods, "ScrapeMetrics", lambda *given: made.append(given) or ScrapeMetrics(*given))
+    async with running() as (town, metrics, world):
+        await world.declare(name="bets", metrics={"tally": f"http://127.0.0.1:{town.port}/tally"})
+        async with asyncio.timeout(5.0):
+            while f"bets.{NAMESPACE}" not in metrics._owners([f"bets.{NAMESPACE}"]):
+                await asyncio.sleep(0)
+        town.pages = {"tally": tally(NEW, 200, 3, at=world.clock.now())}
+        for _ in range(2):
+            town.asked.clear()
+            assert set(await metrics.read([CANARY, Target(f"bets.{NAMESPACE}", "-", OLD)])) == {CANARY}
+            assert town.asked.count("/tally") == 1
+    assert len(made) == 1
