@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from croupier.adapters.manifests import Differences
-from croupier.cli.options import Output, output_option, print_json, say
+from croupier.cli.options import Output, kubernetes_option, output_option, print_json, say
 from croupier.errors import CroupierError, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -34,8 +34,11 @@ _existing = click.Path(file_okay=False, exists=True, path_type=Path)
 @click.option("--branch", required=True, help="The branch to commit to; made when it is not there.")
 @click.option("--base", default="main", show_default=True, help="The branch that a new one begins at.")
 @click.option("--folder", default=".", show_default=True, help="Where manifests are in that repository.")
+@kubernetes_option
 @output_option
-def propose(*, directory: Path, repository: str, branch: str, base: str, folder: str, output: Output) -> None:
+def propose(
+    *, directory: Path, repository: str, branch: str, base: str, folder: str, kubernetes: str, output: Output
+) -> None:
     """Render the platform in DIR (here by default) into a branch of the deployment repository, and print the review.
 
     The review says which values change, in which cells, and what will be released for it: text for the pull request.
@@ -44,7 +47,8 @@ def propose(*, directory: Path, repository: str, branch: str, base: str, folder:
     from croupier.adapters.git import revision_of
     from croupier.adapters.git_branch import commit_to_branch
     from croupier.adapters.manifests import write
-    from croupier.core.render.cell import MADE, render
+    from croupier.core.render.cell import MADE, objects, prometheus_files, texts
+    from croupier.engine.schemas import checked
     from croupier.spec.platform import load_described
 
     inner = PurePosixPath(folder)
@@ -60,7 +64,9 @@ def propose(*, directory: Path, repository: str, branch: str, base: str, folder:
     described = load_described(directory)
     if not described.cells:
         raise UsageError(f"the platform in {directory} has no cells", hint="declare one under `cells`")
-    files = render(described.cells)
+    held = objects(described.cells)
+    checked(held, kubernetes)
+    files = {**texts(held), **prometheus_files(described.cells)}
     made: list[_Proposal] = []
 
     def change(clone: Path) -> str:
