@@ -102,6 +102,7 @@ async def running(**metrics: Any) -> AsyncIterator[tuple[Town, PodMetrics, Small
         await web.TCPSite(runner, host, town.port).start()
     where = {"pods": {"port": town.port}, "tally": f"http://127.0.0.1:{town.port}/tally", **metrics}
     await world.declare(metrics={key: value for key, value in where.items() if value is not None})
+    await world.declare(name="lobby", metrics={"tally": f"http://127.0.0.1:{town.port}/tally"})
     cluster = Cluster(world.server, world.clock)
     async with asyncio.TaskGroup() as group:
         following = group.create_task(cluster.run())
@@ -200,13 +201,9 @@ async def test_a_tally_that_counts_for_many_services_is_read_once_by_one_client(
     made: list[object] = []
     monkeypatch.setattr(pods, "ScrapeMetrics", lambda *given: made.append(given) or ScrapeMetrics(*given))
     async with running() as (town, metrics, world):
-        await world.declare(name="bets", metrics={"tally": f"http://127.0.0.1:{town.port}/tally"})
-        async with asyncio.timeout(5.0):
-            while f"bets.{NAMESPACE}" not in metrics._owners([f"bets.{NAMESPACE}"]):
-                await asyncio.sleep(0)
         town.pages = {"tally": tally(NEW, 200, 3, at=world.clock.now())}
         for _ in range(2):
             town.asked.clear()
-            assert set(await metrics.read([CANARY, Target(f"bets.{NAMESPACE}", "-", OLD)])) == {CANARY}
+            assert set(await metrics.read([CANARY, Target(f"lobby.{NAMESPACE}", "-", OLD)])) == {CANARY}
             assert town.asked.count("/tally") == 1
     assert len(made) == 1
