@@ -12,7 +12,7 @@ from croupier.core.policy.check import NOTHING_SET, check
 from croupier.core.policy.objects import as_object
 from croupier.core.policy.rule import Level
 from croupier.core.policy.world import World
-from croupier.core.render.cell import render
+from croupier.core.render.cell import objects, texts
 from croupier.engine.policy import Excuses, report
 from croupier.errors import UnknownName
 from croupier.model.checklist import Checklist, ChecklistSource, LineWaiver
@@ -101,7 +101,7 @@ def _read(service: str, source: ChecklistSource) -> Iterator[tuple[str, list[Fil
         described = load_described(source.platform)
         cells = described.cells if source.cell is None else (described.cell(source.cell),)
         for placed in _having(cells, service):
-            files = render([placed])
+            files = texts(objects([placed]))
             yield placed.cell.name, [read_text(text, name) for name, text in files.items()]
     if source.manifests:
         names = list(map(str, source.manifests))
