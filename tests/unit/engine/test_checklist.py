@@ -82,6 +82,7 @@ def test_what_is_rendered_from_a_platform_is_green_where_manifests_can_be() -> N
     assert [line.id for line in found.lines if line.state == "green"] == ["S15.2", "S15.3", "S15.4"]
     assert seen(found)["autoscaler of the workload"][0] == "pass"
     assert found.sources == ("lucky-se-eu-north",)
+    assert found.unread == (), "files of a Prometheus are no manifests"
 
 
 def test_every_cell_is_looked_at_and_the_worst_counts() -> None:
