@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -101,6 +103,29 @@ def _door(asked: Asked, mode: Any, excluded: frozenset[str]) -> Door:
     )
 
 
+def _authority(file: Path) -> bytes:
+    """The certificates in ``file``, PEM. Raises ``UsageError`` where there is none, or where there is a key, too."""
+    import ssl
+
+    held = file.read_bytes()
+    if b"PRIVATE KEY-----" in held:
+        raise UsageError(
+            f"{file} holds a private key, which everybody could read there", hint="give the certificates alone"
+        )
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=held.decode("ascii"))
+    except (ValueError, OSError) as error:  # ssl.SSLError is an OSError, UnicodeDecodeError a ValueError
+        raise UsageError(f"{file} holds no certificate", hint="PEM: the certificate that has signed it") from error
+    return held
+
+
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: float) -> float:
+    """Not a number is within every range for click."""
+    if math.isnan(value):
+        raise click.BadParameter("'nan' is no number of seconds.")
+    return value
+
+
 @click.group()
 def admission() -> None:
     """Refuse what breaks the rules when it comes to a cluster.
@@ -141,6 +166,7 @@ def admission() -> None:
 @click.option(
     "--time-limit",
     type=click.FloatRange(0.1, 30.0),
+    callback=_seconds,
     default=4.0,
     show_default=True,
     metavar="S",
@@ -241,8 +267,11 @@ def manifests(
     from croupier.admission.install import manifests as made
 
     if (ca is None) == (not inject_ca_from):
+        said = "say once who has signed the certificate" if inject_ca_from else "say who has signed the certificate"
+        raise UsageError(said, hint="give --ca FILE, or --inject-ca-from NAMESPACE/NAME")
+    if inject_ca_from and not re.fullmatch(r"[^/\s]+/[^/\s]+", inject_ca_from):
         raise UsageError(
-            "say who has signed the certificate", hint="give --ca FILE, or --inject-ca-from NAMESPACE/NAME"
+            f"--inject-ca-from {inject_ca_from!r} is not NAMESPACE/NAME", hint="name the Certificate of cert-manager"
         )
     _door(asked, mode, frozenset())
     policy = failure_policy or ("Ignore" if mode == "warn" else "Fail")
@@ -252,7 +281,7 @@ def manifests(
         cert_secret=cert_secret,
         mode=mode,  # type: ignore[arg-type]  # click has seen to it
         failure_policy=policy,  # type: ignore[arg-type]  # as above
-        ca=None if ca is None else ca.read_bytes(),
+        ca=None if ca is None else _authority(ca),
         inject_ca_from=inject_ca_from,
         exclude=exclude,
         arguments=_words(asked),

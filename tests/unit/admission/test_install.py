@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from tests.support.authority import Authority
 
 from croupier.admission.install import SYSTEM
 from croupier.cli.main import cli
@@ -83,12 +84,47 @@ def test_who_only_warns_stops_nobody_when_it_is_down(mode: str, policy: str) -> 
 
 def test_the_authority_is_a_file_or_cert_managers_and_one_of_them(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
-    ca.write_text("-----BEGIN CERTIFICATE-----\n")
+    ca.write_bytes(Authority().pem)
     *_, configuration = yaml.safe_load_all(made("--ca", str(ca)).stdout)
     bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"]
     assert base64.b64decode(bundle) == ca.read_bytes()
     assert made().exit_code == 2
-    assert made("--ca", str(ca), "--inject-ca-from", "a/b").exit_code == 2
+    both = made("--ca", str(ca), "--inject-ca-from", "a/b")
+    assert both.exit_code == 2
+    assert "say once who has signed the certificate" in both.output
+    assert made("--inject-ca-from", "a").exit_code == 2
+
+
+@pytest.mark.parametrize("held", [b"", b"no PEM", b"\xff", b"-----BEGIN CERTIFICATE-----\n"])
+def test_what_is_no_certificate_is_no_authority(tmp_path: Path, held: bytes) -> None:
+    """Prevents: a webhook that no API server trusts, which with --mode warn nobody would notice."""
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(held)
+    done = made("--ca", str(ca))
+    assert done.exit_code == 2
+    assert f"{ca} holds no certificate" in done.output
+
+
+def test_a_private_key_is_never_published(tmp_path: Path) -> None:
+    """Prevents: the key of the authority, kept with its certificate in one file, in an object that everybody reads."""
+    authority = Authority()
+    _, key, _ = authority.issue()
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(authority.pem + key)
+    done = made("--ca", str(ca))
+    assert done.exit_code == 2
+    assert "holds a private key" in done.output
+    assert not done.stdout
+
+
+def test_a_time_limit_is_a_number(tmp_path: Path) -> None:
+    """Prevents: nan, which is within click's bounds and fails each request."""
+    file = tmp_path / "any.pem"
+    file.touch()
+    words = ("--mode", "warn", "--cert", str(file), "--key", str(file), "--time-limit", "nan")
+    done = CliRunner().invoke(cli, ["admission", "run", *words])
+    assert done.exit_code == 2
+    assert "no number of seconds" in done.output
 
 
 def test_the_options_of_the_rules_reach_the_pods() -> None:
