@@ -132,6 +132,53 @@ def test_a_folder_outside_the_repository_is_refused(platform: Path, deployments:
     assert _propose(platform, deployments, "x", "--folder", folder).exit_code == 2
 
 
+def _in_the_way(deployments: Path, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """Somebody commits something to main of the deployment repository."""
+    clone = tmp_path / "in-the-way"
+    _git(tmp_path, "clone", "-q", str(deployments), str(clone))
+    make(clone)
+    _commit(clone)
+    _git(clone, "push", "-q", "origin", "main")
+
+
+def test_a_folder_that_is_a_file_is_a_usage_error(platform: Path, deployments: Path) -> None:
+    done = _propose(platform, deployments, "x", "--folder", "README/live")
+    assert done.exit_code == 2
+    assert "README is no folder in the repository" in done.stderr
+
+
+@pytest.mark.parametrize(("link", "folder"), [("clusters", "clusters/live"), ("live/.croupier", "live")])
+def test_nothing_is_written_through_a_link_of_the_repository(
+    platform: Path, deployments: Path, tmp_path: Path, link: str, folder: str
+) -> None:
+    """Prevents: manifests written beside the clone, wherever a link in it leads."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    def make(clone: Path) -> None:
+        (clone / link).parent.mkdir(exist_ok=True)
+        (clone / link).symlink_to(outside)
+
+    _in_the_way(deployments, tmp_path, make)
+    assert _propose(platform, deployments, "x", "--folder", folder).exit_code == 2
+    assert not list(outside.iterdir())
+
+
+def test_a_file_of_somebody_else_is_named_as_it_is_in_the_repository(
+    platform: Path, deployments: Path, tmp_path: Path
+) -> None:
+    name = "clusters/live/regions/eu-north/priorities.yaml"
+
+    def make(clone: Path) -> None:
+        (clone / name).parent.mkdir(parents=True)
+        (clone / name).write_text("by hand\n")
+
+    _in_the_way(deployments, tmp_path, make)
+    done = _propose(platform, deployments, "x")
+    assert done.exit_code == 1
+    assert f"error: {name} is not a rendered file" in done.stderr
+
+
 def _writes(name: str) -> Callable[[Path], str]:
     def change(folder: Path) -> str:
         (folder / name).write_text(name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from croupier.adapters.files import replace_file
 from croupier.adapters.manifests import Differences
 from croupier.cli.options import Output, kubernetes_option, output_option, print_json, say
 from croupier.errors import CroupierError, Refused, UsageError
@@ -71,8 +72,12 @@ def propose(
 
     def change(clone: Path) -> str:
         out = clone / inner
+        _check_is_folder(clone, inner)
         before = _source(out)
-        done = write(out, files, MADE)
+        try:
+            done = write(out, files, MADE)
+        except Refused as error:  # the clone is gone when somebody reads it: the name in the repository is what helps
+            raise Refused(error.message.replace(f"{clone}/", ""), hint=error.hint) from error
         if not done:
             return ""
         if revision is not None:
@@ -132,6 +137,15 @@ class _Proposal:
         return "\n".join(f"- {word} `{name}`" for word, names in words for name in names)
 
 
+def _check_is_folder(clone: Path, inner: PurePosixPath) -> None:
+    """Raises ``UsageError`` where a part of ``inner`` is a file of the repository, or a link: out of it, perhaps."""
+    for part in reversed((inner / SOURCE).parents):
+        if (clone / part).is_symlink() or ((clone / part).exists() and not (clone / part).is_dir()):
+            raise UsageError(
+                f"{part} is no folder in the repository", hint="name a folder: --folder clusters/production"
+            )
+
+
 def _source(out: Path) -> tuple[str, str] | None:
     """(commit, folder) of the platform that the manifests in ``out`` were rendered from, as far as it is known."""
     try:
@@ -144,7 +158,9 @@ def _source(out: Path) -> tuple[str, str] | None:
 def _note(out: Path, revision: Revision) -> None:
     path = out / SOURCE
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"commit": revision.commit, "folder": revision.folder}, indent=2) + "\n")
+    said = json.dumps({"commit": revision.commit, "folder": revision.folder}, indent=2) + "\n"
+    replace_file(path, said.encode(), durable=False)  # not written through a link
+    path.chmod(0o644)
 
 
 def _plan(before: tuple[str, str] | None, directory: Path, described: Described) -> tuple[PlatformPlan | None, str]:
