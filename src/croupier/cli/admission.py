@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
+from croupier.cli.options import not_blank
 from croupier.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Asked(TypedDict):
 
 def rule_options(command: Callable[..., None]) -> Callable[..., None]:
     """What is asked, and what refuses: the same words for ``run`` and ``manifests``."""
+    names = partial(click.option, multiple=True, callback=not_blank)
     for option in reversed(
         (
             click.option("--profile", default="default", show_default=True, metavar="NAME", help="Which rules."),
@@ -54,11 +57,9 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
                 show_default=True,
                 help="The least level that refuses; what is below is a warning.",
             ),
-            click.option("--registry", "registries", multiple=True, metavar="PREFIX", help="Where images come from."),
-            click.option("--require-label", "labels", multiple=True, metavar="KEY", help="What runs must bear it."),
-            click.option(
-                "--priority-class", "priority_classes", multiple=True, metavar="NAME", help="A class pods may have."
-            ),
+            names("--registry", "registries", metavar="PREFIX", help="Where images come from."),
+            names("--require-label", "labels", metavar="KEY", help="What runs must bear it."),
+            names("--priority-class", "priority_classes", metavar="NAME", help="A class pods may have."),
             click.option(
                 "--on-failure",
                 type=click.Choice(["refuse", "allow"]),

@@ -63,6 +63,14 @@ def remember_output(ctx: click.Context, _param: click.Parameter, value: str) -> 
     return value
 
 
+def not_blank(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Callback of an option of names: an empty one is a variable of a shell that is not set, and means nothing."""
+    for each in value:
+        if not each or any(character.isspace() for character in each):
+            raise click.BadParameter(f"{each!r} is empty or has blanks.")
+    return value
+
+
 def stand_option(command: Command) -> Command:
     """``--stand NAME``, argument ``stand``: which stand's desk to talk to."""
     return click.option(

@@ -15,6 +15,7 @@ from croupier.cli.options import (
     EXIT_WAITING,
     Output,
     kubernetes_option,
+    not_blank,
     output_option,
     print_json,
     print_value,
@@ -71,7 +72,7 @@ def _decided(command: _Command) -> _Command:
         (("--require-label", "labels"), "KEY", "What runs must bear this label. Repeat."),
         (("--registry", "registries"), "PREFIX", "Where images may come from. Repeat."),
     ):
-        command = click.option(*names, multiple=True, metavar=metavar, help=told)(command)
+        command = click.option(*names, multiple=True, metavar=metavar, callback=not_blank, help=told)(command)
     return command
 
 
@@ -113,11 +114,19 @@ def _reports(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...
 
 
 def _labels(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    from pydantic import TypeAdapter, ValidationError
+
+    from croupier.model.platform import LabelKey, LabelValue
+
     found = {}
     for each in value:
         key, equals, wanted = each.partition("=")
         if not key or not equals:
             raise click.BadParameter(f"{each!r} is not KEY=VALUE")
+        try:
+            TypeAdapter(dict[LabelKey, LabelValue]).validate_python({key: wanted})
+        except ValidationError as error:
+            raise click.BadParameter(f"{each!r} can be no label of a namespace") from error
         found[key] = wanted
     return found
 

@@ -223,6 +223,23 @@ def test_an_export_as_json_tells_what_is_left() -> None:
     assert "is not KEY=VALUE" in wrong.stderr
 
 
+@pytest.mark.parametrize("words", [("--namespace-label", "a b=c"), ("--namespace-label", "tier=a b")])
+def test_what_can_be_no_label_is_no_selector(words: tuple[str, ...]) -> None:
+    """Prevents: a policy that the API server refuses, or that asks nobody."""
+    done = CliRunner().invoke(cli, ["policy", "export", "--as", "vap", *words])
+    assert done.exit_code == 2
+    assert "can be no label of a namespace" in done.stderr
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("option", ["--registry", "--require-label", "--priority-class"])
+def test_what_a_variable_that_is_not_set_leaves_is_a_usage_error(option: str) -> None:
+    """Prevents: --registry "$REGISTRY" that finds fault with every image, or asks for the label of no name."""
+    done = check("good.yaml", option, "")
+    assert done.exit_code == 2
+    assert "is empty" in done.stderr
+
+
 ROUTE = """\
 apiVersion: casino.example/v1
 kind: Table

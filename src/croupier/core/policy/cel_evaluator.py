@@ -71,7 +71,10 @@ def _parsed(environment: Any, expression: str) -> Any:
 
 
 def _answer(expression: Any, data: Mapping[str, Any]) -> Any:
-    answer = expression.eval(data=data)
+    try:
+        answer = expression.eval(data=data)
+    except RuntimeError as error:  # it is ended where it takes too many steps
+        raise Unanswered(str(error)) from None
     if answer.type().name() in ("ERROR", "UNKNOWN"):
         raise Unanswered(str(answer.plain_value()))
     return answer.plain_value()

@@ -69,11 +69,18 @@ def test_variables_come_with_those_that_they_need() -> None:
         compiled(VARIABLES[name])
 
 
+def _nested(depth: int) -> str:
+    """True of everything, after ten to the power of ``depth`` steps."""
+    return f"[0,1,2,3,4,5,6,7,8,9].all(x{depth}, {_nested(depth - 1) if depth else 'true'})"
+
+
 def test_what_has_no_answer_is_no_answer() -> None:
     with pytest.raises(Unanswered, match="Key not found"):
         compiled("object.spec.replicas > 1")({"kind": "Deployment"})
     with pytest.raises(Unanswered, match="neither true nor false"):
         compiled("object.kind")({"kind": "Deployment"})
+    with pytest.raises(Unanswered, match="budget exceeded"):
+        compiled(_nested(6))({"kind": "Deployment"})
     with pytest.raises(UsageError, match=r"^no CEL: .*1:8"):
         compiled("object.")
 
