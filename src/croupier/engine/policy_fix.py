@@ -9,6 +9,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from croupier.core.policy.check import Finding
 from croupier.core.policy.fixes import Mended, mend
@@ -112,6 +113,8 @@ def _name(file: str) -> str:
     if name.startswith("..") or any(not each.isprintable() or each in '"\\' for each in name):
         raise Unfit("a patch cannot name its file: go to the folder that holds it" if name.startswith("..")
                     else "a patch cannot name its file")  # fmt: skip
+    if any(part.is_symlink() for part in (Path(name), *Path(name).parents)):
+        raise Unfit("its file is reached by a symbolic link, through which git changes nothing: mend what it leads to")
     return name
 
 

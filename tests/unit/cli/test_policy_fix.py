@@ -243,6 +243,18 @@ def test_mixed_line_ends_are_left_and_said() -> None:
     assert "some of its lines end with a carriage return" in done.stderr
 
 
+def test_what_a_link_leads_to_is_mended_and_the_link_is_left() -> None:
+    """Prevents: a patch that git refuses as a whole because one of its files is a link."""
+    Path("a.yaml").write_text(NAMESPACE % "restricted" + DEPLOYMENT)
+    Path("link.yaml").symlink_to("a.yaml")
+    done = fix(".", "-o", "json")
+    said = json.loads(done.stdout)
+    assert {each["file"] for each in said["fixed"]} == {"a.yaml"}
+    assert any("symbolic link" in each["why"] for each in said["left"] if each["file"] == "link.yaml")
+    git_apply(said["patch"].encode())
+    assert Path("link.yaml").is_symlink()
+
+
 def test_as_json_the_patch_comes_with_what_it_mends_and_leaves() -> None:
     Path("a.yaml").write_text(pod("  containers: [{name: a, securityContext: {runAsUser: 7}}]\n"))
     said = json.loads(fix("a.yaml", "-o", "json").stdout)
