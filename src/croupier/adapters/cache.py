@@ -28,20 +28,20 @@ def recall(kind: str, name: str) -> Any:
     """The answer, or None."""
     try:
         return json.loads((_folder(kind) / name).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: a user without a home
         return None
 
 
 def remember(kind: str, name: str, answer: Any) -> None:
     """Keep an answer, and of its kind the newest ones only. Where nothing can be written, nothing is kept."""
-    folder = _folder(kind)
     try:
+        folder = _folder(kind)
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / name, json.dumps(answer).encode(), durable=False)
         kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns)
         for path in kept[:-_MOST]:
             path.unlink(missing_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):
         return
 
 

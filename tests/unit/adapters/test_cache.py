@@ -33,3 +33,15 @@ def test_the_newest_are_kept(folder: Path) -> None:
         cache.remember("kind", f"{number}", number)
     assert len(list(folder.iterdir())) == 64
     assert cache.recall("kind", "79") == 79
+
+
+def test_who_has_no_home_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents: a fault of croupier in a container that runs as a user of no name."""
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", nowhere)
+    cache.remember("check", "name", {"cells": 2})
+    assert cache.recall("check", "name") is None
