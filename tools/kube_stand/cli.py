@@ -18,6 +18,8 @@ from tools.kube_stand.programs import Word, tell
 
 def main() -> None:
     """Parse the command line and run one command."""
+    # Where root's PATH is a user's (su, cron), the node would not find ip, nft, runc.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     parser = _parser()
     words = parser.parse_args()
     if words.command == "up" and words.bare and words.images:
