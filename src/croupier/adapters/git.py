@@ -22,9 +22,6 @@ class Revision(NamedTuple):
     clean: bool
     """Nothing in the folder differs from the commit."""
 
-    def __str__(self) -> str:
-        return f"{self.commit}:{self.folder.rstrip('/')}"
-
 
 def program() -> str:
     """The git that is installed. Raises ``EnvironmentFault`` when there is none."""

@@ -222,17 +222,21 @@ async def _policy(client: KubernetesClient, namespace: str, name: str) -> JsonOb
 
 async def _newest(client: KubernetesClient, namespace: str, name: str) -> JsonObject:
     """The newest ``Release`` of a policy."""
+    return await _run_of(client, await _policy(client, namespace, name))
+
+
+async def _run_of(client: KubernetesClient, policy: JsonObject) -> JsonObject:
+    """The ``Release`` that a policy's status names."""
     from croupier.adapters.kubernetes_api import RELEASES
 
-    policy = await _policy(client, namespace, name)
-    run = (policy.get("status") or {}).get("run")
+    name, namespace, status = policy["metadata"]["name"], policy["metadata"]["namespace"], policy.get("status") or {}
     found = [
         each
         for each in (await client.list(RELEASES, namespace=namespace)).items
-        if each["spec"].get("policy") == name and each["spec"].get("run") == run
+        if each["spec"].get("policy") == name and each["spec"].get("run") == status.get("run")
     ]
     if not found:
-        raise Refused(f"{namespace}/{name} has had no release yet", hint=_summary(policy.get("status") or {}))
+        raise Refused(f"{namespace}/{name} has had no release yet", hint=_summary(status))
     return found[0]
 
 
@@ -240,11 +244,11 @@ async def _coming(client: KubernetesClient, namespace: str, name: str) -> JsonOb
     """The newest ``Release`` of a policy, or the one that is about to begin: Git may just have changed."""
     last = ""
     for look in range(int(_COMING_SECONDS / _LOOK_SECONDS)):
-        run = await _newest(client, namespace, name)
-        seen = run.get("status") or {}
+        policy = await _policy(client, namespace, name)
+        run = await _run_of(client, policy)
+        seen, status = run.get("status") or {}, policy.get("status") or {}
         if not seen.get("outcome"):
             return run
-        status = (await _policy(client, namespace, name)).get("status") or {}
         waits = status.get("wanted") not in (None, seen.get("canary"), status.get("stable"))
         if not waits and look * _LOOK_SECONDS >= _NOTICED_SECONDS:
             return run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -101,39 +101,43 @@ def propose(
     say(f"Next: open a pull request from {branch} to {base} with the text above.")
 
 
-class _Proposal:
-    def __init__(self, revision: Revision | None, done: Differences, plan: PlatformPlan | None, why_not: str) -> None:
-        self._revision, self._done, self._plan, self._why_not = revision, done, plan, why_not
+class _Proposal(NamedTuple):
+    """What is proposed. ``plan``: which values change; None: ``why_not`` that cannot be told."""
+
+    revision: Revision | None
+    done: Differences
+    plan: PlatformPlan | None
+    why_not: str
 
     def message(self) -> str:
         """Of the commit: a subject, and what changes."""
         from croupier.report.change import plan_text
 
-        at = f" at {self._revision.commit[:12]}" if self._revision is not None else ""
-        body = plan_text(self._plan) if self._plan is not None else self._files()
+        at = f" at {self.revision.commit[:12]}" if self.revision is not None else ""
+        body = plan_text(self.plan) if self.plan is not None else self._files()
         return f"Render the platform{at}\n\n{body}\n"
 
     def review(self) -> str:
         """For the pull request, in Markdown."""
         from croupier.report.change import plan_markdown
 
-        if self._plan is not None:
-            return plan_markdown(self._plan)
-        if not self._done.changed and not self._done.left_over:
+        if self.plan is not None:
+            return plan_markdown(self.plan)
+        if not self.done.changed and not self.done.left_over:
             return f"All of it is new.\n\n{self._files()}"
-        return f"{self._files()}\n\nWhich values change is not known: {self._why_not}."
+        return f"{self._files()}\n\nWhich values change is not known: {self.why_not}."
 
     def as_json(self) -> dict[str, object]:
         return {
-            "made": list(self._done.missing),
-            "changed": list(self._done.changed),
-            "removed": list(self._done.left_over),
-            "plan": self._plan.model_dump(mode="json", by_alias=True) if self._plan is not None else None,
+            "made": list(self.done.missing),
+            "changed": list(self.done.changed),
+            "removed": list(self.done.left_over),
+            "plan": self.plan.model_dump(mode="json", by_alias=True) if self.plan is not None else None,
             "review": self.review(),
         }
 
     def _files(self) -> str:
-        words = (("made", self._done.missing), ("changed", self._done.changed), ("removed", self._done.left_over))
+        words = (("made", self.done.missing), ("changed", self.done.changed), ("removed", self.done.left_over))
         return "\n".join(f"- {word} `{name}`" for word, names in words for name in names)
 
 
