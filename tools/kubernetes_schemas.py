@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from croupier.core.schemas import from_definitions, trimmed
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.operator.crds import custom_resources
 
 DATA = Path(__file__).parents[1] / "src" / "croupier" / "spec" / "schemas"

@@ -24,7 +24,8 @@ from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 
 from croupier import errors
-from croupier.cli.main import COMMANDS, cli
+from croupier.cli.main import COMMANDS
+from croupier.cli.root import cli
 from croupier.core.policy.catalogue import PROFILES, RULES
 from croupier.engine.policy import rule_view
 from croupier.model.backtest import Backtest

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from croupier.adapters.files import replace_file
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.traffic import Endpoint
 from croupier_stand.home import Home, ProcessRecord, free_ports
 from croupier_stand.keeper import Keeper, http_probe

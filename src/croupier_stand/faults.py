@@ -18,7 +18,8 @@ from croupier.adapters.clock import SystemClock
 from croupier.adapters.files import replace_file
 from croupier.cli.client import DeskClient
 from croupier.errors import EnvironmentFault, Refused, UsageError
-from croupier.model.base import Value, short
+from croupier.model.base import Value
+from croupier.model.digest import short
 from croupier.model.view import RunView
 from croupier_stand.home import Home, OutageRecord, StandRecord
 from croupier_stand.outages import Order

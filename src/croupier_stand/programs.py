@@ -21,7 +21,8 @@ from pydantic import Field, JsonValue
 from croupier.adapters.files import replace_file
 from croupier.adapters.workloads.descriptors import digest_of
 from croupier.errors import EnvironmentFault, Problem, SpecError
-from croupier.model.base import ServiceName, Value, short
+from croupier.model.base import ServiceName, Value
+from croupier.model.digest import short
 from croupier.model.service import Platform, Version
 from croupier.spec.load import Flaw, load
 from croupier.spec.platform import load_platform

@@ -20,7 +20,8 @@ from croupier.cli.choice import complete_release
 from croupier.cli.client import DeskClient
 from croupier.cli.follow import follow
 from croupier.errors import EnvironmentFault, Refused
-from croupier.model.base import Value, short
+from croupier.model.base import Value
+from croupier.model.digest import short
 from croupier.model.release import Release
 from croupier.model.view import JournalEntryView, PlanPreview, RunView
 from croupier.report.run import change_lines

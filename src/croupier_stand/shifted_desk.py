@@ -45,7 +45,7 @@ def shift_clock(file: Path) -> None:
 
 
 def main() -> None:
-    from croupier.cli.main import cli
+    from croupier.cli.root import cli
 
     parser = argparse.ArgumentParser(prog="python -m croupier_stand.shifted_desk")
     parser.add_argument("--home", type=Path, required=True)

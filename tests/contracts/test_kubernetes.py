@@ -24,7 +24,7 @@ from croupier.adapters.kubernetes_api import (
 from croupier.adapters.kubernetes_client import KubernetesClient
 from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.errors import Conflict, CroupierError, Missing, Refused, Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 PATIENCE_SECONDS = 30.0
 

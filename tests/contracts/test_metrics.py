@@ -15,7 +15,7 @@ from tests.support.prometheus import FakePrometheus, running_prometheus
 from croupier.adapters.metrics.memory import MemoryMetrics
 from croupier.adapters.metrics.scrape import ScrapeMetrics
 from croupier.errors import Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.evidence import ArmSample, Count, SeriesCounts, Spread
 from croupier.ports.metrics import Metrics, Target
 from croupier_kit.tally_fold import Arm, Beginning, Fold, Outcome, Request

@@ -19,7 +19,7 @@ from tests.support.prometheus import NOW, Answer, FakePrometheus, running_promet
 from croupier.adapters.metrics import prometheus as adapter
 from croupier.adapters.metrics import prometheus_api
 from croupier.errors import Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.evidence import ArmSample, Count, SeriesCounts
 from croupier.model.traffic import ObservedSplit
 from croupier.ports.metrics import Target

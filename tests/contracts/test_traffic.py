@@ -17,7 +17,7 @@ from croupier.adapters.clock import SystemClock
 from croupier.adapters.traffic.memory import MemoryTraffic
 from croupier.core.share import share_band
 from croupier.errors import UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.traffic import ArmBackend, Endpoint, Split
 from croupier.ports.traffic import Traffic
 

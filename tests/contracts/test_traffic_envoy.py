@@ -15,7 +15,7 @@ from croupier.adapters.traffic.envoy import EnvoyTraffic
 from croupier.adapters.traffic.envoy_admin import EnvoyAdmin
 from croupier.adapters.traffic.envoy_files import EnvoyFiles
 from croupier.errors import Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.traffic import Endpoint
 
 pytestmark = pytest.mark.stand

@@ -17,7 +17,7 @@ from croupier.adapters.workloads.descriptors import digest_of
 from croupier.adapters.workloads.memory import MemoryWorkloads
 from croupier.adapters.workloads.processes import ProcessWorkloads
 from croupier.errors import Refused, UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.service import Version
 from croupier.model.workload import VersionPods
 from croupier.ports.workloads import Workloads

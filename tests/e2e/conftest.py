@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from croupier.cli.client import DeskClient
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import Unauthorized, Unreachable
 from croupier.model.view import RunView
 from croupier_stand import control

@@ -18,7 +18,7 @@ from tests.support.edge import free_port
 from croupier.adapters.clock import SystemClock
 from croupier.adapters.metrics.prometheus_api import PrometheusApi
 from croupier.adapters.metrics.ranges import RangedCounters
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.judge.cases import Cases
 from croupier.model.judge import Judgement
 from croupier.spec.documents import load_judge

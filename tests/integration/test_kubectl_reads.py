@@ -13,7 +13,7 @@ from tests.support.nasty import NASTY
 from tests.support.platforms import manifests
 
 from croupier.core.render.emit import documents
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.spec.platform import load_described
 
 KUBECTL = Path(sys.executable).with_name("kubectl")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from croupier.adapters.git_branch import Pushed, commit_to_branch
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import Conflict, EnvironmentFault, Refused, UsageError
 
 

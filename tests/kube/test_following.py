@@ -15,7 +15,7 @@ from croupier.adapters.kubernetes_cache import Cache
 from croupier.adapters.kubernetes_client import KubernetesClient
 from croupier.adapters.kubernetes_lease import Lease
 from croupier.errors import Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 PATIENCE_SECONDS = 60.0
 

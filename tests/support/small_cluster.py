@@ -37,9 +37,10 @@ from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
 from croupier.core.render.version import DIGEST, VERSION_LABEL, intent_digest
 from croupier.engine.desk import Desk
-from croupier.model.base import JsonObject, short
+from croupier.model.digest import short
 from croupier.model.evidence import ArmSample, Count, SeriesCounts
 from croupier.model.journal import Draft, Entry
+from croupier.model.objects import JsonObject
 from croupier.model.service import Platform
 from croupier.operator.reconcile import Reconciler
 from croupier.ports.metrics import Target

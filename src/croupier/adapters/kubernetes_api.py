@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 from croupier.errors import Conflict, CroupierError, Expired, Missing, Refused, UnknownName, Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import API_VERSION
 
 _WORDS = 600

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from croupier.adapters.kubernetes_api import Change, Kubernetes, Resource, selects
 from croupier.errors import CroupierError, Expired, Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.ports.clock import Clock
 
 STALL_SECONDS = 70.0

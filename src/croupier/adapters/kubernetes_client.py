@@ -37,7 +37,7 @@ from croupier.adapters.kubernetes_api import (
     resource_of,
 )
 from croupier.errors import Conflict, Missing, UnknownName, Unreachable, UsageError
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 MANAGER = "croupier"
 """Field manager of the operator's writes."""

@@ -29,7 +29,8 @@ from croupier.adapters.kubernetes_api import (
 from croupier.adapters.kubernetes_cache import Cache, OnChange, Terms, labels_of
 from croupier.core.render.version import POLICY_LABEL, Owner
 from croupier.errors import UnknownName, Unreachable
-from croupier.model.base import NAME, JsonObject
+from croupier.model.base import NAME
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import ReleasePolicySpec
 from croupier.ports.clock import Clock
 

@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from croupier.adapters.kubernetes_api import LEASES, Resource
 from croupier.adapters.kubernetes_client import WRITE_SECONDS
 from croupier.errors import Conflict, CroupierError, Missing, Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.ports.clock import Clock
 
 DURATION_SECONDS = 20.0

@@ -32,7 +32,7 @@ from croupier.adapters.kubernetes_api import (
 )
 from croupier.adapters.kubernetes_merge import Leaves, Path, get, is_mergeable, leaves_of, put, remove, spell
 from croupier.errors import Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.ports.clock import Clock
 
 BOOKMARK_SECONDS = 60.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 
 class Item(NamedTuple):

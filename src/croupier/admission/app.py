@@ -39,7 +39,7 @@ from croupier.admission.judge import (
     review_in,
 )
 from croupier.admission.told import Metrics
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.ports.clock import Clock
 
 SMALL_BYTES = 256 * 1024

@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any, NamedTuple, Never
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 LARGEST_BYTES = 4 * 1024 * 1024
 """Twice the largest object that etcd takes by default, 1.5 MiB, and room: a review of an update holds two."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from croupier.admission.judge import Mode
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 NAME = "croupier-admission"
 PORT, ABOUT_PORT = 8443, 8081

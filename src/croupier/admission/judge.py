@@ -17,8 +17,8 @@ from croupier.core.policy.fingerprint import written
 from croupier.core.policy.objects import Settings, at, items, listed, mapping, text
 from croupier.core.policy.rule import Level, Rule, Scope
 from croupier.core.policy.waivers import waiver_for
-from croupier.model.base import JsonObject
 from croupier.model.manifest import Manifest, Source
+from croupier.model.objects import JsonObject
 
 Mode = Literal["warn", "enforce"]
 Outcome = Literal["allowed", "refused", "would-refuse", "excluded", "failed"]

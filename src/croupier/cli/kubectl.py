@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from croupier.cli.main import Guarded
 from croupier.cli.options import EXIT_NO, Output, output_option, print_json
+from croupier.cli.root import Guarded
 from croupier.errors import Refused, UnknownName, Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import LEAVE, RETRY
 from croupier.report.format import readable, table
 

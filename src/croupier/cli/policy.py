@@ -414,14 +414,15 @@ def explain(*, rule: str, directory: str | None, output: Output) -> None:
 def rules(*, directory: str | None, output: Output) -> None:
     """List all rules: croupier's, those of installed packages, and your own."""
     from croupier.core.policy.catalogue import RULES
-    from croupier.engine.policy import rule_view
     from croupier.report.policy import rules_text
 
-    views = [rule_view(each) for each in (*RULES.values(), *_own_rules(directory))]
+    known = (*RULES.values(), *_own_rules(directory))
     if output == "json":
-        print_json({"rules": [each.model_dump(mode="json", by_alias=True) for each in views]})
+        from croupier.engine.policy import rule_view
+
+        print_json({"rules": [rule_view(each).model_dump(mode="json", by_alias=True) for each in known]})
     else:
-        click.echo(rules_text(views))
+        click.echo(rules_text(known))
 
 
 @policy.command()

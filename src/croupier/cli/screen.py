@@ -14,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.verdict import GateReading, Outcome, StratumReading
 from croupier.model.view import Phase, RunView, VersionView
 from croupier.report.format import (

@@ -27,7 +27,7 @@ from croupier.core.phases import Event, Phase
 from croupier.core.run import ACTIONS, RunState, apply
 from croupier.core.share import share_band
 from croupier.core.snapshot import Snapshot
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.journal import Draft
 from croupier.model.plan import Action, EnsureVersion, SetSplit
 from croupier.model.verdict import Outcome, Verdict

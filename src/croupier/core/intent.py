@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.view import RunView
 
 _ENDING = frozenset({"promoting", "rolling-back"})

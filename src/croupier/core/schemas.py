@@ -16,8 +16,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
-from croupier.model.base import JsonObject
 from croupier.model.manifest import Path
+from croupier.model.objects import JsonObject
 from croupier.model.quantity import is_quantity
 from croupier.model.schemas import Kind, SchemaSet
 

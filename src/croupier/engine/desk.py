@@ -26,8 +26,8 @@ from croupier.engine.groups import Groups
 from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.register import DESK, Register
 from croupier.errors import Refused, UnknownName, Unreachable
-from croupier.model.base import short
 from croupier.model.checklist import Checklist, ChecklistSource, LineWaiver, WaiverRequest
+from croupier.model.digest import short
 from croupier.model.journal import Draft, Entry
 from croupier.model.plan import EnsureVersion
 from croupier.model.release import Release

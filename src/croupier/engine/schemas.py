@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from croupier.core.policy.fingerprint import written
 from croupier.core.schemas import DEFINITION, Validator, with_definitions
 from croupier.errors import Problem, SpecError
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.policy import SchemaView, UnknownKindView
 from croupier.spec.manifests import read_file
 from croupier.spec.schemas import load_schemas

@@ -11,7 +11,7 @@ from croupier.core.plans.defaults import default_policy
 from croupier.core.run import RunState
 from croupier.core.share import share_band
 from croupier.core.snapshot import Snapshot
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.service import Service, Version
 from croupier.model.verdict import Outcome, Verdict
 from croupier.model.view import CommandName, RunView, ServiceView, VersionView, WeightBand

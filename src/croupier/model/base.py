@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
@@ -15,9 +15,6 @@ class Value(BaseModel):
         frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
     )
 
-
-JsonObject = dict[str, Any]
-"""An object of a cluster, or a part of one. What Kubernetes validates is not modelled a second time."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 """A content digest. Releases name versions by digest only (S3.7)."""
@@ -32,7 +29,8 @@ ServiceName = Annotated[
 ]
 """A service of a platform: a DNS label, on Kubernetes followed by its namespace (``payments-api.casino``)."""
 
+Cpu = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}|[0-9]{1,3}\.[0-9]{1,3})$")]
+"""Cores, or thousandths of one (``300m``)."""
 
-def short(digest: str) -> str:
-    """First twelve hex digits of a digest: the form used in names, headers and tables."""
-    return digest.removeprefix("sha256:")[:12]
+Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(Ki|Mi|Gi|Ti)$")]
+"""Bytes with a power of 1024 (``512Mi``)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 Path = tuple[str | int, ...]
 """Keys and indices from the root of an object."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from croupier.model.base import JsonObject, Value
+from croupier.model.base import Value
+from croupier.model.objects import JsonObject
 
 LevelName = Literal["error", "warning", "note"]
 FileState = Literal["checked", "failed", "unparsed", "template"]

@@ -4,15 +4,6 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Annotated
-
-from pydantic import StringConstraints
-
-Cpu = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,5}m|[1-9][0-9]{0,3}|[0-9]{1,3}\.[0-9]{1,3})$")]
-"""Cores, or thousandths of one (``300m``)."""
-
-Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(Ki|Mi|Gi|Ti)$")]
-"""Bytes with a power of 1024 (``512Mi``)."""
 
 _FORM = re.compile(r"([+-]?[0-9]{0,40}\.?[0-9]{1,40}(?:[eE][+-]?[0-9]{1,2})?)([numkMGTPE]|[KMGTPE]i)?")
 """Anybody's, bounded: no quantity takes long to work out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 Kind = tuple[str, str]
 """``apiVersion`` and ``kind``."""

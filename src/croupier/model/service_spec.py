@@ -10,8 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Name, Value
-from croupier.model.quantity import Cpu, Memory, size
+from croupier.model.base import Cpu, Memory, Name, Value
+from croupier.model.quantity import size
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, Strategy
 from croupier.model.service import LATENCY_EDGES, Service

@@ -10,7 +10,7 @@ else takes all pods of a version away, because players would fail until they are
 from __future__ import annotations
 
 from croupier.core.render.version import DIGEST, POLICY_LABEL, VERSION_LABEL
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 _CONTROLLERS = "system:kube-controller-manager"
 """Who all controllers are where they have no accounts of their own."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from croupier.model.base import NAME, JsonObject
+from croupier.model.base import NAME
+from croupier.model.objects import JsonObject
 from croupier.model.release_object import PolicyStatus, ReleaseSpec, ReleaseStatus
 from croupier.model.release_policy import API_VERSION, GROUP, ReleasePolicySpec
 

@@ -11,7 +11,7 @@ from croupier.core.intent import Standing, keeps_its_pods, shortfall
 from croupier.core.render.version import Owner
 from croupier.engine.desk import Desk
 from croupier.errors import UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.operator.memory import Memory
 from croupier.operator.show import Show
 

@@ -9,7 +9,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from croupier.core.render.version import Owner
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import API_VERSION, GROUP
 
 _LONGEST_NOTE = 1000

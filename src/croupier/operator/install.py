@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import GROUP
 from croupier.operator.admission import admission
 from croupier.operator.crds import custom_resources

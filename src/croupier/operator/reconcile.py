@@ -23,7 +23,7 @@ from croupier.core.plans.defaults import default_policy
 from croupier.core.render.version import Owner, intent_digest
 from croupier.engine.desk import Desk
 from croupier.errors import CroupierError, Refused
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.release import GatePolicy, Release
 from croupier.model.release_object import CommandAnswer, CommandRequest
 from croupier.model.release_policy import LEAVE, RETRY

@@ -5,7 +5,8 @@ from __future__ import annotations
 from croupier.adapters.kubernetes_api import RELEASES
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.core.render.version import POLICY_LABEL, Owner
-from croupier.model.base import JsonObject, short
+from croupier.model.digest import short
+from croupier.model.objects import JsonObject
 from croupier.model.release_object import CommandAnswer, ReleaseSpec
 from croupier.model.view import RunView
 from croupier.operator import status

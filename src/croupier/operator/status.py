@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from croupier.core.intent import Move
-from croupier.model.base import JsonObject, short
+from croupier.model.digest import short
+from croupier.model.objects import JsonObject
 from croupier.model.release_object import CommandAnswer, Condition, GateStatus, PolicyStatus, ReleaseStatus
 from croupier.model.verdict import GateReading
 from croupier.model.view import RunView

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from croupier.model.base import short
+from croupier.model.digest import short
 
 if TYPE_CHECKING:
     from croupier.model.verdict import ArmNumbers

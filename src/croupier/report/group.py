@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.view import GroupView
 from croupier.report.format import UNKNOWN, duration, readable, table, timestamp
 

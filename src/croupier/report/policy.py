@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
-from croupier.model.policy import ExportReport, FindingView, PolicyReport, ReachReport, ReachView, RuleView, SchemaView
 from croupier.report.format import plain, table
+
+if TYPE_CHECKING:
+    from croupier.model.policy import (
+        ExportReport,
+        FindingView,
+        PolicyReport,
+        ReachReport,
+        ReachView,
+        RuleView,
+        SchemaView,
+    )
 
 _MOST_KINDS = 10
 
@@ -122,7 +133,22 @@ SCOPES = {
 }
 
 
-def rules_text(rules: Iterable[RuleView]) -> str:
+class Listed(Protocol):
+    """What a list says of a rule."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def level(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def usual(self) -> bool: ...
+
+
+def rules_text(rules: Iterable[Listed]) -> str:
     """A table, one rule a line; those that are not usual are marked."""
     rows = [("RULE", "LEVEL", "SCOPE", "TITLE")]
     rows += [(each.id, each.level, each.scope, each.title + ("" if each.usual else " (on request)")) for each in rules]

@@ -18,9 +18,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from croupier.errors import Problem, SpecError
-from croupier.model.base import Digest, Name, ServiceName
+from croupier.model.base import Cpu, Digest, Memory, Name, ServiceName
 from croupier.model.platform import Group, Hostname
-from croupier.model.quantity import Cpu, Memory
 from croupier.model.service_spec import IMAGE, EnvName, Path, PortName
 from croupier.spec.files import read_text
 from croupier.spec.partial import Change

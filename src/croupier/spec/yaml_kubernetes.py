@@ -21,8 +21,8 @@ import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]  # the stubs hide it
 
 from croupier.errors import Problem, SpecError
-from croupier.model.base import JsonObject
 from croupier.model.manifest import Path, Place, Remark, Source
+from croupier.model.objects import JsonObject
 
 LARGEST_DEPTH = 200
 LARGEST_NODES = 1_000_000

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import Conflict
 from croupier_stand import control, postgres
 from croupier_stand.home import Home, StandRecord

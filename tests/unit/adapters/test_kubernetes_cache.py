@@ -15,7 +15,7 @@ from croupier.adapters.kubernetes_api import CONFIG_MAPS, Change, Resource
 from croupier.adapters.kubernetes_cache import LONGEST_PAUSE_SECONDS, STALE_SECONDS, Cache, pause
 from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.errors import Refused, Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 pytestmark = pytest.mark.looptime
 

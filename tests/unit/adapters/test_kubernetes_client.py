@@ -24,7 +24,7 @@ from croupier.adapters import kubernetes_client
 from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, RELEASE_POLICIES, Change, selects
 from croupier.adapters.kubernetes_client import KubernetesClient
 from croupier.errors import Conflict, CroupierError, Expired, Missing, Refused, UnknownName, Unreachable, UsageError
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 TOKEN = "the-secret-of-the-operator"
 DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "api", "namespace": "casino"}}

@@ -16,7 +16,7 @@ from croupier.adapters.kubernetes_client import WRITE_SECONDS
 from croupier.adapters.kubernetes_lease import DURATION_SECONDS, MARGIN_SECONDS, RENEW_SECONDS, Lease
 from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.errors import Conflict, Refused, Unreachable
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 pytestmark = pytest.mark.looptime
 

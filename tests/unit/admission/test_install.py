@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tests.support.authority import Authority
 
 from croupier.admission.install import SYSTEM
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.core.policy.catalogue import chosen
 from croupier.engine.policy import check_files
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from tests.unit.cli.test_release import TOKEN, Here
 
 from croupier.cli.client import DeskClient
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.web.memory import MemoryDesk
 
 ROOT = Path(__file__).parents[3]

@@ -11,7 +11,7 @@ from tests.support.judged import SETTINGS
 from tests.support.recorded import played, write_files
 from tests.support.world import HEALTHY, LOSSY
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.support.world import HEALTHY, LOSSY, World
 
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.model.journal import Draft, Entry
 
 Run = Callable[..., Result]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from croupier.cli import main as main_module
-from croupier.cli.main import COMMANDS, Lazy, cli
+from croupier.cli import root as root_module
+from croupier.cli.main import COMMANDS, page
+from croupier.cli.root import cli
 from croupier.errors import (
     Conflict,
     CroupierError,
@@ -39,21 +43,57 @@ HEAVY = (
 )
 
 
-def test_help_imports_nothing_heavy() -> None:
+def loaded_by(words: list[str], watched: Sequence[str]) -> str:
+    """Which of the modules ``watched`` a call has loaded when it ends, and what it printed."""
     code = (
-        "import sys; from croupier.cli.main import cli; cli(['--help'], standalone_mode=False);"
-        f"loaded = sorted(set(sys.modules) & set({HEAVY!r})); sys.exit(f'loaded: {{loaded}}' if loaded else 0)"
+        f"import sys, atexit; sys.argv[1:] = {words!r}; from croupier.cli.main import main;"
+        f"atexit.register(lambda: print('loaded:', *sorted(set(sys.modules) & set({tuple(watched)!r}))));"
+        "main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "release" in done.stdout
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
 
 
-def test_help_names_every_command_with_the_words_of_the_command() -> None:
-    text = CliRunner().invoke(cli, ["--help"]).output
-    for name, lazy in COMMANDS.items():
-        assert name in text
-        assert lazy.help in text
+@pytest.mark.parametrize("word", ["--help", "-h"])
+def test_help_loads_nothing_but_its_page(word: str) -> None:
+    assert loaded_by([word], (*HEAVY, "click")) == f"{page()}loaded:\n"
+
+
+def test_help_of_a_command_loads_nothing_heavy() -> None:
+    said = loaded_by(["release", "--help"], HEAVY)
+    assert "promote" in said
+    assert said.endswith("loaded:\n")
+
+
+def test_rules_are_listed_without_models_and_loaders() -> None:
+    said = loaded_by(["policy", "rules"], HEAVY)
+    assert "brand-wall" in said
+    assert said.endswith("loaded:\n")
+
+
+def test_every_way_to_help_shows_one_page() -> None:
+    for words in (["--help"], ["-h"], []):
+        assert CliRunner().invoke(cli, words).output == page()
+
+
+def test_help_names_every_command_and_every_option() -> None:
+    for name, (_, words) in COMMANDS.items():
+        assert re.search(rf"^  {name} +{re.escape(words)}$", page(), re.MULTILINE)
+    context = click.Context(cli, **cli.context_settings)
+    for each in cli.get_params(context):
+        names, words = each.get_help_record(context) or ("", "")
+        assert re.search(rf"^  {re.escape(names)} +{re.escape(words)}$", page(), re.MULTILINE)
+    options = page().partition("Options:\n")[2].partition("\n\n")[0]
+    assert len(options.splitlines()) == len(cli.get_params(context))
+
+
+def test_help_that_nobody_reads_to_its_end_is_no_bug() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys; sys.argv[1:] = ['--help']; from croupier.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(writer)
+    assert done.stderr == b""
 
 
 @pytest.fixture
@@ -62,15 +102,15 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     raised: list[BaseException] = []
 
     @click.command()
-    @main_module_output
+    @with_output
     def fail(output: str) -> None:
         raise raised[0]
 
-    monkeypatch.setattr(main_module, "_from_entry_point", lambda name: fail if name == "fail" else None)
+    monkeypatch.setattr(root_module, "_from_entry_point", lambda name: fail if name == "fail" else None)
     return raised
 
 
-def main_module_output(command):  # type: ignore[no-untyped-def]
+def with_output(command):  # type: ignore[no-untyped-def]
     from croupier.cli.options import output_option
 
     return output_option(command)
@@ -180,14 +220,13 @@ def test_no_command_depends_on_colour(failing: list[BaseException]) -> None:
 
 def test_every_built_in_command_exists() -> None:
     root = click.Context(cli)
-    for name, lazy in COMMANDS.items():
-        if lazy.target:
+    for name, (target, _) in COMMANDS.items():
+        if target:
             assert isinstance(cli.get_command(root, name), click.Command)
 
 
 def test_the_table_is_the_only_list_of_commands() -> None:
     assert cli.list_commands(click.Context(cli)) == list(COMMANDS)
-    assert all(isinstance(lazy, Lazy) for lazy in COMMANDS.values())
 
 
 @pytest.mark.parametrize(

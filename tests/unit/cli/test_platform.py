@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.model.schemas import VERSIONS
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from croupier.cli.main import cli
 from croupier.cli.options import KUBERNETES
+from croupier.cli.root import cli
 from croupier.core.policy.catalogue import RULES
 from croupier.model.schemas import VERSIONS
 

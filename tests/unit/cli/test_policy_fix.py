@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 
 NAMESPACE = """\
 apiVersion: v1

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from croupier.adapters.template_programs import NotRendered, render
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.spec.templates import Template, templates
 from croupier_stand.process import wait_for
 

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from croupier.cli import follow as follow_module
 from croupier.cli import watch as watch_module
 from croupier.cli.client import DeskClient
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.view import RunView
 from croupier.report import example
 from croupier.web.app import create_app

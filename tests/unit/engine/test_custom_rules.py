@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 import croupier.adapters.installed_rules as installed
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.rule import Hit, Level, object_rule
 from croupier.engine.custom_rules import read_rules

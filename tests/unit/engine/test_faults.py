@@ -10,7 +10,7 @@ from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, POLICY, STAB
 from croupier.adapters.journal.memory import MemoryEvidence
 from croupier.engine.desk import Desk
 from croupier.errors import IntegrityError, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.evidence import Sample
 from croupier.model.journal import Draft
 from croupier.model.service import Platform

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.support.judged import NOW, Judged
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import SpecError
 from croupier.judge.app import HOOKS
 from croupier.spec.documents import load_judge

@@ -23,7 +23,7 @@ from tests.support.small_cluster import (
 from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, RELEASE_POLICIES, RELEASES, SERVICES
 from croupier.core.render.version import DIGEST, VERSION_LABEL
 from croupier.errors import Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 
 
 @pytest.fixture

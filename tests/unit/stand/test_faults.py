@@ -15,9 +15,9 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
 from click.testing import CliRunner, Result
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import EnvironmentFault, Refused, UsageError
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.report.example import PROMOTED, WATCHED
 from croupier_kit import webhooks
 from croupier_stand import faults as outside

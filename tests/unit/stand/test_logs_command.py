@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier_stand import cli as stand_cli
 from croupier_stand import process
 from croupier_stand.home import Home

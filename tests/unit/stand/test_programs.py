@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from croupier.adapters.workloads.descriptors import read_descriptors
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import EnvironmentFault, SpecError
 from croupier.spec.platform import load_platform
 from croupier_stand.builds import Builds, first_digest

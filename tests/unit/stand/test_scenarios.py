@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from pydantic import JsonValue
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 from croupier.errors import EnvironmentFault, Refused
 from croupier.model.view import JournalEntryView, RunView
 from croupier.report.example import PROMOTED, WATCHED

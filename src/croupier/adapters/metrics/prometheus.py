@@ -31,7 +31,7 @@ from croupier.adapters.metrics.exposition import NAMES, UPDATED, ArmKey, fold
 from croupier.adapters.metrics.prometheus_api import PATIENCE_SECONDS, PrometheusApi, Series
 from croupier.adapters.metrics.requests import BUCKET, REQUESTS, PodCounts, SeenUnderSplit, by_series, count_requests
 from croupier.errors import Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.evidence import ArmSample, Count
 from croupier.ports.clock import Clock
 from croupier.ports.metrics import Target

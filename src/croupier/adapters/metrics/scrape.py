@@ -15,7 +15,7 @@ import httpx
 
 from croupier.adapters.metrics.exposition import ArmKey, Page, read_page
 from croupier.errors import Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.evidence import ArmSample
 from croupier.ports.clock import Clock
 from croupier.ports.metrics import Target

@@ -25,7 +25,7 @@ from croupier.adapters.traffic.envoy_admin import EnvoyAdmin
 from croupier.adapters.traffic.envoy_change import Change, plan_change
 from croupier.adapters.traffic.envoy_files import EnvoyFiles, Record
 from croupier.errors import UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.service import Platform, Service
 from croupier.model.traffic import Capabilities, ObservedSplit, Split
 from croupier.ports.clock import Clock

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from croupier.adapters.traffic.envoy_config import cluster_name, windows
 from croupier.adapters.traffic.envoy_files import Record
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.traffic import WHOLE, ObservedSplit, Split
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.service import Service
 from croupier.model.traffic import WHOLE, ArmBackend, Endpoint, Split
 

@@ -13,7 +13,7 @@ from croupier.adapters.traffic.checks import check_weights
 from croupier.core.render.route import REVISION, RUN, http_route, refusal, stable_service
 from croupier.core.render.version import DIGEST, Owner, intent_digest, labels, object_name, version_service
 from croupier.errors import Unreachable, UsageError
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import Route
 from croupier.model.traffic import ArmBackend, Capabilities, ObservedSplit, Split
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from croupier.adapters.traffic.checks import check_split, service_of
 from croupier.errors import UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.service import Platform
 from croupier.model.traffic import WHOLE, ArmBackend, Capabilities, ObservedSplit, Split
 from croupier.ports.clock import Clock

@@ -32,7 +32,8 @@ from croupier.core.render.version import (
     version_template,
 )
 from croupier.errors import Refused, UnknownName, Unreachable
-from croupier.model.base import JsonObject, short
+from croupier.model.digest import short
+from croupier.model.objects import JsonObject
 from croupier.model.service import Version
 from croupier.model.traffic import Endpoint
 from croupier.model.workload import Pod, VersionPods

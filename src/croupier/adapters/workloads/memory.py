@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from croupier.errors import UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.service import Version
 from croupier.model.traffic import Endpoint
 from croupier.model.workload import Pod, VersionPods

@@ -18,7 +18,7 @@ from croupier.adapters.files import replace_file, sync_directory
 from croupier.adapters.threads import to_the_end
 from croupier.adapters.workloads.descriptors import read_descriptors
 from croupier.errors import SpecError, UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.service import Version
 from croupier.model.traffic import Endpoint
 from croupier.model.workload import Pod, VersionPods

@@ -9,7 +9,7 @@ from typing import Any
 
 from croupier.core.policy.objects import Object, Pod, at, mapping, text
 from croupier.core.policy.world import World
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.policy import FindingView
 
 _NAME_LABELS = ("app.kubernetes.io/name", "app")

@@ -13,7 +13,7 @@ from typing import Any
 from croupier.core.policy.cel import PODS, VARIABLES, Resource, Said, said, variables_of
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.rule import Rule
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 ACTIONS = {"deny": ["Deny"], "warn": ["Warn", "Audit"], "audit": ["Audit"]}
 """What is done with an object that is at fault -> the words of the API for it."""

@@ -16,7 +16,7 @@ from croupier.core.policy.objects import Container, Pod, at, items, mapping, tex
 from croupier.core.policy.quantities import number, of_total, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, pod_rule
 from croupier.core.policy.world import World
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 DATABASE = re.compile(r"(^|_)(DATABASE|DB|PG|POSTGRES(QL)?|MYSQL|JDBC)(_|$)|(^|_)DSN$|^PGHOST$", re.IGNORECASE)
 _CONNECTS = re.compile(r"URL$|URI$|DSN$|HOST$|ADDR(ESS)?$|JDBC", re.IGNORECASE)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from croupier.errors import EnvironmentFault, UsageError
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 Predicate = Callable[[JsonObject], bool]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from croupier.core.policy.objects import Container, Pod, at, listed, mapping, text
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 PREFIX = "croupier.dev/"
 START, DRAIN, REACHES = f"{PREFIX}start-seconds", f"{PREFIX}drain-seconds", f"{PREFIX}reaches"

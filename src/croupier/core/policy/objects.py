@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from croupier.core.schemas import Validator
-from croupier.model.base import JsonObject
 from croupier.model.manifest import Manifest, Path
+from croupier.model.objects import JsonObject
 from croupier.model.schemas import NEWEST
 
 TEMPLATE_AT: dict[str, Path] = {

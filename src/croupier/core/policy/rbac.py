@@ -8,7 +8,7 @@ from typing import Any
 from croupier.core.policy.objects import Object, at, items, listed, mapping, text
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule
 from croupier.core.policy.world import World
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 ROLES = ("Role", "ClusterRole")
 BINDINGS = ("RoleBinding", "ClusterRoleBinding")

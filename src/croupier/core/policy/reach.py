@@ -16,7 +16,7 @@ from croupier.core.policy.network import directions
 from croupier.core.policy.objects import Object, Pod, listed, mapping, text
 from croupier.core.policy.selectors import matches
 from croupier.core.policy.world import World
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 
 class Way(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from croupier.core.policy.objects import listed, mapping, text
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 
 def matches(selector: Any, labels: JsonObject) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from croupier.core.policy.objects import SEVERAL, Object, Pod, at, text
 from croupier.core.policy.quantities import whole
 from croupier.core.policy.selectors import matches
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 
 class World:

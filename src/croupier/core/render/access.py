@@ -7,7 +7,7 @@ whoever may patch that may loosen its gates: this stays with administrators and 
 from __future__ import annotations
 
 from croupier.core.render.names import of_cell
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell, PlacedCell
 from croupier.model.release_policy import GROUP
 

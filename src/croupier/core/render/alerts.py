@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from croupier.core.render.slo import EXPECTED, FAILURES, RECENT, Slo
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.slo import BURNS, Burn, Severity
 
 LARGEST_SHARE = 0.9

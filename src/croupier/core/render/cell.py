@@ -20,7 +20,7 @@ from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import scaler
 from croupier.core.render.secrets import external_secrets
 from croupier.core.render.workload import account, deployment, disruption_budget, intent
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
 

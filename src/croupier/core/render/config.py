@@ -11,7 +11,7 @@ import hashlib
 import rfc8785
 
 from croupier.core.render.names import of_service
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell
 from croupier.model.service_spec import ServiceSpec
 

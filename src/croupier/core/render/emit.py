@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./@-]*(:[A-Za-z0-9_./@-]+)*")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from croupier.core.render.names import of_service, selector
 from croupier.core.render.release import route_of
 from croupier.core.render.route import timeouts
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.release_policy import ClusterService
 from croupier.model.service_spec import ServiceSpec

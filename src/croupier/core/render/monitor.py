@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from croupier.core.render.names import APP, MANAGED_BY, of_service, selector
 from croupier.core.render.slo import edges
 from croupier.core.render.version import POLICY_LABEL, VERSION_LABEL
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
 

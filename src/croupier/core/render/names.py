@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell
 from croupier.model.service_spec import ServiceSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from croupier.core.render.names import of_cell, of_service, selector
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
 from croupier.model.service_spec import ServiceSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from croupier.core.render.alerts import alerts, tally_alert
 from croupier.core.render.names import of_service
 from croupier.core.render.slo import INTERVAL_SECONDS, recordings, slos
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
 

@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 from croupier.core.render.names import of_cell
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.quantity import size
 from croupier.model.service_spec import ServiceSpec

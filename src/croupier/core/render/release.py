@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from croupier.core.render.names import of_service
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.release_policy import API_VERSION, ClusterService, ParentRef, ReleasePolicySpec, Route
 from croupier.model.service_spec import ServiceSpec

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from croupier.core.render.version import DIGEST, POLICY_LABEL, Owner, object_name
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import GROUP, Route
 
 RUN = f"{GROUP}/run"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from croupier.core.render.names import of_service
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.trigger import Kafka, Prometheus, RabbitMq, RedisList, Trigger

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from croupier.core.render.names import of_cell
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import SecretRef
 

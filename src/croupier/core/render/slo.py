@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service import Objective, Signal
 from croupier.model.service_spec import ServiceSpec

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from croupier.core.render.scaling import metrics
-from croupier.model.base import JsonObject, short
+from croupier.model.digest import short
+from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
 

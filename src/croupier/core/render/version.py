@@ -15,7 +15,8 @@ from typing import Any
 
 import rfc8785
 
-from croupier.model.base import JsonObject, short
+from croupier.model.digest import short
+from croupier.model.objects import JsonObject
 from croupier.model.release_policy import API_VERSION, GROUP, ReleasePolicySpec
 
 POLICY_LABEL = f"{GROUP}/policy"

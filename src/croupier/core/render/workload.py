@@ -13,7 +13,7 @@ from typing import Any
 from croupier.core.render.config import CHECKSUM, checksum, config_name
 from croupier.core.render.names import of_service, priority_class, selector, service_labels
 from croupier.core.render.version import VERSION_LABEL
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell, PlacedCell
 from croupier.model.service_spec import SECRETS, SecretRef, ServiceSpec
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from croupier.errors import UnknownName
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.schemas import NEWEST, VERSIONS, Kind, SchemaSet
 
 

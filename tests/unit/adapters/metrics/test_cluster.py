@@ -16,7 +16,7 @@ from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.adapters.metrics.cluster import ClusterMetrics
 from croupier.adapters.workloads.memory import MemoryWorkloads
 from croupier.core.render.version import intent_digest
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.evidence import Count
 from croupier.model.traffic import ObservedSplit
 from croupier.ports.metrics import Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from croupier.adapters.traffic.envoy_change import plan_change
 from croupier.adapters.traffic.envoy_files import Record
-from croupier.model.base import short
+from croupier.model.digest import short
 from croupier.model.traffic import ArmBackend, Endpoint, ObservedSplit, Split
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")

@@ -12,7 +12,7 @@ from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HPAS, SER
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
 from croupier.core.render.version import object_name
 from croupier.errors import UnknownName, Unreachable
-from croupier.model.base import short
+from croupier.model.digest import short
 
 
 class Stage(NamedTuple):

@@ -10,7 +10,7 @@ import yaml
 from click.testing import CliRunner
 from tests.support.platforms import TRIGGERS, example, manifests, queued
 
-from croupier.cli.main import cli
+from croupier.cli.root import cli
 
 RENDERED = manifests(example(released_by="kubernetes"))
 OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
