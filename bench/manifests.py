@@ -9,6 +9,7 @@ in this process, after start, with what it added to the largest resident set.
 from __future__ import annotations
 
 import argparse
+import gc
 import resource
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def main() -> int:
         checked = min(_command("check", str(EXAMPLE)) for _ in range(runs))
         whole = min(_command("render", str(EXAMPLE), "--out", f"{out}/{number}") for number in range(runs))
     cells = load_described(EXAMPLE).cells
+    gc.disable()  # as the commands do (``cli.options.ends_soon``)
     before = _peak()
     some, count = _about(cells, OBJECTS)
     rendered = min(_cpu_of(some) for _ in range(runs))

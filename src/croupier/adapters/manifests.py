@@ -43,10 +43,20 @@ def compare(out: Path, files: Mapping[str, str], marker: str) -> Differences:
     Raises ``Refused`` when a file of somebody else, or a symbolic link, is in the way.
     """
     missing, changed, same = [], [], 0
+    absent: set[Path] = set()
+    seen: set[Path] = set()
     for name, text in files.items():
         path = out / name
-        if any(each.is_symlink() for each in (path, *path.parents) if each.is_relative_to(out) and each != out):
-            raise Refused(f"{path} is, or lies behind, a symbolic link", hint="remove it, or render elsewhere")
+        for folder in _folders(out, path):
+            if folder not in seen:
+                _refuse_link(folder)
+                seen.add(folder)
+                if not folder.exists():
+                    absent.add(folder)
+        if path.parent in absent:
+            missing.append(name)
+            continue
+        _refuse_link(path)
         if not path.exists():
             missing.append(name)
             continue
@@ -60,12 +70,26 @@ def compare(out: Path, files: Mapping[str, str], marker: str) -> Differences:
     return Differences(tuple(missing), tuple(changed), tuple(_left_over(out, files, marker)), same)
 
 
+def _folders(out: Path, path: Path) -> Iterator[Path]:
+    """Those between ``out`` and a file in it, from the inside out."""
+    for each in path.parents:
+        if each == out:
+            return
+        yield each
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise Refused(f"{path} is, or lies behind, a symbolic link", hint="remove it, or render elsewhere")
+
+
 def write(out: Path, files: Mapping[str, str], marker: str) -> Differences:
     """Make ``out`` hold ``files``, and answer what was done. Arguments and refusals as of ``compare``."""
     found = compare(out, files, marker)
+    for folder in dict.fromkeys((out / name).parent for name in found.missing):
+        folder.mkdir(parents=True, exist_ok=True)
     for name in (*found.missing, *found.changed):
         path = out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, files[name].encode(), durable=False)
         path.chmod(0o644)
     for name in found.left_over:

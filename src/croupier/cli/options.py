@@ -6,12 +6,14 @@ stdout, talk to stderr; colours only where a person reads and ``NO_COLOR`` is no
 
 from __future__ import annotations
 
+import functools
+import gc
 import itertools
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
@@ -114,6 +116,24 @@ def kubernetes_option(command: Command) -> Command:
 def no_input_option(command: Command) -> Command:
     """``--no-input``, argument ``no_input``: never ask; what needs an answer fails instead."""
     return click.option("--no-input", is_flag=True, help="Never ask a question.")(command)
+
+
+def ends_soon(command: Command) -> Command:
+    """Decorates what only builds values until it ends. Looking among them for garbage, of which there is next to none,
+    takes a third of its time: it is left to the end.
+    """
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return command(*args, **kwargs)
+        finally:
+            if was_on:
+                gc.enable()
+
+    return cast(Command, run)
 
 
 def wants_json(ctx: click.Context) -> bool:

@@ -12,6 +12,7 @@ from croupier.cli.options import (
     EXIT_NO,
     EXIT_WAITING,
     Output,
+    ends_soon,
     kubernetes_option,
     output_option,
     print_json,
@@ -73,6 +74,7 @@ def init(*, directory: Path, output: Output) -> None:
 @click.argument("directory", metavar="[DIR]", type=_existing, default=".")
 @kubernetes_option
 @output_option
+@ends_soon
 def check(*, directory: Path, kubernetes: str, output: Output) -> None:
     """Say everything that is wrong with the platform in DIR (here by default), each with file, line and column.
 
@@ -123,6 +125,7 @@ def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
 @click.argument("path")
 @_platform_option
 @output_option
+@ends_soon
 def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
     """Tell where a value comes from: each layer that spoke of it, and where, the last one winning.
 
@@ -144,6 +147,7 @@ def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if anything is stale.")
 @kubernetes_option
 @output_option
+@ends_soon
 def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, output: Output) -> None:
     """Write the manifests of every cell of the platform in DIR (here by default), for Git. Touches no cluster.
 
@@ -153,18 +157,12 @@ def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, out
     replaced at once: after Ctrl-C (exit code 3) run it again.
     """
     from croupier.adapters.manifests import compare, write
-    from croupier.core.render.cell import MADE, objects, prometheus_files, texts
-    from croupier.engine.schemas import checked
+    from croupier.core.render.cell import MADE
+    from croupier.engine.rendering import rendered
 
     if out.resolve().is_relative_to(directory.resolve()):
         raise UsageError("--out lies in the platform folder", hint="its files would be read as parts of the platform")
-    cells = _described(directory).cells
-    if not cells:
-        hint = "declare one under `cells`; what was rendered before is yours to remove"
-        raise UsageError(f"the platform in {directory} has no cells", hint=hint)
-    held = objects(cells)
-    checked(held, kubernetes)
-    files = {**texts(held), **prometheus_files(cells)}
+    files = rendered(_described(directory).cells, kubernetes, directory)
     try:
         done = (compare if only_check else write)(out, files, MADE)
     except KeyboardInterrupt as stopped:
@@ -196,6 +194,7 @@ def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, out
 @click.option("--version", metavar="TEXT", help="Label of the pods, like v2.  [default: of the image's digest]")
 @_platform_option
 @output_option
+@ends_soon
 def template(*, service: str, cell: str | None, version: str | None, directory: Path, output: Output) -> None:
     """Print the plain Deployment, HorizontalPodAutoscaler and NetworkPolicy of SERVICE, to read and to compare.
 
@@ -233,6 +232,7 @@ def _placed(described: Described, service: str, cell: str | None) -> PlacedCell:
 @click.option("--why", is_flag=True, help="Say of each change which layer makes it, and where.")
 @click.option("--markdown", is_flag=True, help="For a pull request, instead of text.")
 @output_option
+@ends_soon
 def plan(*, before: str, after: str, why: bool, markdown: bool, output: Output) -> None:
     """Tell what changes from BEFORE to AFTER (here by default): values, where, and what will be released for it.
 

@@ -14,6 +14,7 @@ from croupier.cli.options import (
     EXIT_NO,
     EXIT_WAITING,
     Output,
+    ends_soon,
     kubernetes_option,
     not_blank,
     output_option,
@@ -209,6 +210,7 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
 @click.option(
     "--report", "reports", multiple=True, callback=_reports, metavar="FORMAT=FILE", help="Write this too. Repeat."
 )
+@ends_soon
 def check(
     *,
     paths: tuple[str, ...],

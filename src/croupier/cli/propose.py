@@ -11,7 +11,7 @@ import click
 
 from croupier.adapters.files import replace_file
 from croupier.adapters.manifests import Differences
-from croupier.cli.options import Output, kubernetes_option, output_option, print_json, say
+from croupier.cli.options import Output, ends_soon, kubernetes_option, output_option, print_json, say
 from croupier.errors import CroupierError, Refused, UsageError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _existing = click.Path(file_okay=False, exists=True, path_type=Path)
 @click.option("--folder", default=".", show_default=True, help="Where manifests are in that repository.")
 @kubernetes_option
 @output_option
+@ends_soon
 def propose(
     *, directory: Path, repository: str, branch: str, base: str, folder: str, kubernetes: str, output: Output
 ) -> None:
@@ -48,8 +49,8 @@ def propose(
     from croupier.adapters.git import revision_of
     from croupier.adapters.git_branch import commit_to_branch
     from croupier.adapters.manifests import write
-    from croupier.core.render.cell import MADE, objects, prometheus_files, texts
-    from croupier.engine.schemas import checked
+    from croupier.core.render.cell import MADE
+    from croupier.engine.rendering import rendered
     from croupier.spec.platform import load_described
 
     inner = PurePosixPath(folder)
@@ -63,11 +64,7 @@ def propose(
             f"{directory} has changes that are not committed", hint="commit them: others must find what they review"
         )
     described = load_described(directory)
-    if not described.cells:
-        raise UsageError(f"the platform in {directory} has no cells", hint="declare one under `cells`")
-    held = objects(described.cells)
-    checked(held, kubernetes)
-    files = {**texts(held), **prometheus_files(described.cells)}
+    files = rendered(described.cells, kubernetes, directory)
     made: list[_Proposal] = []
 
     def change(clone: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 _FORM = re.compile(r"([+-]?[0-9]{0,40}\.?[0-9]{1,40}(?:[eE][+-]?[0-9]{1,2})?)([numkMGTPE]|[KMGTPE]i)?")
 """Anybody's, bounded: no quantity takes long to work out."""
@@ -14,6 +15,7 @@ _FACTORS = {
 }
 
 
+@lru_cache(maxsize=1024)  # few are written, and those again and again
 def size(quantity: str) -> Fraction:
     """Cores, bytes or pieces: ``300m`` is 3/10. Raises ``ValueError`` for what is no quantity."""
     found = _FORM.fullmatch(quantity)

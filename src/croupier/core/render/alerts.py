@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from croupier.core.render.slo import EXPECTED, FAILURES, RECENT, Slo
@@ -131,7 +132,6 @@ def _rule(slo: Slo, alert: _Alert) -> JsonObject:
     said = slo.service.alerts
     assert said is not None
     page = said.runbook.replace("{service}", slo.service.name).replace("{cell}", slo.placed.cell.name)
-    anchor = re.sub(r"(?<!^)(?=[A-Z])", "-", alert.name).lower()
     return {
         "alert": alert.name,
         "expr": alert.expression,
@@ -140,6 +140,12 @@ def _rule(slo: Slo, alert: _Alert) -> JsonObject:
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,
-            "runbook_url": f"{page}#{anchor}",
+            "runbook_url": f"{page}#{_anchor(alert.name)}",
         },
     }
+
+
+@cache
+def _anchor(name: str) -> str:
+    """Of an alert in the runbook: ``attempts-vanished``."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()

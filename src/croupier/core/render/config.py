@@ -7,6 +7,7 @@ the same gates as code (S12.3). Of what is equal, nothing rolls.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import rfc8785
 
@@ -21,7 +22,12 @@ _LONGEST_BASE = 63 - len("-config-") - 10
 
 def checksum(service: ServiceSpec) -> str:
     """SHA-256 over the configuration, 64 hex digits."""
-    return hashlib.sha256(rfc8785.dumps(dict(service.config))).hexdigest()
+    return _sha256(tuple(sorted(service.config.items())))
+
+
+@lru_cache(maxsize=64)  # a few objects of one service name it, one after the other
+def _sha256(config: tuple[tuple[str, str], ...]) -> str:
+    return hashlib.sha256(rfc8785.dumps(dict(config))).hexdigest()
 
 
 def config_name(service: ServiceSpec) -> str | None:

@@ -20,6 +20,8 @@ _TAKEN = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 _BLOCK_LINE = re.compile(r"( *[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?")
 _LONGEST_KEY = 120
 """Longer keys need the explicit form ``? key`` (YAML 1.1 and 1.2: implicit keys end within 1024 characters)."""
+_MAPPINGS = (dict, Mapping)  # a dict is told without asking what else is one
+_SEQUENCES = (list, tuple)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
@@ -32,26 +34,25 @@ def document(value: Mapping[str, Any]) -> str:
     """One mapping in block style, keys in the order they have. Raises ``ValueError`` for what YAML cannot say."""
     lines: list[str] = []
     _mapping(lines, value, "", "")
-    return "".join(f"{line}\n" for line in lines) or "{}\n"
+    lines.append("")  # so that the last one ends, too
+    return "\n".join(lines) if value else "{}\n"
 
 
 def _mapping(lines: list[str], value: Mapping[str, Any], indent: str, lead: str) -> None:
     """``lead``: how the first line begins, where that is not ``indent``: behind the dash of a sequence."""
+    inner = f"{indent}  "
     for key, item in value.items():
-        name = _string(key)
-        if len(name) > _LONGEST_KEY:
-            raise ValueError(f"a key of {len(name)} characters")
-        head = f"{lead}{name}:"
+        head = f"{lead}{_key(key)}"
         lead = indent
         if isinstance(item, str):
-            if _is_block(item):
-                lines += _block(head, item, f"{indent}  ")
+            if "\n" in item and _is_block(item):
+                lines += _block(head, item, inner)
             else:
                 lines.append(f"{head} {_string(item)}")
-        elif isinstance(item, dict | Mapping) and item:
+        elif isinstance(item, _MAPPINGS) and item:
             lines.append(head)
-            _mapping(lines, item, f"{indent}  ", f"{indent}  ")
-        elif isinstance(item, list | tuple) and item:
+            _mapping(lines, item, inner, inner)
+        elif isinstance(item, _SEQUENCES) and item:
             lines.append(head)
             _sequence(lines, item, indent, indent)
         else:
@@ -63,9 +64,11 @@ def _sequence(lines: list[str], items: Iterable[Any], indent: str, lead: str) ->
     for item in items:
         start = f"{lead}- "
         lead = indent
-        if isinstance(item, dict | Mapping) and item:
+        if isinstance(item, str):
+            lines.append(f"{start}{_string(item)}")
+        elif isinstance(item, _MAPPINGS) and item:
             _mapping(lines, item, inner, start)
-        elif isinstance(item, list | tuple) and item:
+        elif isinstance(item, _SEQUENCES) and item:
             _sequence(lines, item, inner, start)
         else:
             lines.append(f"{start}{_scalar(item)}")
@@ -82,9 +85,9 @@ def _scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return _float(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, _MAPPINGS):
         return "{}"
-    if isinstance(value, list | tuple):
+    if isinstance(value, _SEQUENCES):
         return "[]"
     raise ValueError(f"{type(value).__name__} is not a value of YAML")
 
@@ -98,6 +101,14 @@ def _float(value: float) -> str:
 
 
 @lru_cache(maxsize=8192)  # keys and labels come again and again
+def _key(text: str) -> str:
+    name = _string(text)
+    if len(name) > _LONGEST_KEY:
+        raise ValueError(f"a key of {len(name)} characters")
+    return f"{name}:"
+
+
+@lru_cache(maxsize=8192)
 def _string(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _TAKEN:
         return text
@@ -119,9 +130,7 @@ def _character(one: str) -> str:
 
 
 def _is_block(text: str) -> bool:
-    """Whether a literal block says exactly this text: several lines of plain ASCII, none that ends in space."""
-    if "\n" not in text:
-        return False
+    """Whether a literal block says exactly this text of several lines: plain ASCII, none that ends in space."""
     first, *rest = lines = text.removesuffix("\n").split("\n")
     if not rest or not first or first[0] == " " or not lines[-1]:
         return False
