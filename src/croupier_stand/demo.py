@@ -14,13 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from pydantic import ValidationError
 
 from croupier.adapters.clock import SystemClock
 from croupier.cli.options import EXIT_NO, Output, output_option, print_json, say
 from croupier.errors import Conflict
 from croupier.model.base import Value
-from croupier.model.replay import Replay
 from croupier.report.format import duration, short_duration, table
 from croupier_stand import control, money, scenarios
 from croupier_stand.home import Home
@@ -44,20 +42,6 @@ class Journal(Value):
     sound: bool
     entries: int | None
     said: str
-
-
-class Replayed(Value):
-    """What ``journal replay`` said. ``verdicts``: how many were judged again; ``differing``: what did not come out."""
-
-    ok: bool
-    verdicts: int
-    differing: tuple[str, ...]
-
-    @property
-    def said(self) -> str:
-        if self.ok:
-            return f"{self.verdicts} verdicts come out as they were written"
-        return f"of {self.verdicts} verdicts: {'; '.join(self.differing)}"
 
 
 class Money(Value):
@@ -209,20 +193,6 @@ def verify_journal(home: Path) -> Journal:
         sound=done.returncode == 0,
         entries=answer.get("entries"),
         said=answer.get("problem") or "sound",
-    )
-
-
-def replay_journal(home: Path) -> Replayed:
-    """What ``croupier journal replay`` says of every run, asked as anybody would."""
-    command = [sys.executable, "-m", "croupier.cli", "journal", "replay", "--home", str(home), "--output", "json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
-    try:
-        answer = Replay.model_validate_json(done.stdout)
-    except ValidationError:
-        return Replayed(ok=False, verdicts=0, differing=(done.stderr.strip(),))
-    differing = [f"entry {each.entry}: {each.problem}" for run in answer.runs for each in run.differences]
-    return Replayed(
-        ok=done.returncode == 0, verdicts=sum(run.verdicts for run in answer.runs), differing=tuple(differing)
     )
 
 

@@ -8,17 +8,22 @@ off still tells what it saw.
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from croupier.adapters.files import replace_file
 from croupier.cli.client import DeskClient
 from croupier.errors import Conflict, CroupierError, UnknownName
 from croupier.model.base import Value
+from croupier.model.replay import Replay
 from croupier.report.format import UNKNOWN, duration, table
 from croupier_stand import control, drills, money, scenarios
-from croupier_stand.demo import Journal, Replayed, replay_journal, scenario_table, verify_journal
+from croupier_stand.demo import Journal, scenario_table, verify_journal
 from croupier_stand.drills import DRILLS, DrillResult
 from croupier_stand.home import Home
 from croupier_stand.load import Load
@@ -28,8 +33,26 @@ NAME = "soak"
 REPEATED = (*DEFECTS, *FAULTS, HEALTHY)
 LABELS = (*(scenario.label for scenario in REPEATED), *DRILLS)
 """All that can be chosen by name."""
+FORECAST_BAR = (0.5, 2.0)
+"""Between which the median of forecast ÷ actual time to the verdict must be, where enough runs have both."""
+FORECAST_RUNS = 10
+"""The time to one verdict is mostly chance; a median of fewer says nothing of the forecast."""
 _PATIENCE_SECONDS = 900.0
 """A release is refused while stable itself fails too much; in so long the desk forgets a bad time that is over."""
+
+
+class Replayed(Value):
+    """What ``journal replay`` said. ``verdicts``: how many were judged again; ``differing``: what did not come out."""
+
+    ok: bool
+    verdicts: int
+    differing: tuple[str, ...]
+
+    @property
+    def said(self) -> str:
+        if self.ok:
+            return f"{self.verdicts} verdicts come out as they were written"
+        return f"of {self.verdicts} verdicts: {'; '.join(self.differing)}"
 
 
 class Soak(Value):
@@ -81,6 +104,7 @@ def run(*, repeat: int, healthy: int, only: Collection[str], seed: int, results:
         aa = runs[repeat * len(repeated) :]
         return Soak(
             right=all(each.is_right for each in runs)
+            and not forecast_problem(runs)
             and all(each.is_right for each in drilled)
             and not violations
             and (journal is None or journal.sound)
@@ -122,12 +146,39 @@ def run(*, repeat: int, healthy: int, only: Collection[str], seed: int, results:
 
 def forecast_ratio(runs: Sequence[Told]) -> float | None:
     """Median of forecast ÷ actual time to the verdict; None when no run has both. Pure."""
-    ratios = [
+    ratios = _forecast_ratios(runs)
+    return statistics.median(ratios) if ratios else None
+
+
+def forecast_problem(runs: Sequence[Told]) -> str:
+    """What is wrong with the forecasts as a whole; "" where they are right, or too few to tell. Pure."""
+    ratios = _forecast_ratios(runs)
+    low, high = FORECAST_BAR
+    if len(ratios) < FORECAST_RUNS or low <= statistics.median(ratios) <= high:
+        return ""
+    return f"forecasts: the median of forecast ÷ actual is {statistics.median(ratios):.2f}, not {low:g} to {high:g}"
+
+
+def _forecast_ratios(runs: Sequence[Told]) -> list[float]:
+    return [
         each.forecast_seconds / each.actual_seconds
         for each in runs
         if each.forecast_seconds is not None and each.actual_seconds
     ]
-    return statistics.median(ratios) if ratios else None
+
+
+def replay_journal(home: Path) -> Replayed:
+    """What ``croupier journal replay`` says of every run, asked as anybody would."""
+    command = [sys.executable, "-m", "croupier.cli", "journal", "replay", "--home", str(home), "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
+    try:
+        answer = Replay.model_validate_json(done.stdout)
+    except ValidationError:
+        return Replayed(ok=False, verdicts=0, differing=(done.stderr.strip(),))
+    differing = [f"entry {each.entry}: {each.problem}" for run in answer.runs for each in run.differences]
+    return Replayed(
+        ok=done.returncode == 0, verdicts=sum(run.verdicts for run in answer.runs), differing=tuple(differing)
+    )
 
 
 def lines(soak: Soak) -> list[str]:
@@ -143,7 +194,7 @@ def lines(soak: Soak) -> list[str]:
     if soak.aa_runs:
         said.append(f"A/A: {soak.aa_rolled_back} of {soak.aa_runs} healthy releases were taken back")
     if soak.forecast_ratio is not None:
-        said.append(f"Forecast ÷ actual time to the verdict: median {soak.forecast_ratio:.2f} (bar: 0.5 to 2)")
+        said.append(f"Forecast ÷ actual time to the verdict: median {soak.forecast_ratio:.2f}")
     said += [f"{each.label}: {each.said}" for each in soak.drills]
     said.append(f"Money: {soak.violations_after or 'no'} violations after reconciliation")
     if soak.journal is not None:
@@ -152,6 +203,8 @@ def lines(soak: Soak) -> list[str]:
         said.append(f"Replay: {soak.replay.said}")
     said += [f"FAILED {each.run} {each.label}: {'; '.join(each.problems)}" for each in soak.runs if each.problems]
     said += [f"FAILED {each.label}: {'; '.join(each.problems)}" for each in soak.drills if each.problems]
+    if problem := forecast_problem(soak.runs):
+        said.append(f"FAILED {problem}")
     said.append(f"{len(soak.runs)} runs in {duration(soak.seconds)}")
     return said
 

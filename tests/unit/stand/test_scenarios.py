@@ -13,7 +13,7 @@ from croupier.errors import EnvironmentFault, Refused
 from croupier.model.view import JournalEntryView, RunView
 from croupier.report.example import PROMOTED, WATCHED
 from croupier_stand import scenarios
-from croupier_stand.demo import Demo, Journal, Money, Rates, Replayed, lines, too_few
+from croupier_stand.demo import Demo, Journal, Money, Rates, lines, too_few
 from croupier_stand.drills import DrillResult
 from croupier_stand.faults import KINDS, StandFault
 from croupier_stand.home import Home
@@ -31,7 +31,7 @@ from croupier_stand.scenarios import (
     without,
 )
 from croupier_stand.scenarios import problems as problems_of
-from croupier_stand.soak import LABELS, Soak, forecast_ratio
+from croupier_stand.soak import LABELS, Replayed, Soak, forecast_problem, forecast_ratio
 from croupier_stand.soak import lines as soak_lines
 from croupier_stand.stats import Failure
 
@@ -176,7 +176,7 @@ def test_a_soak_counts_by_scenario_and_lists_every_failed_run() -> None:
         replay=Replayed(ok=False, verdicts=96, differing=("entry 7: passed, and would fail",)),
     )
     text = "\n".join(soak_lines(soak))
-    assert "Forecast ÷ actual time to the verdict: median 0.96 (bar: 0.5 to 2)" in text
+    assert "Forecast ÷ actual time to the verdict: median 0.96" in text
     assert "full disk: not tried: it needs root" in text
     assert "FAILED clock: a step passed while the clock was wrong" in text
     assert "Replay: of 96 verdicts: entry 7: passed, and would fail" in text
@@ -231,6 +231,20 @@ def test_the_forecast_is_compared_over_the_runs_that_have_both_times() -> None:
     runs = [told(forecast_seconds=f, actual_seconds=a) for f, a in ((50.0, 100.0), (90.0, 100.0), (300.0, 100.0))]
     assert forecast_ratio([*runs, told(forecast_seconds=None), told(actual_seconds=None)]) == 0.9
     assert forecast_ratio([told(actual_seconds=None)]) is None
+
+
+@pytest.mark.parametrize(
+    ("forecast", "count", "problem"),
+    [
+        (200.0, 10, ""),
+        (201.0, 10, "forecasts: the median of forecast ÷ actual is 2.01, not 0.5 to 2"),
+        (49.0, 10, "forecasts: the median of forecast ÷ actual is 0.49, not 0.5 to 2"),
+        (900.0, 9, ""),
+    ],
+)
+def test_a_soak_is_not_right_where_forecasts_are_off_as_a_whole(forecast: float, count: int, problem: str) -> None:
+    runs = [told(forecast_seconds=forecast, actual_seconds=100.0)] * count
+    assert forecast_problem(runs) == problem
 
 
 def test_every_part_that_can_be_ill_is_ill_in_the_soak() -> None:
