@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
 from croupier.model.release_policy import ParentRef, Port
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import Image, Resources, ServiceSpec
 from croupier.model.slo import Form
 
 Hostname = Annotated[
@@ -23,6 +23,8 @@ ProviderClass = Literal["psp", "kyc", "game"]
 ALLOW_DNS = "allow-dns"
 DEFAULT_DENY = "default-deny"
 """Walls of a cell: NetworkPolicies beside those that bear the names of its services."""
+TRACES_REGION = "croupier.traces"
+"""Resource attribute of every span: the region that its service sends traces to."""
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 ]
@@ -124,6 +126,35 @@ class Monitoring(Value):
     """Most series that all that is declared may come to at the highest load. More is refused."""
 
 
+class Endpoint(Value):
+    """A host outside, and its port."""
+
+    host: Hostname
+    port: Port = 443
+
+
+class Traces(Value):
+    """The collectors of a region: every trace that failed or was slow is kept, all of the money tier, and a share of
+    the rest (S9.1, S9.2). What is too slow, objectives on latency say."""
+
+    image: Image
+    """OpenTelemetry Collector contrib."""
+    endpoint: Endpoint
+    """Where traces are kept: OTLP over gRPC, with TLS."""
+    namespace: Name = "telemetry"
+    kept_percent: Annotated[float, Field(ge=0.0, le=100.0)] = 5.0
+    """Share of the traces that nothing was wrong with."""
+    wait_seconds: Annotated[int, Field(ge=1, le=300)] = 15
+    """How long spans of a trace are waited for: longer than the slowest request."""
+    per_second: Annotated[int, Field(ge=1, le=10_000_000)] = 1000
+    """Traces at the highest load. All that begin in twice ``waitSeconds`` are held in the samplers' memory."""
+    receivers: Annotated[int, Field(ge=1, le=64)] = 2
+    samplers: Annotated[int, Field(ge=1, le=64)] = 2
+    """While their number changes, traces that are under way may be split, and each part judged by itself."""
+    resources: Resources = Resources(cpu="250m", memory="1Gi")
+    """Of each pod."""
+
+
 class Region(Value):
     """A place with a cluster."""
 
@@ -140,6 +171,8 @@ class Region(Value):
     """Where a Prometheus runs that scrapes pods. None: nobody but the operator does."""
     prometheus: Monitoring | None = None
     """What is rendered for it. None: nothing, so nobody is called."""
+    traces: Traces | None = None
+    """None: pods are not told where to send spans."""
 
     @model_validator(mode="after")
     def _prometheus_is_somewhere(self) -> Self:
@@ -171,13 +204,6 @@ class Cell(Value):
         return f"{self.brand}-{self.market}"
 
 
-class Endpoint(Value):
-    """A host of a provider."""
-
-    host: Hostname
-    port: Port = 443
-
-
 class Provider(Value):
     """An external party that services call. Pods reach it through the egress gateway of its class only (S2.5, S8.9)."""
 
@@ -198,3 +224,5 @@ class PlacedCell(Value):
     services: tuple[ServiceSpec, ...]
     providers: dict[Name, Provider]
     """Those that its services call."""
+    traces_kept: dict[Name, Endpoint]
+    """Region that traces of its services go to -> where they are kept there. Empty: nobody collects them."""

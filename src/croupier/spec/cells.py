@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from croupier.errors import Problem, SpecError, UnknownName
-from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region
+from croupier.model.platform import Brand, Cell, Endpoint, Market, PlacedCell, Region
 from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.spec.layers import BASES, LAYERS, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
@@ -105,7 +105,30 @@ class Cells:
         called = {name for spec in services for name in spec.egress if name in names.providers}
         providers = {name: names.providers[name].value for name in sorted(called)}
         brand: Brand = names.brands[cell.brand].value
-        return PlacedCell(cell=cell, brand=brand, region=region, services=tuple(services), providers=providers)
+        return PlacedCell(
+            cell=cell,
+            brand=brand,
+            region=region,
+            services=tuple(services),
+            providers=providers,
+            traces_kept=self._traces(cell, region, services, merged),
+        )
+
+    def _traces(
+        self, cell: Cell, region: Region, services: Iterable[ServiceSpec], merged: Mapping[tuple[str, str], Merged]
+    ) -> dict[str, Endpoint]:
+        """Region -> where traces are kept that services of ``cell`` send there."""
+        kept: dict[str, Endpoint] = {}
+        for spec in services if region.traces is not None else ():
+            where = spec.telemetry.traces or cell.region
+            there = self._names.regions[where].value if where in self._names.regions else None
+            if there is not None and there.traces is None:
+                message = f"traces go to {where}, where nobody keeps any"
+                flaw = Flaw(("telemetry", "traces"), "TRACES", message, f"give region {where} traces")
+                self._report(cell, spec, flaw, merged)
+            elif there is not None:
+                kept[where] = there.traces.endpoint
+        return kept
 
     def _service(self, cell: Cell, name: str, declared: Declared) -> tuple[Merged, ServiceSpec | None]:
         facts = {"brand": cell.brand, "market": cell.market, "region": cell.region, **traits_of(declared.value)}

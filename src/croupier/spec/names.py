@@ -167,6 +167,7 @@ class Names:
             region.operator_namespace: "the operator's",
             region.monitoring_namespace: "for monitoring",
             region.gateway.namespace: "the gateway's",
+            region.traces.namespace if region.traces else None: "the collectors'",
         }
         return owners.get(cell.namespace, "")
 

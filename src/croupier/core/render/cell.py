@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from croupier.core.render.access import access
+from croupier.core.render.collector import collectors
 from croupier.core.render.config import config_map
 from croupier.core.render.emit import document, documents
 from croupier.core.render.front import front
@@ -56,6 +57,8 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
         files[f"regions/{region}/priorities.yaml"] = priorities()
         if scrapes := tally_scrapes(here[0].region, here):
             files[f"regions/{region}/tallies.yaml"] = scrapes
+        if traced := collectors(here):
+            files[f"regions/{region}/traces.yaml"] = traced
     return dict(sorted(files.items()))
 
 

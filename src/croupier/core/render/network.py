@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from croupier.core.render.collector import GRPC, HTTP
 from croupier.core.render.names import of_cell, of_service, selector
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
@@ -68,6 +69,8 @@ def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     stores = sorted({(use.namespace, use.port or _DATABASE_PORT) for use in service.data.values() if use.namespace})
     for namespace, number in stores:
         yield [_namespace(namespace)], [number]
+    if traces := placed.region.traces:
+        yield [_namespace(traces.namespace)], [GRPC, HTTP]
 
 
 def _allow(direction: str, peers: list[JsonObject], ports: Sequence[int]) -> JsonObject:

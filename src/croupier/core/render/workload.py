@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
 from croupier.core.render.names import of_service, priority_class, selector, service_labels
 from croupier.core.render.version import VERSION_LABEL
@@ -105,7 +106,7 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": _spread(placed, service, version_label),
-        "containers": [_container(service, version_label)],
+        "containers": [_container(placed, service, version_label)],
         **({"volumes": volumes} if volumes else {}),
     }
 
@@ -130,7 +131,7 @@ def _spread(placed: PlacedCell, service: ServiceSpec, version_label: str) -> lis
     ]
 
 
-def _container(service: ServiceSpec, version_label: str) -> JsonObject:
+def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
     config = config_name(service)
     secrets = sorted(service.secrets)
     mounts = [
@@ -146,7 +147,7 @@ def _container(service: ServiceSpec, version_label: str) -> JsonObject:
         "imagePullPolicy": "IfNotPresent",
         **({"args": list(service.args)} if service.args else {}),
         "ports": [{"name": each.name, "containerPort": each.port, "protocol": "TCP"} for each in service.ports],
-        "env": _environment(service, version_label),
+        "env": _environment(placed, service, version_label),
         **({"envFrom": [{"configMapRef": {"name": config}}]} if config else {}),
         "resources": _resources(service),
         "startupProbe": _probe(service, service.probes.liveness_path, start=True),
@@ -163,8 +164,8 @@ def _container(service: ServiceSpec, version_label: str) -> JsonObject:
     }
 
 
-def _environment(service: ServiceSpec, version_label: str) -> list[JsonObject]:
-    """What a service must know to count what it does for its version (``croupier_kit``)."""
+def _environment(placed: PlacedCell, service: ServiceSpec, version_label: str) -> list[JsonObject]:
+    """What a service must know to count what it does for its version (``croupier_kit``), and to tell what it did."""
     fields = {
         "POD_NAME": "metadata.name",
         "NAMESPACE": "metadata.namespace",
@@ -173,6 +174,7 @@ def _environment(service: ServiceSpec, version_label: str) -> list[JsonObject]:
     return [
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),
         {"name": "CROUPIER_SERVICE", "value": f"{service.name}.$(NAMESPACE)"},
+        *({"name": name, "value": value} for name, value in tracing(placed, service).items()),
     ]
 
 

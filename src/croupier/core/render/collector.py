@@ -1,0 +1,360 @@
+"""Collectors of a region: they keep every failed and every slow trace, all of the money, and a share of the rest
+(S9.1, S9.2).
+
+Whether a trace failed is known when all of its spans are there, so spans of one trace must meet. There are two tiers:
+``receiver`` takes spans from pods and sends those of one trace to one ``sampler``; that waits, decides, takes out what
+must not leave the region, and hands over. Configuration is the one of OpenTelemetry Collector contrib.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from croupier.core.render.emit import document
+from croupier.core.render.names import APP, MANAGED_BY, priority_class
+from croupier.model.base import JsonObject
+from croupier.model.platform import TRACES_REGION, Endpoint, PlacedCell, Traces
+from croupier.model.service_spec import ServiceSpec
+
+RECEIVER, SAMPLER = "receiver", "sampler"
+GRPC, HTTP = 4317, 4318
+"""Ports of OTLP."""
+_HEALTH = 13133
+_CONFIG = "/etc/otelcol"
+_FILE = "collector.yaml"
+_USER = 10_001
+"""The user of the collector's images."""
+_FLUSH_SECONDS = 30
+"""From the order to end until force: what was taken in is handed on."""
+_SPARE = 2
+"""Traces that are held at a time: so many times what is expected, because spans of some come late."""
+_SHADOW_HOSTS = ("server.address", "http.host", "net.host.name")
+"""Attributes with the Host of a request. Envoy and Istio append ``-shadow`` to it where they mirror."""
+
+
+def tracing(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
+    """What a pod must know to send spans, by the variables that every OpenTelemetry SDK reads. What the service's own
+    configuration says stays as it is. ``CROUPIER_VERSION`` must stand before them."""
+    traces, cell = placed.region.traces, placed.cell
+    if traces is None:
+        return {}
+    resource = {
+        "service.version": "$(CROUPIER_VERSION)",
+        "service.namespace": cell.namespace,
+        "service.instance.id": "$(POD_NAME)",
+        "brand": cell.brand,
+        "market": cell.market,
+        "cell": cell.name,
+        TRACES_REGION: service.telemetry.traces or cell.region,
+    }
+    said = {
+        "OTEL_SERVICE_NAME": service.name,
+        "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{name}={value}" for name, value in resource.items()),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{RECEIVER}.{traces.namespace}:{HTTP}",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        # The samplers choose: nothing is left out before they have seen how it ended.
+        "OTEL_TRACES_SAMPLER": "always_on",
+    }
+    return {name: value for name, value in said.items() if name not in service.config}
+
+
+def collectors(cells: Iterable[PlacedCell]) -> list[JsonObject]:
+    """All that a region's collectors are; nothing where the region has none. ``cells``: all those of one region."""
+    here = list(cells)
+    traces = here[0].region.traces
+    if traces is None:
+        return []
+    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    space = {"name": traces.namespace, "labels": {**MANAGED_BY, **security}}
+    kept = dict(sorted({where: end for placed in here for where, end in placed.traces_kept.items()}.items()))
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": space},
+        *_walls(traces, kept.values()),
+        *_tier(traces, RECEIVER, _receiver_config(traces)),
+        *_tier(traces, SAMPLER, _sampler_config(traces, here, kept)),
+    ]
+
+
+def _destinations(cells: Iterable[PlacedCell]) -> dict[str, set[str]]:
+    """Region that traces go to -> fields that must be taken out before."""
+    found: dict[str, set[str]] = {}
+    for placed in cells:
+        for service in placed.services:
+            where = service.telemetry.traces or placed.cell.region
+            leaves = where != placed.cell.region
+            found.setdefault(where, set()).update(service.telemetry.redact if leaves else ())
+    return found
+
+
+def _receiver_config(traces: Traces) -> JsonObject:
+    shadows = [
+        f'set(span.attributes["shadow"], true) where IsMatch(span.attributes["{name}"], "-shadow(:[0-9]+)?$")'
+        for name in _SHADOW_HOSTS
+    ]
+    balanced = {
+        "routing_key": "traceID",
+        "protocol": {"otlp": {"tls": {"insecure": True}}},
+        "resolver": {"dns": {"hostname": f"{SAMPLER}.{traces.namespace}", "port": GRPC, "interval": "5s"}},
+    }
+    return _config(
+        protocols=("grpc", "http"),
+        processors={"transform/shadow": {"error_mode": "ignore", "trace_statements": shadows}},
+        exporters={"loadbalancing": balanced},
+        pipelines={"traces": (["otlp"], ["memory_limiter", "transform/shadow"], ["loadbalancing"])},
+    )
+
+
+def _sampler_config(traces: Traces, cells: Sequence[PlacedCell], kept: Mapping[str, Endpoint]) -> JsonObject:
+    held = math.ceil(traces.per_second * traces.wait_seconds * _SPARE / traces.samplers)
+    sampling = {
+        "decision_wait": f"{traces.wait_seconds}s",
+        "num_traces": held,
+        "expected_new_traces_per_sec": math.ceil(traces.per_second / traces.samplers),
+        # Spans that come after the decision share it.
+        "decision_cache": {"sampled_cache_size": 10 * held, "non_sampled_cache_size": 10 * held},
+        "policies": [*_policies(traces, cells)],
+    }
+    processors: JsonObject = {"tail_sampling": sampling}
+    exporters: JsonObject = {}
+    pipelines = {"traces": (["otlp"], ["memory_limiter", "tail_sampling"], [f"forward/{region}" for region in kept])}
+    redacted = _destinations(cells)
+    own = cells[0].cell.region
+    for region, endpoint in kept.items():
+        steps = []
+        if len(kept) > 1:
+            steps.append(f"filter/{region}")
+            processors[steps[-1]] = {"error_mode": "propagate", "traces": {"span": [_elsewhere(region, own)]}}
+        if redacted[region]:
+            steps.append(f"transform/{region}")
+            processors[steps[-1]] = {"error_mode": "propagate", "trace_statements": _taken_out(redacted[region])}
+        exporters[f"otlp/{region}"] = {"endpoint": f"{endpoint.host}:{endpoint.port}"}
+        pipelines[f"traces/{region}"] = ([f"forward/{region}"], [*steps, "batch"], [f"otlp/{region}"])
+    made = _config(
+        protocols=("grpc",), processors={**processors, "batch": {}}, exporters=exporters, pipelines=pipelines
+    )
+    return {**made, "connectors": {f"forward/{region}": {} for region in kept}}
+
+
+def _elsewhere(region: str, own: str) -> str:
+    """Whether a span goes to another region. One that does not say where it goes stays in its own."""
+    attribute = f'resource.attributes["{TRACES_REGION}"]'
+    silent = f"{attribute} != nil and " if region == own else ""
+    return f'{silent}{attribute} != "{region}"'
+
+
+def _taken_out(fields: Iterable[str]) -> list[str]:
+    return [
+        f'delete_key({of}.attributes, "{name}")'
+        for name in sorted(fields)
+        for of in ("resource", "scope", "span", "spanevent")
+    ]
+
+
+def _policies(traces: Traces, cells: Iterable[PlacedCell]) -> Iterable[JsonObject]:
+    """Any of them keeps a trace."""
+    yield {"name": "failed", "type": "status_code", "status_code": {"status_codes": ["ERROR"]}}
+    slow: dict[float, set[str]] = {}
+    money: set[str] = set()
+    for placed in cells:
+        for service in placed.services:
+            if service.tier == "money":
+                money.add(service.name)
+            for objective in service.objectives:
+                if objective.p95_seconds is not None:
+                    slow.setdefault(objective.p95_seconds, set()).add(service.name)
+    for seconds, names in sorted(slow.items()):
+        milliseconds = math.floor(seconds * 1000)
+        both = [
+            _through(names),
+            {"name": "late", "type": "latency", "latency": {"threshold_ms": milliseconds}},
+        ]
+        yield {"name": f"slower-than-{milliseconds}ms", "type": "and", "and": {"and_sub_policy": both}}
+    if money:
+        yield {**_through(money), "name": "money"}
+    share = {"sampling_percentage": traces.kept_percent}
+    yield {"name": "share", "type": "probabilistic", "probabilistic": share}
+
+
+def _through(services: Iterable[str]) -> JsonObject:
+    matched = {"key": "service.name", "values": sorted(services)}
+    return {"name": "through", "type": "string_attribute", "string_attribute": matched}
+
+
+def _config(
+    *,
+    protocols: Iterable[str],
+    processors: JsonObject,
+    exporters: JsonObject,
+    pipelines: Mapping[str, tuple[list[str], list[str], list[str]]],
+) -> JsonObject:
+    ports = {"grpc": GRPC, "http": HTTP}
+    limited = {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 20}
+    return {
+        "receivers": {"otlp": {"protocols": {name: {"endpoint": f"0.0.0.0:{ports[name]}"} for name in protocols}}},
+        "processors": {"memory_limiter": limited, **processors},
+        "exporters": exporters,
+        "extensions": {"health_check": {"endpoint": f"0.0.0.0:{_HEALTH}"}},
+        "service": {
+            "extensions": ["health_check"],
+            "telemetry": {"logs": {"encoding": "json"}},
+            "pipelines": {
+                name: dict(zip(("receivers", "processors", "exporters"), parts, strict=True))
+                for name, parts in pipelines.items()
+            },
+        },
+    }
+
+
+def _tier(traces: Traces, name: str, config: JsonObject) -> list[JsonObject]:
+    text = document(config)
+    config_name = f"{name}-config-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    ports = {"otlp": GRPC, "otlp-http": HTTP} if name == RECEIVER else {"otlp": GRPC}
+    service = {
+        "selector": _selector(name)["matchLabels"],
+        "ports": [{"name": each, "port": port, "targetPort": port, "protocol": "TCP"} for each, port in ports.items()],
+    }
+    if name == SAMPLER:  # its pods are told apart by those that choose among them
+        service |= {"clusterIP": "None"}
+    budget = {"maxUnavailable": 1, "selector": _selector(name)}
+    return [
+        _object(traces, name, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
+        _object(traces, config_name, "v1", "ConfigMap", {"immutable": True, "data": {_FILE: text}}, app=name),
+        _object(traces, name, "policy/v1", "PodDisruptionBudget", {"spec": budget}),
+        _deployment(traces, name, config_name, ports),
+        _object(traces, name, "v1", "Service", {"spec": service}),
+    ]
+
+
+def _deployment(traces: Traces, name: str, config: str, ports: Mapping[str, int]) -> JsonObject:
+    exposed = {**ports, "health": _HEALTH}
+    probe: dict[str, Any] = {"httpGet": {"path": "/", "port": "health"}, "periodSeconds": 5, "timeoutSeconds": 2}
+    container = {
+        "name": "collector",
+        "image": traces.image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": [f"--config={_CONFIG}/{_FILE}"],
+        "ports": [{"name": each, "containerPort": port, "protocol": "TCP"} for each, port in exposed.items()],
+        "resources": {
+            "requests": {"cpu": traces.resources.cpu, "memory": traces.resources.memory},
+            "limits": {
+                **({"cpu": traces.resources.cpu_limit} if traces.resources.cpu_limit else {}),
+                "memory": traces.resources.memory_limit or traces.resources.memory,
+            },
+        },
+        "startupProbe": {**probe, "failureThreshold": 12},
+        "livenessProbe": {**probe, "failureThreshold": 6},
+        "readinessProbe": {**probe, "failureThreshold": 3},
+        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "config", "mountPath": _CONFIG, "readOnly": True}],
+    }
+    spread = [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": _selector(name),
+            "matchLabelKeys": ["pod-template-hash"],
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+    pod = {
+        "serviceAccountName": name,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": priority_class("standard"),
+        "terminationGracePeriodSeconds": traces.wait_seconds + _FLUSH_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": spread,
+        "containers": [container],
+        "volumes": [{"name": "config", "configMap": {"name": config}}],
+    }
+    spec = {
+        "replicas": traces.samplers if name == SAMPLER else traces.receivers,
+        "selector": _selector(name),
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": {"labels": _labels(name)}, "spec": pod},
+    }
+    return _object(traces, name, "apps/v1", "Deployment", {"spec": spec})
+
+
+def _walls(traces: Traces, kept: Iterable[Endpoint]) -> list[JsonObject]:
+    """Spans come from cells, go from tier to tier, and out to where they are kept; nothing else."""
+    resolvers = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    names = {"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}
+    cells = {"namespaceSelector": {"matchLabels": dict(MANAGED_BY)}}
+    receivers, samplers = ({"podSelector": _selector(name)} for name in (RECEIVER, SAMPLER))
+    outside = sorted({(_peer(each.host), each.port) for each in kept})
+    return [
+        _wall(traces, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+        _wall(traces, "allow-dns", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [names]}),
+        _wall(
+            traces,
+            RECEIVER,
+            {
+                "podSelector": _selector(RECEIVER),
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [{"from": [cells], "ports": [_port(GRPC), _port(HTTP)]}],
+                "egress": [{"to": [samplers], "ports": [_port(GRPC)]}],
+            },
+        ),
+        _wall(
+            traces,
+            SAMPLER,
+            {
+                "podSelector": _selector(SAMPLER),
+                "policyTypes": ["Ingress", "Egress"],
+                "ingress": [{"from": [receivers], "ports": [_port(GRPC)]}],
+                "egress": [
+                    {"to": [{"namespaceSelector": {"matchLabels": dict([label])}}], "ports": [_port(port)]}
+                    for label, port in outside
+                ],
+            },
+        ),
+    ]
+
+
+def _peer(host: str) -> tuple[str, str]:
+    """Label of the namespace that a host is reached through: its own inside the cluster, else the egress gateway's."""
+    parts = host.split(".")
+    if parts[2:3] == ["svc"]:
+        return "kubernetes.io/metadata.name", parts[1]
+    return "svc", "traces-egress"
+
+
+def _wall(traces: Traces, name: str, spec: JsonObject) -> JsonObject:
+    return _object(traces, name, "networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
+
+
+def _object(traces: Traces, name: str, api: str, kind: str, body: JsonObject, *, app: str | None = None) -> JsonObject:
+    labels = {**MANAGED_BY, **({APP: app or name} if kind != "NetworkPolicy" else {})}
+    metadata = {"name": name, "namespace": traces.namespace, "labels": labels}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
+
+
+def _labels(name: str) -> dict[str, str]:
+    return {APP: name, **MANAGED_BY}
+
+
+def _selector(name: str) -> JsonObject:
+    return {"matchLabels": {APP: name}}
+
+
+def _port(number: int, protocol: str = "TCP") -> JsonObject:
+    return {"port": number, "protocol": protocol}
