@@ -54,14 +54,14 @@ class Collector:
     def kept(self, region: str) -> Path:
         return self.folder / f"{region}.json"
 
-    def spans(self, region: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(trace, attributes of resource and span) of what was kept."""
+    def spans(self, region: str) -> Iterator[tuple[str, list[str]]]:
+        """(trace, names of all attributes) of what was kept."""
         for line in self.kept(region).read_text().splitlines() if self.kept(region).exists() else ():
             for resource in json.loads(line)["resourceSpans"]:
                 for scope in resource["scopeSpans"]:
                     for span in scope["spans"]:
-                        every = [*resource["resource"]["attributes"], *span.get("attributes", ())]
-                        yield span["traceId"], {each["key"]: each["value"] for each in every}
+                        every = [resource["resource"], span, *span.get("events", ())]
+                        yield span["traceId"], [each["key"] for part in every for each in part.get("attributes", ())]
 
 
 @pytest.fixture
@@ -91,15 +91,16 @@ def _until(true: Callable[[], bool], log: Path) -> None:
 
 
 def _send(collector: Collector, trace: str, service: str, region: str | None, *, seconds: float, failed: bool) -> None:
-    resource = {"service.name": service, **({"croupier.traces": region} if region else {})}
+    resource = {"service.name": service, "player.id": "p-1", **({"croupier.traces": region} if region else {})}
     span = {
         "traceId": trace,
-        "spanId": trace[:16],
+        "spanId": trace[16:],
         "name": "request",
         "kind": 2,
         "startTimeUnixNano": "1000000000",
         "endTimeUnixNano": str(1_000_000_000 + int(seconds * 1e9)),
         "attributes": _attributes({"player.id": "p-1", "http.route": "/"}),
+        "events": [{"name": "said", "attributes": _attributes({"player.id": "p-1"})}] if failed else [],
         "status": {"code": _ERROR} if failed else {},
     }
     body = {"resourceSpans": [{"resource": {"attributes": _attributes(resource)}, "scopeSpans": [{"spans": [span]}]}]}
@@ -128,5 +129,6 @@ def test_what_failed_what_was_slow_and_the_money_is_kept_and_players_stay_in_the
         wanted = {trace for trace, what in sent.items() if what.endswith(region) and "sound" not in what}
         _until(partial(_has, collector, region, wanted), collector.folder / "log")
         assert {trace for trace, _ in collector.spans(region)} == wanted
-    assert all("player.id" in attributes for _, attributes in collector.spans(OWN))
-    assert all("player.id" not in attributes and "http.route" in attributes for _, attributes in collector.spans(OTHER))
+    assert {names.count("player.id") for _, names in collector.spans(OWN)} == {2, 3}
+    assert {names.count("player.id") for _, names in collector.spans(OTHER)} == {0}
+    assert all("http.route" in names for _, names in collector.spans(OTHER))

@@ -15,7 +15,7 @@ from typing import Any
 
 from croupier.core.render.emit import document
 from croupier.core.render.names import APP, MANAGED_BY, priority_class
-from croupier.model.base import JsonObject
+from croupier.model.objects import JsonObject
 from croupier.model.platform import TRACES_REGION, Endpoint, PlacedCell, Traces
 from croupier.model.service_spec import ServiceSpec
 
@@ -145,10 +145,10 @@ def _elsewhere(region: str, own: str) -> str:
     return f'{silent}{attribute} != "{region}"'
 
 
-def _taken_out(fields: Iterable[str]) -> list[str]:
+def _taken_out(fields: Iterable[str]) -> list[JsonObject]:
+    """A group a context: in one group, all would run once an event of a span, and for spans without any not at all."""
     return [
-        f'delete_key({of}.attributes, "{name}")'
-        for name in sorted(fields)
+        {"context": of, "statements": [f'delete_key({of}.attributes, "{name}")' for name in sorted(fields)]}
         for of in ("resource", "scope", "span", "spanevent")
     ]
 
