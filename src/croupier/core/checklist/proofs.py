@@ -13,11 +13,10 @@ from typing import NamedTuple
 from croupier.core.checklist.gathered import Bundle, ReleasePlan
 from croupier.core.policy import hardening, pod_security, rbac
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
+from croupier.core.policy.strategies import LADDER
 from croupier.model.checklist import LineId, ProofState
 from croupier.model.policy import FindingView
 
-STEPS = (5, 10, 25, 50, 100)
-"""Percent of players at each step of a canary (S4.5, S15.4)."""
 ROLLBACK, PROVIDER_SWITCH, ON_CALL = (
     "croupier.dev/runbook-rollback",
     "croupier.dev/runbook-provider-switch",
@@ -213,7 +212,7 @@ def plan_of(bundle: Bundle) -> ReleasePlan | None:
         if (each.namespace, text(each.spec.get("deployment"))) not in owners:
             continue
         written = at(each.spec, "strategy", "steps")
-        steps = tuple(step for step in listed(written) if type(step) is int) if written is not None else STEPS
+        steps = tuple(step for step in listed(written) if type(step) is int) if written is not None else LADDER
         watched = each.spec.get("gates") or each.spec.get("objectives")
         gates = tuple(text(gate.get("signal")) for _, gate in items(watched))
         return ReleasePlan(steps, gates, "canary", each.manifest.name)
@@ -227,7 +226,7 @@ def steps_as_asked(plan: ReleasePlan | None) -> Seen:
     told = " → ".join(f"{step} %" for step in plan.steps) or "no step"
     if plan.strategy != "canary":
         return Seen("fail", f"the strategy is {plan.strategy}, not canary", plan.source)
-    return Seen("pass" if plan.steps == STEPS else "fail", told, plan.source)
+    return Seen("pass" if plan.steps == LADDER else "fail", told, plan.source)
 
 
 def gated(plan: ReleasePlan | None) -> Seen:

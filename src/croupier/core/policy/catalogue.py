@@ -19,10 +19,12 @@ from croupier.core.policy import (
     references,
     resources,
     rollout,
+    rollout_references,
     rotation,
     scaling,
     schema,
     secrets,
+    strategies,
     waivers,
     walls,
     writing,
@@ -63,6 +65,8 @@ ALL = (
     mesh,
     placement,
     walls,
+    strategies,
+    rollout_references,
 )
 RULES = _by_id(rule for module in ALL for rule in module.RULES)
 PROFILES: Mapping[str, tuple[str, ...]] = {

@@ -34,6 +34,14 @@ class World:
         """The object of that kind, namespace and name, or None."""
         return self._names.get((kind, namespace, name))
 
+    def has_in(self, kind: str, namespace: str) -> bool:
+        """Whether any object of ``kind`` in ``namespace`` is among those checked: only then is a missing one missed."""
+        return (kind, namespace) in self._places
+
+    @cached_property
+    def _places(self) -> set[tuple[str, str]]:
+        return {(each.kind, each.namespace) for each in self.objects}
+
     @cached_property
     def _names(self) -> dict[tuple[str, str, str], Object]:
         return {(each.kind, each.namespace, each.name): each for each in self.objects}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from croupier.core.policy.strategies import DECIDED, LADDER
 from croupier.core.render.names import of_service
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
@@ -31,7 +32,11 @@ def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
         metrics=service.release.metrics,
     )
     body = {"spec": spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)}
-    return of_service(placed.cell, service, API_VERSION, "ReleasePolicy", body)
+    policy = of_service(placed.cell, service, API_VERSION, "ReleasePolicy", body)
+    if strategy.steps not in (LADDER, _AT_ONCE):
+        # Who reads the manifests alone is told that the platform file asks for these steps (rule canary-steps).
+        policy["metadata"]["annotations"] = {DECIDED: ", ".join(map(str, strategy.steps))}
+    return policy
 
 
 def route_of(placed: PlacedCell, service: ServiceSpec) -> Route | None:
