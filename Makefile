@@ -47,7 +47,7 @@ bench-gates: $(STAMP) ## how often good releases are taken back and what bad one
 	$(BIN)/python bench/gates.py $(ARGS)
 
 lock: $(STAMP) ## refresh requirements.lock (needs uv on the PATH)
-	uv pip compile -q pyproject.toml --all-extras --group dev --generate-hashes --no-annotate --no-header \
+	uv pip compile -q pyproject.toml --universal --all-extras --group dev --generate-hashes --no-annotate --no-header \
 	  --python-version 3.11 -U -o requirements.lock
 
 clean:

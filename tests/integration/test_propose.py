@@ -88,6 +88,11 @@ def test_a_change_becomes_a_branch_with_its_review(platform: Path, deployments: 
     assert _git(deployments, "show", "main:README") == "what runs"
 
 
+def test_a_chart_is_proposed_as_manifests_are(platform: Path, deployments: Path) -> None:
+    assert _propose(platform, deployments, "chart", "--as", "helm").exit_code == 0
+    assert "clusters/live/chart/Chart.yaml" in _git(deployments, "ls-tree", "-r", "--name-only", "chart").splitlines()
+
+
 def test_the_same_again_is_no_commit(platform: Path, deployments: Path) -> None:
     _propose(platform, deployments, "croupier/first")
     before = _git(deployments, "rev-parse", "croupier/first")

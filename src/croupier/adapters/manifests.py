@@ -14,8 +14,12 @@ from pathlib import Path
 from croupier.adapters.files import replace_file
 from croupier.errors import Refused
 
-_FOLDERS = ("cells", "prometheus", "regions")
-"""What is rendered is ``FOLDER/NAME/FILE``, never deeper."""
+_RENDERED = (
+    *(f"{folder}/*/*" for folder in ("cells", "prometheus", "regions")),
+    *("base/cells/*/*", "base/regions/*/*"),
+    *("chart/*", "chart/templates/*", "chart/charts/library/*", "chart/charts/library/templates/*"),
+)
+"""Where what is rendered stands: never deeper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +107,11 @@ def write(out: Path, files: Mapping[str, str], marker: str) -> Differences:
 
 
 def _left_over(out: Path, files: Mapping[str, str], marker: str) -> Iterator[str]:
-    for folder in _FOLDERS:
-        for path in sorted(out.glob(f"{folder}/*/*")):
+    for pattern in _RENDERED:
+        for path in sorted(out.glob(pattern)):
             relative = path.relative_to(out).as_posix()
-            if relative in files or not path.is_file() or any(each.is_symlink() for each in (path, *path.parents[:2])):
+            within = (path, *(each for each in path.parents if each != out and each.is_relative_to(out)))
+            if relative in files or not path.is_file() or any(each.is_symlink() for each in within):
                 continue
             with path.open("rb") as file:
                 if file.read(len(marker.encode())) == marker.encode():

@@ -113,6 +113,18 @@ def kubernetes_option(command: Command) -> Command:
     )(command)
 
 
+def form_option(command: Command) -> Command:
+    """``--as FORM``, argument ``form``: how objects are written."""
+    return click.option(
+        "--as",
+        "form",
+        type=click.Choice(["manifests", "helm", "kustomize"]),
+        default="manifests",
+        show_default=True,
+        help="Plain manifests, or the same objects as a chart or kustomizations.",
+    )(command)
+
+
 def no_input_option(command: Command) -> Command:
     """``--no-input``, argument ``no_input``: never ask; what needs an answer fails instead."""
     return click.option("--no-input", is_flag=True, help="Never ask a question.")(command)

@@ -13,6 +13,7 @@ from croupier.cli.options import (
     EXIT_WAITING,
     Output,
     ends_soon,
+    form_option,
     kubernetes_option,
     output_option,
     print_json,
@@ -22,6 +23,7 @@ from croupier.cli.options import (
 from croupier.errors import Refused, UnknownName, UsageError
 
 if TYPE_CHECKING:
+    from croupier.core.render.forms import Form
     from croupier.model.change import Change
     from croupier.model.platform import PlacedCell
     from croupier.spec.cells import Described
@@ -145,13 +147,16 @@ def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
 @click.argument("directory", metavar="[DIR]", type=_existing, default=".")
 @click.option("--out", type=_folder, required=True, metavar="DIR", help="Where manifests go: one folder a cell.")
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if anything is stale.")
+@form_option
 @kubernetes_option
 @output_option
 @ends_soon
-def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, output: Output) -> None:
+def render(*, directory: Path, out: Path, only_check: bool, form: Form, kubernetes: str, output: Output) -> None:
     """Write the manifests of every cell of the platform in DIR (here by default), for Git. Touches no cluster.
 
     What the schemas of Kubernetes do not allow is not written (exit code 2).
+
+    As helm: one chart, with values for each cell and region; as kustomize: bases, with an overlay for each.
 
     Files that were rendered before and are no longer wanted are removed; files of others are left alone. Each file is
     replaced at once: after Ctrl-C (exit code 3) run it again.
@@ -162,7 +167,7 @@ def render(*, directory: Path, out: Path, only_check: bool, kubernetes: str, out
 
     if out.resolve().is_relative_to(directory.resolve()):
         raise UsageError("--out lies in the platform folder", hint="its files would be read as parts of the platform")
-    files = rendered(_described(directory).cells, kubernetes, directory)
+    files = rendered(_described(directory).cells, kubernetes, directory, form)
     try:
         done = (compare if only_check else write)(out, files, MADE)
     except KeyboardInterrupt as stopped:

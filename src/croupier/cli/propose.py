@@ -11,11 +11,12 @@ import click
 
 from croupier.adapters.files import replace_file
 from croupier.adapters.manifests import Differences
-from croupier.cli.options import Output, ends_soon, kubernetes_option, output_option, print_json, say
+from croupier.cli.options import Output, ends_soon, form_option, kubernetes_option, output_option, print_json, say
 from croupier.errors import CroupierError, Refused, UsageError
 
 if TYPE_CHECKING:
     from croupier.adapters.git import Revision
+    from croupier.core.render.forms import Form
     from croupier.model.change import PlatformPlan
     from croupier.spec.cells import Described
 
@@ -35,11 +36,20 @@ _existing = click.Path(file_okay=False, exists=True, path_type=Path)
 @click.option("--branch", required=True, help="The branch to commit to; made when it is not there.")
 @click.option("--base", default="main", show_default=True, help="The branch that a new one begins at.")
 @click.option("--folder", default=".", show_default=True, help="Where manifests are in that repository.")
+@form_option
 @kubernetes_option
 @output_option
 @ends_soon
 def propose(
-    *, directory: Path, repository: str, branch: str, base: str, folder: str, kubernetes: str, output: Output
+    *,
+    directory: Path,
+    repository: str,
+    branch: str,
+    base: str,
+    folder: str,
+    form: Form,
+    kubernetes: str,
+    output: Output,
 ) -> None:
     """Render the platform in DIR (here by default) into a branch of the deployment repository, and print the review.
 
@@ -64,7 +74,7 @@ def propose(
             f"{directory} has changes that are not committed", hint="commit them: others must find what they review"
         )
     described = load_described(directory)
-    files = rendered(described.cells, kubernetes, directory)
+    files = rendered(described.cells, kubernetes, directory, form)
     made: list[_Proposal] = []
 
     def change(clone: Path) -> str:

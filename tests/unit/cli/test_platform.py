@@ -53,6 +53,21 @@ def test_what_init_writes_is_checked_and_rendered_as_the_readme_says(demo: Path,
     assert _run("render", demo, "--out", out, "--check").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("form", "file"), [("helm", "chart/Chart.yaml"), ("kustomize", "base/cells/wallet/objects.yaml")]
+)
+def test_another_form_replaces_the_one_before(demo: Path, tmp_path: Path, form: str, file: str) -> None:
+    out = tmp_path / "manifests"
+    _run("render", demo, "--out", out)
+    made = _run("render", demo, "--out", out, "--as", form)
+    assert made.exit_code == 0
+    assert f"made {file}" in made.stdout
+    assert "removed cells/lucky-se-eu-north/payments-api.yaml" in made.stdout
+    assert _run("render", demo, "--out", out, "--check", "--as", form).exit_code == 0
+    assert _run("render", demo, "--out", out, "--check").exit_code == 1
+    assert (out / "prometheus/eu-north/scrape.conf").exists()
+
+
 def test_what_was_sound_is_checked_again_as_soon_as_anything_changes(
     demo: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

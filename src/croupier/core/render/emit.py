@@ -38,6 +38,13 @@ def document(value: Mapping[str, Any]) -> str:
     return "\n".join(lines) if value else "{}\n"
 
 
+def sequence(items: Iterable[Mapping[str, Any]]) -> str:
+    """A list of mappings. Raises ``ValueError`` as ``document`` does."""
+    lines: list[str] = []
+    _sequence(lines, items, "", "")
+    return "".join(f"{line}\n" for line in lines) or "[]\n"
+
+
 def _mapping(lines: list[str], value: Mapping[str, Any], indent: str, lead: str) -> None:
     """``lead``: how the first line begins, where that is not ``indent``: behind the dash of a sequence."""
     inner = f"{indent}  "

@@ -1,0 +1,41 @@
+"""Helm and Kustomize as tests run them: the real ones, which Python packages of the lock carry."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+# In a process of its own: it is a library made by Go, with signal handlers and threads of its own.
+_IN_PYTHON = """\
+import sys
+import helm_python as helm
+values = helm.values_from_yaml(open(sys.argv[2], encoding="utf-8").read())
+with helm.Chart.load(sys.argv[1]) as chart:
+    print("\\n---\\n".join(chart.render(values, name="test").values()))
+"""
+
+
+def kustomize(folder: Path) -> str:
+    """What Kustomize makes of the folder."""
+    return _said([str(Path(sys.executable).with_name("kubectl")), "kustomize", str(folder)])
+
+
+def helm(chart: Path, values: Path) -> str:
+    """What Helm makes of the chart: the program on the PATH, or else Helm's own library. Without both, skips."""
+    program = shutil.which("helm")
+    if program is not None:
+        return _said([program, "template", "test", str(chart), "--values", str(values)])
+    if find_spec("helm_python") is None:
+        pytest.skip("Helm is not installed, and no Python package carries it for this machine")
+    return _said([sys.executable, "-c", _IN_PYTHON, str(chart), str(values)])
+
+
+def _said(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
