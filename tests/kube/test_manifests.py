@@ -10,8 +10,9 @@ import pytest
 import yaml
 from tests.support.cluster import Cluster
 from tests.support.crds import EXTERNAL_SECRETS, KEDA, definitions
-from tests.support.platforms import example, kept, manifests, queued
+from tests.support.platforms import example, kept, manifests, queued, traced
 
+from croupier.core.render.collector import RECEIVER, SAMPLER
 from croupier.operator.crds import custom_resources
 
 MANAGER = "gitops"
@@ -72,6 +73,23 @@ def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster
     """Against the definitions that KEDA publishes."""
     _define(kinds, *KEDA)
     _applies_once(kinds, manifests(queued()))
+
+
+def test_collectors_apply_and_their_pods_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:
+    files = {name: text for name, text in manifests(traced()).items() if name.startswith("regions/")}
+    try:
+        _applies_once(kinds, files)
+        for name in (RECEIVER, SAMPLER):
+            pods = (
+                "get",
+                "pods",
+                "--namespace=telemetry",
+                f"--selector=app.kubernetes.io/name={name}",
+                "--output=name",
+            )
+            kinds.until(f"two pods of {name}", lambda pods=pods: len(kinds.kubectl(*pods).split()) == 2, 30.0)
+    finally:
+        kinds.kubectl("delete", "namespace", "telemetry", "--ignore-not-found", "--timeout=60s")
 
 
 def test_pods_of_every_service_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from croupier.core.render.cell import render
-from croupier.model.platform import PlacedCell
+from croupier.model.platform import Endpoint, PlacedCell, Traces
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.spec.platform import load_described
 
@@ -68,4 +68,14 @@ def kept() -> list[PlacedCell]:
     return [
         placed.model_copy(update={"services": tuple(map(held, placed.services))})
         for placed in example(secret_store="vault")
+    ]
+
+
+def traced() -> list[PlacedCell]:
+    """The cells of the example with collectors in every region."""
+    endpoint = Endpoint(host="traces.example.net", port=4317)
+    image = f"registry.example/collector@sha256:{64 * 'c'}"
+    return [
+        placed.model_copy(update={"traces_kept": {placed.cell.region: endpoint}})
+        for placed in example(traces=Traces(image=image, endpoint=endpoint))
     ]
