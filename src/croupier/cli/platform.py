@@ -20,7 +20,7 @@ from croupier.cli.options import (
     print_value,
     say,
 )
-from croupier.errors import Refused, UnknownName, UsageError
+from croupier.errors import Refused, SpecError, UnknownName, UsageError
 
 if TYPE_CHECKING:
     from croupier.core.render.forms import Form
@@ -103,14 +103,20 @@ def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
     from croupier.core.render.cell import objects
     from croupier.engine.schemas import checked
     from croupier.spec.files import digest
+    from croupier.spec.platform import look
 
     content = digest(directory)
     name = key(str(directory), content, kubernetes)
     if content and (known := recall("check", name)):
         return dict(known)
-    described = _described(directory)
+    described, problems = look(directory)
+    try:
+        schemas = checked(objects(described.cells), kubernetes).model_dump(mode="json", by_alias=True)
+    except SpecError as error:
+        problems.update(error.problems)
+    if problems:
+        raise SpecError(problems)
     services = sum(len(each.services) for each in described.cells)
-    schemas = checked(objects(described.cells), kubernetes).model_dump(mode="json", by_alias=True)
     found = {
         "cells": len(described.cells),
         "services": services,

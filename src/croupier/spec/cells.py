@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from croupier.errors import Problem, SpecError, UnknownName
-from croupier.model.platform import Brand, Cell, Endpoint, Market, PlacedCell, Region
+from croupier.model.platform import Brand, Cell, Endpoint, Market, PlacedCell, Region, Residency
 from croupier.model.service_spec import SecretRef, ServiceSpec
-from croupier.spec.layers import BASES, LAYERS, layers_of, problem_at, problem_of, resolved, traits_of
+from croupier.spec.form import FIXED
+from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
-from croupier.spec.merge import Merged, merge
+from croupier.spec.merge import Layer, Merged, merge
 from croupier.spec.names import Declared, Names
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.services import service_flaws
+from croupier.spec.sound import Lost
 from croupier.spec.watched import budget_flaw, watch_flaws
 
 MOST_PLACED = 50_000
@@ -44,15 +46,20 @@ class Described:
 class Cells:
     """What every cell comes to."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, lost: Lost) -> None:
         self._names = names
         self._found: dict[Problem, set[str]] = {}
         self._seen: dict[tuple[str, tuple[int, ...]], tuple[Merged, ServiceSpec | None, list[Problem]]] = {}
         self._namespaces = {(each.value.region, each.value.namespace) for each in names.cells.values()}
-        self._layers = [each for file in names.files for each in layers_of(file)]
+        self._layers = list(_layers(names, lost))
+        self._is_known = not lost.is_everything
 
-    def described(self) -> Described:
-        """Raises ``SpecError``."""
+    def described(self, *, is_first: bool) -> tuple[Described, set[Problem]]:
+        """What is sound, and what is wrong with the rest.
+
+        ``is_first``: nothing was found before; otherwise what seems to have no effect may have been meant for what is
+        left out, and is not told. Raises ``SpecError``.
+        """
         count = len(self._names.cells) * len(self._names.services)
         if count > MOST_PLACED:
             declared = next(iter(self._names.cells.values()))
@@ -60,35 +67,44 @@ class Cells:
             raise SpecError([declared.file.problem(("cells",), "SIZE", message)])
         merged: dict[tuple[str, str], Merged] = {}
         cells = []
-        for declared in self._names.cells.values():
+        for declared in self._names.cells.values() if self._is_known else ():
             placed = self._cell(declared, merged)
             if placed is not None:
                 cells.append(placed)
-        problems = [_concerning(problem, subjects) for problem, subjects in self._found.items()]
-        problems = problems or [*self._budgets(cells), *self._idle(merged.values())]
-        if problems:
-            raise SpecError(problems)
-        return Described(
-            tuple(sorted(cells, key=lambda each: each.cell.name)),
-            merged,
-            tuple(self._notes()),
+        problems = {_concerning(problem, subjects) for problem, subjects in self._found.items()}
+        problems.update(self._budgets(cells))
+        if is_first and not problems:
+            problems.update(self._idle(merged.values()))
+        cells = [self._sound(placed) for placed in cells]
+        return (
+            Described(tuple(sorted(cells, key=lambda each: each.cell.name)), merged, tuple(self._notes())),
+            problems,
+        )
+
+    def _sound(self, placed: PlacedCell) -> PlacedCell:
+        """Without services that something is wrong with, and those that depend on them."""
+        wrong = {subject for subjects in self._found.values() for subject in subjects}
+        good = {each.name: each for each in placed.services if f"{each.name} in {placed.cell.name}" not in wrong}
+        while odd := [name for name, each in good.items() if not good.keys() >= set(each.depends_on)]:
+            for name in odd:
+                del good[name]
+        return (
+            placed.model_copy(update={"services": tuple(good.values())}) if len(good) < len(placed.services) else placed
         )
 
     def _cell(self, declared: Declared, merged: dict[tuple[str, str], Merged]) -> PlacedCell | None:
         cell: Cell = declared.value
         names = self._names
+        if not (cell.region in names.regions and cell.market in names.markets and cell.brand in names.brands):
+            return None
         services: list[ServiceSpec] = []
-        whole = True
         for name, service in names.services.items():
             if cell.services is not None and name not in cell.services:
                 continue
             layers, spec = self._service(cell, name, service)
             merged[cell.name, name] = layers
-            whole = whole and spec is not None
             if spec is not None:
                 services.append(spec)
-        if not whole:
-            return None
         services.sort(key=lambda each: each.name)
         region: Region = names.regions[cell.region].value
         market: Market = names.markets[cell.market].value
@@ -139,10 +155,15 @@ class Cells:
         merged, spec, problems = self._seen[key]
         for problem in problems:
             self._find(problem, f"{name} in {cell.name}")
-        return merged, spec
+        return merged, spec if not merged.lacks else None
 
     def _flaws(self, cell: Cell, services: Sequence[ServiceSpec], merged: Mapping[tuple[str, str], Merged]) -> None:
-        for flaw in service_flaws(services, self._names.services):
+        sound = {each.name for each in services}
+        beside = [name for where, name in merged if where == cell.name and name not in sound]
+        if not self._names.services.keys() >= set(cell.services or ()):
+            beside += self._names.services  # whoever is meant by a name that nobody has
+        beside += [name for each in services for name in each.depends_on if self._names.is_lost("service", name)]
+        for flaw in service_flaws(services, self._names.services, beside):
             _, index, *rest = flaw.location
             assert isinstance(index, int)
             self._report(cell, services[index], flaw._replace(location=tuple(rest)), merged)
@@ -150,6 +171,8 @@ class Cells:
         places: dict[str, SecretRef] = {}
         for spec in services:
             for number, name in enumerate(spec.egress):
+                if self._names.is_lost("provider", name):
+                    continue
                 if name not in self._names.providers:
                     hint = did_you_mean(name, list(self._names.providers)) or "declare it under providers"
                     flaw = Flaw(("egress", number), "UNKNOWN_NAME", f"provider {name!r} is not declared", hint)
@@ -174,7 +197,7 @@ class Cells:
                     flaw = Flaw(("data", store, "namespace"), "NAMESPACE", message, "give stores their own namespace")
                     self._report(cell, spec, flaw, merged)
             for location, region in _regions(spec):
-                if region not in self._names.regions:
+                if region not in self._names.regions and not self._names.is_lost("region", region):
                     hint = did_you_mean(region, list(self._names.regions))
                     flaw = Flaw(location, "UNKNOWN_NAME", f"region {region!r} is not declared", hint)
                     self._report(cell, spec, flaw, merged)
@@ -182,7 +205,10 @@ class Cells:
     def _market(self, declared: Declared, spec: ServiceSpec, market: Market, merged: Merged) -> None:
         cell: Cell = declared.value
         subject = f"{spec.name} in {cell.name}"
-        for flaw in residency_flaws(cell, spec, market.residency) if market.residency else ():
+        rules = market.residency
+        # What names a region that is not there may have meant the one that is: it is told already.
+        is_clear = rules is not None and all(map(self._names.regions.__contains__, _regions_of(rules)))
+        for flaw in residency_flaws(cell, spec, rules) if rules is not None and is_clear else ():
             if flaw.location == REGION:
                 self._find(declared.file.problem((*declared.location, "region"), *flaw[1:]), subject)
             else:
@@ -244,6 +270,32 @@ class Cells:
             region: Region = each.value
             if region.released_by != "croupier":
                 yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
+
+
+def _layers(names: Names, lost: Lost) -> Iterator[tuple[Fits, Layer]]:
+    """Every layer that counts: of what is declared twice the first, and without keys that a layer may not set."""
+    has_defaults = False
+    for file in names.files:
+        for fits, layer in layers_of(file):
+            if layer.label == "defaults":
+                if has_defaults:
+                    continue
+                has_defaults = True
+            if layer.rank[0] == DECLARED:
+                first = names.services[fits["service"]]
+                if first.file is not file or place(file.root, first.location[:2]) != layer.mark:
+                    continue
+            else:
+                layer.statements[:] = [said for said in layer.statements if said.path[0] not in FIXED]
+            layer.lacks.update(lost.keys.get((file.name, layer.mark), ()))
+            yield fits, layer
+
+
+def _regions_of(rules: Residency) -> Iterator[str]:
+    """Every region that a market's rules name."""
+    yield from (*rules.regions, *rules.dr_regions)
+    for data in rules.classes.values():
+        yield from (*data.store, *data.backup, *data.keys, *data.replica_required)
 
 
 def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tuple[str, str] | None:

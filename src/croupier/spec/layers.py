@@ -18,6 +18,8 @@ from croupier.spec.yaml12 import Node
 
 Fits = Mapping[str, str]
 """What must be so for a layer to apply: axis or trait -> value."""
+DECLARED = 2
+"""Rank of what stands under ``services``."""
 LAYERS = 3
 """Rank of what stands under ``layers``; lower ranks hold wherever a service runs."""
 
@@ -36,7 +38,7 @@ def layers_of(file: File) -> Iterator[tuple[Fits, Layer]]:
     for index, service in enumerate(value.services):
         name: str = service.name
         node = file.node("services", index)
-        yield {"service": name}, _layer("service", (2, 0), file, ("services", index), node)
+        yield {"service": name}, _layer("service", (DECLARED, 0), file, ("services", index), node)
     for index, each in enumerate(value.layers):
         fits = _given(each.at)
         at = file.node("layers", index)
@@ -79,7 +81,10 @@ def resolved(merged: Merged, model: type[Service]) -> tuple[Service | None, list
     except ValidationError as error:
         for detail in first_causes(error):
             location = location_of(detail)
-            if detail["type"] == "missing":
+            is_missing = detail["type"] == "missing"
+            if location and (location[0] in merged.lacks or (is_missing and "" in merged.lacks)):
+                continue
+            if is_missing:
                 path = ".".join(map(str, location))
                 flaw = Flaw(location, "MISSING_KEY", f"{path!r} is missing", "no layer gives it")
             else:

@@ -90,7 +90,7 @@ def validated(name: str, root: Node, given: JsonValue, model: type[Model]) -> tu
     try:
         return read_value(given, model), []
     except ValidationError as error:
-        return None, [_problem(name, root, model, detail) for detail in first_causes(error)]
+        return None, [problem_of_error(name, root, model, detail) for detail in first_causes(error)]
 
 
 def read_value(given: JsonValue, model: type[Model]) -> Model:
@@ -125,7 +125,8 @@ def place(root: Node, location: Location, *, key: bool = False) -> Mark:
     return mark
 
 
-def _problem(name: str, root: Node, model: type[BaseModel], detail: ErrorDetails) -> Problem:
+def problem_of_error(name: str, root: Node, model: type[BaseModel], detail: ErrorDetails) -> Problem:
+    """What pydantic says of ``model``, at its place in the file ``name``."""
     location = location_of(detail)
     kind = detail["type"]
     context = detail.get("ctx", {})
@@ -195,10 +196,16 @@ def _shown(value: JsonValue) -> str:
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     if not known:
         return ""
+    listing = f"known: {', '.join(sorted(known))}"
+    meant = nearest(wrong, known)
+    return f"did you mean {meant}? {listing}" if meant else listing
+
+
+def nearest(wrong: str, known: Sequence[str]) -> str:
+    """The one of ``known`` that was probably meant; "" if none."""
     camel = to_camel(wrong.replace("-", "_"))
     near = [camel] if camel in known else get_close_matches(wrong, known, n=1)
-    listing = f"known: {', '.join(sorted(known))}"
-    return f"did you mean {near[0]}? {listing}" if near else listing
+    return near[0] if near else ""
 
 
 def _known_keys(model: type[BaseModel], location: Location) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
@@ -51,6 +51,8 @@ class Layer:
     file: str
     mark: Mark
     statements: list[Statement] = field(default_factory=list)
+    lacks: set[str] = field(default_factory=set)
+    """First keys of what was left out, since something is wrong with it; "": it may be any."""
 
 
 class Conflict(NamedTuple):
@@ -69,6 +71,8 @@ class Merged:
     values: dict[Path, JsonValue] = field(default_factory=dict)
     chains: dict[Path, list[Statement]] = field(default_factory=dict)
     conflicts: list[Conflict] = field(default_factory=list)
+    lacks: frozenset[str] = frozenset()
+    """Of all layers."""
     effective: set[Statement] = field(default_factory=set)
     """Statements of ``unset`` and ``remove`` that took something away."""
 
@@ -128,8 +132,9 @@ def _leaves(layer: Layer, node: Node, kind: Any, path: Path) -> Iterator[Stateme
 
 def merge(layers: Iterable[Layer], bases: Mapping[Path, list[JsonValue]]) -> Merged:
     """All ``layers`` that apply somewhere as one. ``bases``: lists by default, see ``Merged``."""
-    merged = Merged(bases)
-    ordered = sorted(layers, key=lambda layer: (layer.rank, layer.label, layer.file, layer.mark))
+    every = list(layers)
+    merged = Merged(bases, lacks=frozenset(chain.from_iterable(layer.lacks for layer in every)))
+    ordered = sorted(every, key=lambda layer: (layer.rank, layer.label, layer.file, layer.mark))
     for _, group in groupby(ordered, key=lambda layer: layer.rank):
         said = [statement for layer in group for statement in layer.statements]
         merged.conflicts = [*_undecided(merged.conflicts, said), *_conflicts(said)]

@@ -14,6 +14,7 @@ from croupier.spec.form import FIXED, PlatformFile
 from croupier.spec.load import Location, did_you_mean, place
 from croupier.spec.paths import parse_path
 from croupier.spec.residency import idle_keys
+from croupier.spec.sound import Lost
 from croupier.spec.yaml12 import Node
 
 LONGEST_NAME = 63
@@ -55,8 +56,9 @@ class Names:
     """What the files of a folder declare, by name: ``brands``, ``markets``, ``regions``, ``providers``, ``services``,
     ``cells``; of what is declared twice the first."""
 
-    def __init__(self, files: Sequence[File]) -> None:
+    def __init__(self, files: Sequence[File], lost: Lost) -> None:
         self.files = files
+        self._lost = lost
         self._duplicates: list[Problem] = []
         self.brands = self._section("brands")
         self.markets = self._section("markets")
@@ -94,15 +96,15 @@ class Names:
     def _of_file(self, file: File, known: Mapping[str, Mapping[str, Declared]]) -> Iterator[Problem]:
         for index, cell in enumerate(file.value.cells):
             for axis in ("brand", "market", "region"):
-                yield from _unknown(file, ("cells", index, axis), axis, getattr(cell, axis), known[axis])
+                yield from self._unknown(file, ("cells", index, axis), axis, getattr(cell, axis), known[axis])
             for number, name in enumerate(cell.services or ()):
-                yield from _unknown(file, ("cells", index, "services", number), "service", name, known["service"])
+                yield from self._unknown(file, ("cells", index, "services", number), "service", name, known["service"])
         for index, layer in enumerate(file.value.layers):
             at: Location = ("layers", index, "at")
             for axis, names in known.items():
                 name = getattr(layer.at, axis)
                 if name is not None:
-                    yield from _unknown(file, (*at, axis), axis, name, names)
+                    yield from self._unknown(file, (*at, axis), axis, name, names)
             if layer.set is None and not layer.unset:
                 yield file.problem(("layers", index), "EMPTY", "says nothing", "give set, unset or both")
             for number, path in enumerate(layer.unset):
@@ -128,7 +130,7 @@ class Names:
             }
         for location, regions in lists.items():
             for number, region in enumerate(regions):
-                yield from _unknown(file, (*location, number), "region", region, self.regions)
+                yield from self._unknown(file, (*location, number), "region", region, self.regions)
         for flaw in idle_keys(rules):
             yield file.problem((*at, *flaw.location), *flaw[1:], key=True)
 
@@ -171,6 +173,17 @@ class Names:
         }
         return owners.get(cell.namespace, "")
 
+    def is_lost(self, kind: str, name: str) -> bool:
+        """Whether ``name`` may be declared where something else is wrong."""
+        return self._lost.is_everything or (kind, name) in self._lost.names
+
+    def _unknown(
+        self, file: File, location: Location, kind: str, name: str, known: Mapping[str, Declared]
+    ) -> Iterator[Problem]:
+        if name not in known and not self.is_lost(kind, name):
+            hint = did_you_mean(name, list(known)) or f"declare a {kind} first"
+            yield file.problem(location, "UNKNOWN_NAME", f"{kind} {name!r} is not declared", hint)
+
     def _section(self, section: str) -> Mapping[str, Declared]:
         return self._unique(
             section.removesuffix("s"),
@@ -189,12 +202,6 @@ class Names:
                 message = f"{kind} {name!r} is declared at {first.place} already"
                 self._duplicates.append(each.file.problem(each.location, "DUPLICATE_NAME", message, key=True))
         return found
-
-
-def _unknown(file: File, location: Location, kind: str, name: str, known: Mapping[str, Declared]) -> Iterator[Problem]:
-    if name not in known:
-        hint = did_you_mean(name, list(known)) or f"declare a {kind} first"
-        yield file.problem(location, "UNKNOWN_NAME", f"{kind} {name!r} is not declared", hint)
 
 
 def _path_flaw(file: File, location: Location, path: str) -> Iterator[Problem]:

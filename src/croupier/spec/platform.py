@@ -1,7 +1,7 @@
 """A platform folder to cells: every service complete, with who said what, or every problem at its place.
 
-Three passes, each of which tells all it finds before the next is begun: the form of every file; names that point to
-nothing or stand twice; what each cell comes to.
+Three passes: the form of every file; names that point to nothing or stand twice; what each cell comes to. Each goes on
+with what the one before found sound, and tells nothing that only follows from what is told already.
 """
 
 from __future__ import annotations
@@ -19,27 +19,39 @@ from croupier.spec.load import validated
 from croupier.spec.merge import merge
 from croupier.spec.names import File, Names
 from croupier.spec.services import service_flaws
+from croupier.spec.sound import Lost, sound
 from croupier.spec.yaml12 import parse
 
 
 def load_described(directory: Path, shown: str | None = None) -> Described:
-    """The platform in ``directory``. Raises ``SpecError`` with all problems of the first pass that finds any.
+    """The platform in ``directory``. Raises ``SpecError`` with all problems.
 
     ``shown``: what people call the folder, for places; None: as it is given.
     """
-    roots, problems = read_folder(directory, shown)
+    described, problems = look(directory, shown)
+    if problems:
+        raise SpecError(problems)
+    return described
+
+
+def look(directory: Path, shown: str | None = None) -> tuple[Described, set[Problem]]:
+    """What of a platform is sound, and all problems of the rest. Arguments as of ``load_described``.
+
+    Raises ``SpecError`` for a folder that cannot be read as a whole.
+    """
+    roots, found = read_folder(directory, shown)
+    problems = set(found)
+    lost = Lost(is_everything=bool(problems))
     files = []
     for name, root in roots.items():
-        value, found = validated(name, root, root.value, PlatformFile)
-        problems += found
+        node, value, wrong = sound(name, root, lost)
+        problems.update(wrong)
         if value is not None:
-            files.append(File(name, root, value))
-    if not problems:
-        names = Names(files)
-        problems = names.problems()
-        if not problems:
-            return Cells(names).described()
-    raise SpecError(set(problems))
+            files.append(File(name, node, value))
+    names = Names(files, lost)
+    problems.update(names.problems())
+    described, more = Cells(names, lost).described(is_first=not problems)
+    return described, problems | more
 
 
 def load_platform(path: Path) -> Platform:

@@ -13,11 +13,13 @@ _NOT_IN_ROUTES = re.compile(r"//|/\.\.?/|%2f", re.IGNORECASE)
 """What the Gateway API takes as a prefix of paths (HTTPPathMatch), and what not."""
 
 
-def service_flaws(services: Sequence[Service], elsewhere: Collection[str] = ()) -> Iterator[Flaw]:
+def service_flaws(
+    services: Sequence[Service], elsewhere: Collection[str] = (), beside: Collection[str] = ()
+) -> Iterator[Flaw]:
     """Names are unique, dependencies declared, routes whole segments and nobody else's, objectives have their bound.
 
     Locations begin with ``services`` and the index of the service. ``elsewhere``: names that are declared, and of which
-    none is among ``services``.
+    none is among ``services``. ``beside``: names of those that run there too, and cannot be looked at.
     """
     names = [service.name for service in services]
     owners: dict[str, str] = {}
@@ -26,7 +28,7 @@ def service_flaws(services: Sequence[Service], elsewhere: Collection[str] = ()) 
         if service.name in names[:index]:
             yield Flaw((*at, "name"), "DUPLICATE_NAME", f"service {service.name!r} is declared twice")
         for number, needed in enumerate(service.depends_on):
-            if needed not in names:
+            if needed not in names and needed not in beside:
                 yield Flaw(
                     (*at, "dependsOn", number),
                     "UNKNOWN_NAME",

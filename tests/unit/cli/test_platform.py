@@ -248,6 +248,31 @@ REFERENCE = Path(__file__).parents[3] / "examples" / "reference"
 LARGE = Path(__file__).parents[3] / "examples" / "platform"
 
 
+def test_every_pass_tells_its_problems_in_one_run(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prevents: a typo that is mended, and the next run finds what could have been told with it."""
+    (demo / "more.yaml").write_text(
+        """\
+cells:
+  - {brand: lucky, market: mars, region: eu-north}
+layers:
+  - at: {market: mt, service: lobby}
+    set: {timeoutSeconds: 1.0, egress: [psp-a]}
+services:
+  - name: extra
+    layer: service
+    resources: {cpu: 100m, memory: 64Mi}
+    imagee: registry.example/extra
+"""
+    )
+    wrong = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "bets"}, "secret": []}
+    monkeypatch.setattr("croupier.core.render.cell.account", lambda *_: wrong)
+    said = _run("check", demo)
+    assert said.exit_code == 2
+    for told in ("more.yaml:2:28 UNKNOWN_NAME", "more.yaml:5:41 TIMEOUT", "more.yaml:10:5 UNKNOWN_KEY", "SCHEMA"):
+        assert told in said.stderr
+    assert "MISSING_KEY" not in said.stderr  # the image: it is what the unknown key was meant to be
+
+
 @pytest.mark.parametrize("of", ["demo", "reference"])
 def test_what_is_rendered_passes_croupiers_own_rules(demo: Path, tmp_path: Path, of: str) -> None:
     """S14.11: one description, manifests that pass the platform's own policy checks, notes included."""
