@@ -49,8 +49,9 @@ def sound(name: str, root: Node, lost: Lost) -> tuple[Node, PlatformFile | None,
         # What is missing once something was left out was there, perhaps.
         told = [each for each in details if not attempt or each["type"] != "missing"]
         problems += [problem_of_error(name, node, PlatformFile, each) for each in told]
-        faults = {_fault(node, location_of(each)) for each in details}
-        if () in faults:
+        at = {_fault(node, location_of(each)) for each in details}
+        faults = {fault for fault in at if not any(fault[:length] in at for length in range(1, len(fault)))}
+        if () in at:
             break
         for fault in sorted(faults, key=_downwards):
             _note(name, node, fault, lost)
