@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
+from pydantic import Field, JsonValue, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
@@ -124,6 +124,13 @@ class Monitoring(Value):
     """Of ``operator``: labels by which the Prometheus there finds its objects."""
     series_budget: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 3_000_000
     """Most series that all that is declared may come to at the highest load. More is refused."""
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_are_of_objects(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if labels and info.data.get("form") == "files":
+            raise PydanticCustomError("labels", "labels are of objects, and form: files makes none")
+        return labels
 
 
 class Endpoint(Value):
