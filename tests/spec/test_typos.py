@@ -20,24 +20,25 @@ Place = tuple[str | int, ...]
 def test_a_slip_in_any_key_is_answered_with_the_right_one(tmp_path: Path) -> None:
     path, missed, tried = tmp_path / "case.yaml", [], 0
     for place, known in _keys(PlatformFile, ()):
-        for key in known:
-            for wrong in _slips(key) - set(known):
-                path.write_text(json.dumps(_document((*place, wrong))))
-                hint = _hint(path, wrong)
-                tried += 1
-                if not hint.startswith(f"did you mean {key}?"):
-                    missed.append((place, key, wrong, hint.split("?")[0]))
+        slips = [(key, wrong) for key in known for wrong in _slips(key) - set(known)]
+        hints = _hints(path, place, {wrong for _, wrong in slips})
+        for key, wrong in slips:
+            tried += 1
+            if not hints[wrong].startswith(f"did you mean {key}?"):
+                missed.append((place, key, wrong, hints[wrong].split("?")[0]))
     assert tried > 1200
     assert len(missed) <= 0.05 * tried, missed
 
 
-def _hint(path: Path, wrong: str) -> str:
+def _hints(path: Path, place: Place, wrong: set[str]) -> dict[str, str]:
+    """What is said of each of the keys ``wrong`` at one place: all problems of a file are told at once."""
+    path.write_text(json.dumps(_document(place, dict.fromkeys(sorted(wrong)))))
     try:
         load(path, PlatformFile)
     except SpecError as error:
-        (said,) = (each for each in error.problems if each.message == f"unknown key {wrong!r}")
-        return said.hint
-    raise AssertionError(f"{wrong} is taken for a key")
+        said = {each.message: each.hint for each in error.problems}
+        return {each: said[f"unknown key {each!r}"] for each in wrong}
+    raise AssertionError(f"{wrong} are taken for keys")
 
 
 def _slips(key: str) -> set[str]:
@@ -63,8 +64,8 @@ def _keys(kind: Any, place: Place) -> Iterator[tuple[Place, list[str]]]:
             yield from _keys(annotation, (*place, key))
 
 
-def _document(place: Place) -> Any:
+def _document(place: Place, held: dict[str, None]) -> Any:
     if not place:
-        return None
-    inner = _document(place[1:])
+        return held
+    inner = _document(place[1:], held)
     return [inner] if place[0] == 0 else {place[0]: inner}
