@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from croupier.admission.judge import Door
 
-_GARBAGE = 20_000
-"""New values after which it is looked for among them. A review makes thousands and leaves none behind: at Python's 700
-a tenth of the time goes into looking.
-"""
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _mode = click.option(
     "--mode",
@@ -226,7 +222,6 @@ def run(
     # What is here now stays to the end: without this each full collection walks all of it, while everybody waits.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_GARBAGE)
 
     async def served() -> None:
         keeper = Doorkeeper(door, SystemClock(), Limits(max_bytes, time_limit))
