@@ -65,6 +65,60 @@ def test_a_fleet_that_does_not_fit_never_fits_when_it_grows(fleet: Fleet, field:
     assert grown.is_refused or not fleet.is_refused
 
 
+@dataclass(frozen=True)
+class Peaks:
+    replicas: int
+    surge: int
+    millicores: int
+    lobby: int
+
+    @property
+    def refused(self) -> set[str]:
+        text = f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: bets, namespace: casino}}
+spec:
+  replicas: {self.replicas}
+  strategy: {{rollingUpdate: {{maxSurge: {self.surge}}}}}
+  template:
+    spec:
+      nodeSelector: {{pool: api}}
+      containers: [{{name: app, resources: {{requests: {{cpu: {self.millicores}m}}}}}}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: lobby, namespace: casino}}
+spec:
+  replicas: {self.lobby}
+  template:
+    spec:
+      nodeSelector: {{pool: api}}
+      containers: [{{name: app, resources: {{requests: {{cpu: 250m}}}}}}]
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {{name: demand, namespace: casino}}
+spec: {{hard: {{requests.cpu: "10", pods: "60"}}}}
+---
+apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata: {{name: api}}
+spec: {{limits: {{cpu: "12"}}, template: {{metadata: {{labels: {{pool: api}}}}}}}}
+"""
+        rules = [RULES["quota-demand"], RULES["node-capacity"]]
+        return {f"{each.rule.id} {each.path}" for each in check(read_text(text, "f").manifests, rules)}
+
+
+PEAKS = st.builds(Peaks, st.integers(0, 60), st.integers(0, 20), st.integers(1, 2000), st.integers(0, 40))
+
+
+@given(PEAKS, st.sampled_from(("replicas", "surge", "millicores", "lobby")), st.integers(0, 500))
+def test_what_has_no_room_has_none_when_it_grows(peaks: Peaks, field: str, more: int) -> None:
+    grown = Peaks(**{**peaks.__dict__, field: getattr(peaks, field) + more})
+    assert peaks.refused <= grown.refused
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from croupier.core.policy.demand import Peak, peak
 from croupier.core.policy.objects import Container, Pod, at, items, mapping, text
-from croupier.core.policy.quantities import number, of_total, whole
+from croupier.core.policy.quantities import number, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, pod_rule
 from croupier.core.policy.world import World
 from croupier.model.objects import JsonObject
@@ -103,15 +104,13 @@ def demand(world: World, pod: Pod) -> Demand | None:
     sizes = [(container, size) for container in pod.main if (size := _pool(container)) is not None]
     if not sizes:
         return None
-    pods = world.most_replicas(pod.owner)
-    written = at(pod.owner.spec, "strategy", "rollingUpdate", "maxSurge")
-    surge = of_total("25%" if written is None else written, pods, up=True) if pod.owner.kind == "Deployment" else 0
+    most = peak(world, pod.owner) or Peak(world.most_replicas(pod.owner), 0)
     processes = 1
     for container, _ in sizes:
         for _, name, value in _environment(container):
             if PROCESSES.search(name):
                 processes = max(processes, number(value) or 1)
-    return Demand(pods, surge or 0, processes, sum(size for _, size in sizes))
+    return Demand(most.pods, most.surge, processes, sum(size for _, size in sizes))
 
 
 def _uses(pod: Pod, hosts: set[str]) -> str | None:

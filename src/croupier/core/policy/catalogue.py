@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from croupier.core.policy import (
     availability,
     budgets,
+    capacity,
+    databases,
+    gitops,
     hardening,
     hygiene,
     images,
@@ -67,6 +70,9 @@ ALL = (
     walls,
     strategies,
     rollout_references,
+    capacity,
+    databases,
+    gitops,
 )
 RULES = _by_id(rule for module in ALL for rule in module.RULES)
 PROFILES: Mapping[str, tuple[str, ...]] = {

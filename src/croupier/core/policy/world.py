@@ -86,7 +86,8 @@ class World:
         return held
 
     def scalers_of(self, each: Object) -> list[Object]:
-        return self.scalers.get((each.kind, each.namespace, each.name), [])
+        held = self.scalers.get((each.kind, each.namespace, each.name), [])
+        return [scaler for scaler in held if is_beside(scaler, each)]
 
     def replicas(self, each: Object) -> int:
         """The least number of pods that ``each`` keeps: the minimum of its scaler, else its replicas, else one."""
@@ -102,6 +103,18 @@ class World:
         held = whole(each.spec.get("replicas"))
         return max([*maxima, *([] if maxima else [1 if held is None else held])])
 
+    def release_policy_of(self, each: Object) -> Object | None:
+        """The ReleasePolicy that releases a Deployment, or None."""
+        held = self._policies.get((each.namespace, each.name), []) if each.kind == "Deployment" else []
+        return next((policy for policy in held if is_beside(policy, each)), None)
+
+    @cached_property
+    def _policies(self) -> dict[tuple[str, str], list[Object]]:
+        held: dict[tuple[str, str], list[Object]] = defaultdict(list)
+        for each in self.of("ReleasePolicy"):
+            held[each.namespace, text(each.spec.get("deployment"))].append(each)
+        return held
+
     @cached_property
     def controllers(self) -> list[Object]:
         """Controllers that keep a number of like pods."""
@@ -111,6 +124,12 @@ class World:
     def namespaces(self) -> dict[str, JsonObject]:
         """Namespace -> its labels, as far as the namespace is among the objects."""
         return {each.name: {**each.labels, "kubernetes.io/metadata.name": each.name} for each in self.of("Namespace")}
+
+
+def is_beside(one: Object, other: Object) -> bool:
+    """Whether both may be in one cluster: what bears the label ``cell`` is where its like is."""
+    cells = text(one.labels.get("cell")), text(other.labels.get("cell"))
+    return not all(cells) or cells[0] == cells[1]
 
 
 def target(scaler: Object) -> tuple[str, str, str]:
