@@ -62,7 +62,7 @@ def check(
 
     Without --platform and --manifests, the desk answers from what its settings name. Waivers come from the desk's
     journal. What nobody has shown is red. Exit code 3 when a manifest could not be read, else 1 when a line is red,
-    else 0.
+    else 0; 4 when there is neither a desk nor anything to look at.
     """
     if cell is not None and platform is None:
         raise UsageError("--cell is of a platform", hint="give --platform DIR, too")
@@ -97,6 +97,9 @@ def _found(service: str, platform: Path | None, cell: str | None, manifests: tup
                 return client.checklist(service)
             waivers = client.waivers()
     except EnvironmentFault as error:
+        if source.is_empty:
+            error.hint = f"{error.hint}; or give --platform DIR or --manifests PATH"
+            raise
         not_checked.append(f"waivers in the journal: {error.message}")
     return assess(service, source, now=SystemClock().now(), waivers=waivers, not_checked=not_checked)
 

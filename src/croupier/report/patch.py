@@ -32,7 +32,7 @@ def fix_text(report: FixReport) -> str:
 
 def _told(report: FixReport) -> Iterator[str]:
     done = Counter(each.rule for each in report.fixed)
-    yield f"{_findings(len(report.fixed))} mended by the patch" + (":" if done else "")
+    yield f"{_findings(len(report.fixed))} mended by the patch:" if done else "nothing is mended: the patch is empty"
     for rule, count in done.items():
         yield f"  {count} {plain(rule)}"
     if report.left:

@@ -32,7 +32,7 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
 
 def _edited(text: str, edit: Edit) -> str:
     try:
-        before, _ = read_yaml(text)
+        before, remarks = read_yaml(text)
         root = yaml.compose(text if text.endswith("\n") else text + "\n", Loader=yaml.CBaseLoader)
     except (Unreadable, yaml.YAMLError) as error:
         raise Unfit("its text is JSON that YAML does not take") from error
@@ -48,11 +48,13 @@ def _edited(text: str, edit: Edit) -> str:
             start, end, new = _rename(root, edit)
     made = text[:start] + new + text[end:]
     try:
-        after, _ = read_yaml(made)
+        after, new_remarks = read_yaml(made)
     except Unreadable as error:
         raise Unfit(_ENTANGLED) from error
     if after != _expected(before, edit):
         raise Unfit(_ENTANGLED)
+    if len(new_remarks) > len(remarks):
+        raise Unfit("a merge (<<) brings the key already: it would be there twice")
     return made
 
 

@@ -59,6 +59,13 @@ def test_red_is_no() -> None:
     assert "not checked: waivers in the journal: no desk answers for stand 'default'\n" in done.stdout
 
 
+def test_without_a_desk_and_without_manifests_nobody_answers() -> None:
+    done = check("payments-api")
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert "no desk answers for stand 'default'" in done.stderr
+    assert "or give --platform DIR or --manifests PATH" in done.stderr
+
+
 def test_what_could_not_be_read_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("kind: [")
     assert check("payments-api", "--manifests", TEMPLATE, "--manifests", str(tmp_path)).exit_code == 3
@@ -67,7 +74,7 @@ def test_what_could_not_be_read_is_no_answer(tmp_path: Path) -> None:
 def test_wrong_words_are_said() -> None:
     assert check("payments", "--manifests", TEMPLATE).exit_code == 2
     assert check("payments-api", "--cell", "lucky-mt-eu-south").exit_code == 2
-    assert check("Not A Name").exit_code == 1
+    assert check("Not A Name", "--manifests", TEMPLATE).exit_code == 2
 
 
 def test_json_has_the_documented_fields() -> None:

@@ -125,7 +125,7 @@ def test_what_may_change_a_program_that_runs_is_left_and_said(standard: str) -> 
     Path("a.yaml").write_text(NAMESPACE % standard + DEPLOYMENT)
     done = fix("a.yaml")
     assert (done.exit_code, done.stdout) == (1, "")
-    assert "0 findings mended by the patch\n8 findings left:\n" in done.stderr
+    assert "nothing is mended: the patch is empty\n8 findings left:\n" in done.stderr
     assert "2 privilege-escalation: a program that starts a set-uid file would fail" in done.stderr
 
 

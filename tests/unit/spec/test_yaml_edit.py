@@ -74,6 +74,7 @@ def test_exactly_what_is_asked_is_changed(before: str, edit: Edit, after: str) -
         ("q:\n  b: &q\n    x: 1\na:\n  b: *q\n", PUT),
         ("a:\n  b: &q\n    x: 1\nz: *q\n", PUT),
         ("q: &q {b: {x: 1}}\na:\n  <<: *q\n", PUT),
+        ("q: &q {b: {}}\na:\n  <<: *q\n", PUT),
         ("a:\n  b:\n    c: true\n", PUT),
         ("a:\n  b: text\n", PUT),
         ("a:\n  b:\n    y: |\n      q\n", PUT),
