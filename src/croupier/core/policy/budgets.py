@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from croupier.core.policy.demand import Peak, peak
-from croupier.core.policy.objects import Container, Pod, at, items, mapping, text
+from croupier.core.policy.objects import Container, Object, Pod, at, items, mapping, text
 from croupier.core.policy.quantities import number, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, pod_rule
 from croupier.core.policy.world import World
@@ -113,16 +113,20 @@ def demand(world: World, pod: Pod) -> Demand | None:
     return Demand(most.pods, most.surge, processes, sum(size for _, size in sizes))
 
 
-def _uses(pod: Pod, hosts: set[str]) -> str | None:
-    """Which of ``hosts`` the environment of the pod names."""
+_Key = tuple[str, str]
+"""Namespace and name. A namespace that is not written is whichever one is meant."""
+
+
+def _uses(pod: Pod, hosts: Mapping[str, Iterable[_Key]]) -> _Key | None:
+    """Which of ``hosts``, by the first part of their names, the environment of the pod names."""
     for container in pod.main:
         for _, _, value in _environment(container):
             for found in re.finditer(r"[a-z0-9][a-z0-9.-]*", value):
                 name, _, rest = found.group().partition(".")
-                if name in hosts and (
-                    not rest or rest.partition(".")[0] == pod.owner.namespace or not pod.owner.namespace
-                ):
-                    return name
+                namespace = rest.partition(".")[0] or pod.owner.namespace
+                for key in hosts.get(name, ()):
+                    if not namespace or key[0] in ("", namespace):
+                        return key
     return None
 
 
@@ -135,13 +139,18 @@ def _uses(pod: Pod, hosts: set[str]) -> str | None:
     bad=BETS % 30 + CLUSTER, good=BETS % 6 + CLUSTER,
 )  # fmt: skip
 def connection_budget(world: World) -> Iterator[Found]:
-    poolers = {each.name: each for each in world.of("Pooler")}
+    poolers = {_key(each): each for each in world.of("Pooler")}
     clusters = [each for each in world.of("Cluster") if each.group == "postgresql.cnpg.io"]
-    hosts = {f"{each.name}-{end}": each for each in clusters for end in ("rw", "ro", "r")}
-    at_pooler: dict[str, list[tuple[Pod, Demand]]] = defaultdict(list)
-    at_cluster: dict[str, list[tuple[str, int]]] = defaultdict(list)
-    for pod in world.pods if clusters or poolers else ():
-        named = _uses(pod, {*hosts, *poolers})
+    hosts: dict[str, list[_Key]] = defaultdict(list)
+    for each in poolers.values():
+        hosts[each.name].append(_key(each))
+    ends = {(each.namespace, f"{each.name}-{end}"): each for each in clusters for end in ("rw", "ro", "r")}
+    for end in ends:
+        hosts[end[1]].append(end)
+    at_pooler: dict[_Key, list[tuple[Pod, Demand]]] = defaultdict(list)
+    at_cluster: dict[_Key, list[tuple[str, int]]] = defaultdict(list)
+    for pod in world.pods if hosts else ():
+        named = _uses(pod, hosts)
         asked = demand(world, pod) if named else None
         if named is None or asked is None:
             continue
@@ -149,18 +158,19 @@ def connection_budget(world: World) -> Iterator[Found]:
             at_pooler[named].append((pod, asked))
         else:
             said = f"{pod.owner.name} ({asked.pods} + {asked.surge}) × {asked.processes} × {asked.pool}"
-            at_cluster[hosts[named].name].append((said, asked.connections))
-    for name, pooler in poolers.items():
+            at_cluster[_key(ends[named])].append((said, asked.connections))
+    for key, pooler in poolers.items():
         instances = whole(pooler.spec.get("instances")) or 1
         limits = mapping(at(pooler.spec, "pgbouncer", "parameters"))
         clients = instances * _limit(limits, "max_client_conn", DEFAULT_CLIENTS)
-        asked_for = total(each for _, each in at_pooler[name])
+        asked_for = total(each for _, each in at_pooler[key])
         if asked_for > clients:
             yield Found(pooler, ("spec", "pgbouncer"), f"{asked_for} clients at most, {clients} fit")
         size = instances * _limit(limits, "default_pool_size", DEFAULT_POOL)
-        at_cluster[text(at(pooler.spec, "cluster", "name"))].append((f"pooler {name} {size}", size))
+        to = (pooler.namespace, text(at(pooler.spec, "cluster", "name")))
+        at_cluster[to].append((f"pooler {pooler.name} {size}", size))
     for cluster in clusters:
-        uses = at_cluster[cluster.name]
+        uses = at_cluster[_key(cluster)]
         parameters = mapping(at(cluster.spec, "postgresql", "parameters"))
         room = _limit(parameters, "max_connections", DEFAULT_MAX_CONNECTIONS)
         room -= _limit(parameters, "superuser_reserved_connections", RESERVED)
@@ -168,6 +178,10 @@ def connection_budget(world: World) -> Iterator[Found]:
         if used > room:
             said = f"{' + '.join(words for words, _ in uses)} = {used} connections, {room} fit"
             yield Found(cluster, ("spec", "postgresql", "parameters", "max_connections"), said)
+
+
+def _key(each: Object) -> _Key:
+    return each.namespace, each.name
 
 
 def _limit(parameters: JsonObject, key: str, otherwise: int) -> int:
