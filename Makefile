@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
+# Stands at a time in tests; each keeps a core busy.
+STANDS ?= 2
 
 .PHONY: demo test test-kube kube check format soak bench-gates lock clean
 
@@ -16,7 +18,7 @@ demo: $(STAMP) ## a good release promoted, a bad one taken back, on a stand of i
 test: check ## everything: lint, types, import contracts, unit to end-to-end; a part: ARGS="-k journal"
 ifeq ($(ARGS),)
 	$(BIN)/pytest -n 2 -m "not stand and not kube"
-	$(BIN)/pytest -n 2 --dist loadgroup -m stand
+	$(BIN)/pytest -n $(STANDS) --dist loadgroup -m stand
 else  # in one run: pytest calls it an error when nothing is chosen
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not kube" $(ARGS)
 endif
