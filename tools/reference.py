@@ -16,11 +16,12 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import click
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from croupier import errors
@@ -48,6 +49,7 @@ from croupier.model.view import (
 )
 from croupier.report.final import RunReport
 from croupier.report.policy import SCOPES
+from croupier.report.values import in_json
 from croupier.spec.form import At, PlatformFile, Preset, ServiceLayer, When
 from croupier.web import app
 from croupier_stand.demo import Demo
@@ -105,7 +107,7 @@ ANSWERS: Mapping[str, str] = {
 }
 """Command -> what ``--output json`` prints."""
 
-MODELS: tuple[type[BaseModel], ...] = (
+MODELS: tuple[type, ...] = (
     RunView,
     PlanPreview,
     GroupRequest,
@@ -131,7 +133,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     Soak,
     StandFault,
 )
-"""Models that get a section; those they are made of follow them."""
+"""Models, and plain dataclasses, that get a section; those they are made of follow them."""
 
 Rows = tuple[tuple[str, str, str], ...]
 BY_HAND: Mapping[str, tuple[str, Rows]] = {
@@ -364,17 +366,17 @@ def json_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-def every_model(roots: Iterable[type[BaseModel]] = MODELS) -> list[type[BaseModel]]:
+def every_model(roots: Iterable[type] = MODELS) -> list[type]:
     """``roots`` and all that they are made of, each after the first one that uses it."""
-    found: dict[str, type[BaseModel]] = {}
+    found: dict[str, type] = {}
 
-    def add(model: type[BaseModel]) -> None:
+    def add(model: type) -> None:
         if model.__name__ in found:
             assert found[model.__name__] is model, f"two models are called {model.__name__}"
             return
         found[model.__name__] = model
-        for field in model.model_fields.values():
-            for inner in _models_in(field.annotation):
+        for annotation in _parts_of(model):
+            for inner in _models_in(annotation):
                 add(inner)
 
     for model in roots:
@@ -382,8 +384,15 @@ def every_model(roots: Iterable[type[BaseModel]] = MODELS) -> list[type[BaseMode
     return list(found.values())
 
 
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _parts_of(model: type) -> list[Any]:
+    """The types of its fields."""
+    if issubclass(model, BaseModel):
+        return [field.annotation for field in model.model_fields.values()]
+    return list(get_type_hints(model).values())
+
+
+def _models_in(annotation: Any) -> Iterator[type]:
+    if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or is_dataclass(annotation)):
         yield annotation
     for inner in getattr(annotation, "__args__", ()):
         yield from _models_in(inner)
@@ -392,20 +401,27 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(value)
 
 
-def fields_of(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+def fields_of(model: type) -> Iterator[tuple[str, str, str]]:
     """(name in JSON, type, meaning) of each field."""
-    schema = model.model_json_schema(mode="serialization", by_alias=True)
+    schema = TypeAdapter(model).json_schema(mode="serialization", by_alias=True)
     said = _meanings(model)
-    for name, field in model.model_fields.items():
-        alias = field.serialization_alias or field.alias or name
-        yield alias, _type(schema["properties"][alias], schema.get("$defs", {})), said.get(name, "")
+    for name, (key, shown) in _names_of(model).items():
+        yield shown, _type(schema["properties"][key], schema.get("$defs", {})), said.get(name, "")
 
 
-def _meanings(model: type[BaseModel]) -> dict[str, str]:
+def _names_of(model: type) -> dict[str, tuple[str, str]]:
+    """Field -> its names in the schema and in JSON; ``croupier.report.values`` writes dataclasses."""
+    if not issubclass(model, BaseModel):
+        return {each.name: (each.name, in_json(each.name)) for each in fields(model)}
+    aliases = {name: field.serialization_alias or field.alias or name for name, field in model.model_fields.items()}
+    return {name: (alias, alias) for name, alias in aliases.items()}
+
+
+def _meanings(model: type) -> dict[str, str]:
     """Field -> the string below it in the source, also of the classes it inherits from."""
     said: dict[str, str] = {}
     for cls in reversed(model.__mro__):
-        if not issubclass(cls, BaseModel) or cls is BaseModel:
+        if cls is BaseModel or not (issubclass(cls, BaseModel) or is_dataclass(cls)):
             continue
         (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
         assert isinstance(node, ast.ClassDef)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 
@@ -11,4 +10,6 @@ class SystemClock:
         return time.time()  # noqa: TID251 this is the adapter of the Clock port
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # noqa: PLC0415 commands that only ask for the time start without it
+
         await asyncio.sleep(seconds)

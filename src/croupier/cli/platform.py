@@ -23,9 +23,12 @@ from croupier.cli.options import (
 from croupier.errors import Refused, SpecError, UnknownName, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from croupier.core.render.forms import Form
     from croupier.model.change import Change
     from croupier.model.platform import PlacedCell
+    from croupier.model.policy import SchemaView
     from croupier.spec.cells import Described
 
 SCHEMA = ".croupier/platform.schema.json"
@@ -83,7 +86,6 @@ def check(*, directory: Path, kubernetes: str, output: Output) -> None:
     Its objects are held against the schemas of Kubernetes. Exit code 2 when anything is wrong. Notes are no fault, but
     somebody should read them.
     """
-    from croupier.model.policy import SchemaView
     from croupier.report.policy import schemas_text
 
     found = _checked(directory, kubernetes)
@@ -92,26 +94,39 @@ def check(*, directory: Path, kubernetes: str, output: Output) -> None:
         return
     cells = f"{found['cells']} cell{'s' if found['cells'] != 1 else ''}"
     click.echo(f"{cells}, {found['services']} service{'s' if found['services'] != 1 else ''} in them, no problem")
-    click.echo(schemas_text(SchemaView.model_validate(found["schemas"])))
+    click.echo(schemas_text(_schemas(found["schemas"])))
     for note in found["notes"]:
         say(f"note: {note}")
+
+
+def _schemas(held: Mapping[str, Any]) -> SchemaView:
+    """What ``_checked`` keeps of the schemas, as the value that it was."""
+    from croupier.model.policy import SchemaView, UnknownKindView
+
+    unknown = tuple(
+        UnknownKindView(api_version=each["apiVersion"], kind=each["kind"], objects=each["objects"])
+        for each in held["unknown"]
+    )
+    return SchemaView(kubernetes=held["kubernetes"], objects=held["objects"], unknown=unknown)
 
 
 def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
     """How much there is, and notes. What was found sound is not checked again as long as nothing changes."""
     from croupier.adapters.cache import key, recall, remember
-    from croupier.core.render.cell import objects
-    from croupier.engine.schemas import checked
     from croupier.spec.files import digest
-    from croupier.spec.platform import look
 
     content = digest(directory)
     name = key(str(directory), content, kubernetes)
     if content and (known := recall("check", name)):
         return dict(known)
+    from croupier.core.render.cell import objects
+    from croupier.engine.schemas import checked
+    from croupier.report.values import as_json
+    from croupier.spec.platform import look
+
     described, problems = look(directory)
     try:
-        schemas = checked(objects(described.cells), kubernetes).model_dump(mode="json", by_alias=True)
+        schemas = as_json(checked(objects(described.cells), kubernetes))
     except SpecError as error:
         problems.update(error.problems)
     if problems:

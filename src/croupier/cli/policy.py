@@ -18,8 +18,6 @@ from croupier.cli.options import (
     kubernetes_option,
     not_blank,
     output_option,
-    print_json,
-    print_value,
     remember_output,
     say,
 )
@@ -327,7 +325,7 @@ def _print_fixes(checked: Checked, excuses: Excuses, output: str) -> None:
 
     made = fix(checked, excuses, diff)
     if output == "json":
-        print_value(made)
+        _print_view(made)
     else:
         click.echo(made.patch, nl=False)
         say(fix_text(made))
@@ -373,23 +371,37 @@ def _past(since: str | None, paths: tuple[str, ...], exclude: tuple[str, ...]) -
         yield held
 
 
+def _print_view(view: object) -> None:
+    """A view, or a mapping of them, as JSON on stdout."""
+    from croupier.report.values import json_text
+
+    click.echo(json_text(view))
+
+
 def _as(name: str, report: PolicyReport, rules: tuple[Rule, ...]) -> str:
     """``report`` in one of ``FORMATS``."""
-    from croupier import __version__
-    from croupier.engine.policy import rule_view
-    from croupier.report.findings import github, junit, sarif
-    from croupier.report.policy import policy_text
-
     match name:
         case "json":
-            return report.model_dump_json(by_alias=True, indent=2)
+            from croupier.report.values import json_text
+
+            return json_text(report)
         case "sarif":
+            from croupier import __version__
+            from croupier.engine.policy import rule_view
+            from croupier.report.findings import sarif
+
             return sarif(report, [rule_view(each) for each in rules], __version__)
         case "junit":
+            from croupier.report.findings import junit
+
             return junit(report)
         case "github":
+            from croupier.report.findings import github
+
             return github(report)
         case _:
+            from croupier.report.policy import policy_text
+
             return policy_text(report)
 
 
@@ -405,7 +417,7 @@ def explain(*, rule: str, directory: str | None, output: Output) -> None:
 
     view = rule_view(known(rule, _own_rules(directory)))
     if output == "json":
-        print_value(view)
+        _print_view(view)
     else:
         click.echo(rule_text(view))
 
@@ -422,7 +434,7 @@ def rules(*, directory: str | None, output: Output) -> None:
     if output == "json":
         from croupier.engine.policy import rule_view
 
-        print_json({"rules": [rule_view(each).model_dump(mode="json", by_alias=True) for each in known]})
+        _print_view({"rules": [rule_view(each) for each in known]})
     else:
         click.echo(rules_text(known))
 
@@ -445,7 +457,7 @@ def reach(*, source: str, target: str, paths: tuple[str, ...], exclude: tuple[st
 
     answer = reached(find_files(paths, exclude, lambda told: say(f"note: {told}")), source, target)
     if output == "json":
-        print_value(answer)
+        _print_view(answer)
     else:
         click.echo(reach_text(answer))
     if not any(each.reaches for each in answer.pairs):
@@ -514,7 +526,7 @@ def export(
         objects=tuple(objects),
     )
     if output == "json":
-        print_value(made)
+        _print_view(made)
     else:
         click.echo(documents(objects), nl=False)
         say(export_text(made))

@@ -105,7 +105,7 @@ class Checked:
         made = report(self.read, self.manifests, self.findings, self.rules, fail_on=fail_on, excuses=excuses)
         schemas = self.settings.schemas
         told = held([each.value for each in self.manifests], schemas) if schemas is not None else None
-        return made.model_copy(update={"unchanged": self.unchanged, "schemas": told})
+        return replace(made, unchanged=self.unchanged, schemas=told)
 
 
 @dataclass(frozen=True, slots=True)

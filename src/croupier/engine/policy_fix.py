@@ -55,13 +55,20 @@ def fix(checked: Checked, excuses: Excuses, diff: Diff) -> FixReport:
         patch, why_not = _patched(file, wishes[file], diff)
         patches.append(patch)
         for each in sorted(wishes[file], key=lambda wish: (wish.view.line, wish.view.column)):
-            where = each.view.model_dump(include={"rule", "file", "line", "object", "path"})
             why = each.edit if isinstance(each.edit, str) else why_not.get((id(each.source), each.edit))
             if why is None:
-                fixed.append(FixedView(**where))
+                fixed.append(_fixed(each.view))
             else:
-                left.append(LeftView(**where, why=why))
+                left.append(_left(each.view, why))
     return FixReport(patch="".join(patches), fixed=tuple(fixed), left=tuple(left))
+
+
+def _fixed(view: FindingView) -> FixedView:
+    return FixedView(rule=view.rule, file=view.file, line=view.line, object=view.object, path=view.path)
+
+
+def _left(view: FindingView, why: str) -> LeftView:
+    return LeftView(rule=view.rule, file=view.file, line=view.line, object=view.object, path=view.path, why=why)
 
 
 def _wishes(checked: Checked, excuses: Excuses) -> Iterator[_Wish]:

@@ -1,17 +1,23 @@
-"""What comes of checking manifests against the rules."""
+"""What comes of checking manifests against the rules.
+
+Plain dataclasses and no models of pydantic: nobody sends them to us, so there is nothing to validate, and a hook that
+checks one file before each commit would wait longer for pydantic than for the check. ``croupier.report.values`` writes
+them as JSON.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
-from croupier.model.base import Value
 from croupier.model.objects import JsonObject
 
 LevelName = Literal["error", "warning", "note"]
 FileState = Literal["checked", "failed", "unparsed", "template"]
 
 
-class WaiverView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaiverView:
     """An exception that holds: who answers for it, until when, and why."""
 
     owner: str
@@ -20,7 +26,8 @@ class WaiverView(Value):
     reason: str
 
 
-class FindingView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingView:
     """What one rule has against one place in a file."""
 
     rule: str
@@ -51,7 +58,8 @@ class FindingView(Value):
         return self.known or self.waiver is not None
 
 
-class FileView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileView:
     """What became of one file."""
 
     file: str
@@ -64,7 +72,8 @@ class FileView(Value):
     """Why it was not checked, with line and column where known."""
 
 
-class UnknownKindView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownKindView:
     """A kind of which no schema is known."""
 
     api_version: str
@@ -73,7 +82,8 @@ class UnknownKindView(Value):
     """How many objects of it there are."""
 
 
-class SchemaView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaView:
     """How far the fields of objects could be checked."""
 
     kubernetes: str
@@ -84,7 +94,8 @@ class SchemaView(Value):
     """Those that were not, by kind."""
 
 
-class PolicyReport(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyReport:
     """All files, each in exactly one state, and all findings."""
 
     files: tuple[FileView, ...]
@@ -120,7 +131,8 @@ class PolicyReport(Value):
         return not (self.unparsed or self.templates)
 
 
-class FixedView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedView:
     """A finding that the patch mends."""
 
     rule: str
@@ -130,7 +142,8 @@ class FixedView(Value):
     path: str
 
 
-class LeftView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftView:
     """A finding that the patch leaves."""
 
     rule: str
@@ -142,7 +155,8 @@ class LeftView(Value):
     """Why it is not mended without asking."""
 
 
-class FixReport(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixReport:
     """What can be mended without asking, as a patch, and what is left."""
 
     patch: str
@@ -152,14 +166,16 @@ class FixReport(Value):
     """Findings that count and are not mended, each with the reason."""
 
 
-class NotExported(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotExported:
     """A rule that a cluster is not asked to ask."""
 
     rule: str
     why: str
 
 
-class ExportReport(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportReport:
     """Rules as objects for a cluster."""
 
     exported: tuple[str, ...]
@@ -169,7 +185,8 @@ class ExportReport(Value):
     objects: tuple[JsonObject, ...]
 
 
-class ReachView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachView:
     """Whether one pod can open a connection to another, or to addresses outside."""
 
     source: str
@@ -184,13 +201,15 @@ class ReachView(Value):
     ingress_policies: tuple[str, ...]
 
 
-class ReachReport(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachReport:
     """Every pair that FROM and TO name."""
 
     pairs: tuple[ReachView, ...]
 
 
-class RuleView(Value):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleView:
     """A rule, as `policy rules` and `policy explain` give it."""
 
     id: str

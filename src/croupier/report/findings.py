@@ -80,7 +80,7 @@ def _location(file: str, line: int, column: int) -> Mapping[str, object]:
 
 
 def _as_uri(file: str) -> str:
-    return quote("stdin" if file == "-" else file)
+    return quote("stdin" if file == "-" else file.encode("utf-8", "surrogateescape"))
 
 
 def _notification(file: FileView) -> Mapping[str, object]:

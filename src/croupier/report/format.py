@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "–"
 
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _WHOLE_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -90,7 +90,7 @@ def version(view: VersionView) -> str:
 
 def plain(text: str) -> str:
     """One line, without characters that steer a terminal, break the line or turn its direction: a reason that somebody
-    typed must not draw on another one's screen."""
+    typed must not draw on another one's screen. Bytes in a file's name that are no UTF-8 cannot be shown either."""
     return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

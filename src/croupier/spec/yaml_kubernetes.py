@@ -30,6 +30,8 @@ LARGEST_NODES = 1_000_000
 _REMEMBERED = 50_000
 
 _MARKER = re.compile(r"^---(.*)$", re.MULTILINE)
+_HALF = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+"""An escape in JSON; one that is half a character alone is group 1."""
 _INT = re.compile(r"([-+]?)(?:0[bB]([01]+)|0[oO]([0-7]+)|0[xX]([0-9a-fA-F]+)|0([0-7]+)|(0|[1-9][0-9]*))")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NUMERIC_START = frozenset("+-.0123456789")
@@ -122,6 +124,9 @@ def _split(text: str, file: str) -> Iterator[Source]:
 def _json_stream(text: str, file: str) -> list[tuple[Source, Any, list[Remark]]] | None:
     """JSON objects one after another, or None when it is not JSON (a flow mapping in YAML, say)."""
     found: list[tuple[Source, Any, list[Remark]]] = []
+    if "\\u" in text:
+        # Go reads half a surrogate pair as U+FFFD; nothing that holds one could be written as UTF-8.
+        text = _HALF.sub(lambda escape: "\\ufffd" if escape[1] else escape[0], text)
     at = 0
     while at < len(text):
         begin = at + len(text[at:]) - len(text[at:].lstrip())
@@ -377,6 +382,20 @@ def _merge(holder: dict[str, Any], value: Any, event: yaml.Event) -> None:
 # --- places -----------------------------------------------------------------------------------------------------------
 
 
+class _Nodes(CParser):
+    """The parser, and of what it asks a resolver only as much as it cannot go without: nobody reads these tags.
+
+    What a loader of yaml's does for each node takes half of the time in which a report is made.
+    """
+
+    def descend_resolver(self, _parent: object, _index: object) -> None: ...
+
+    def ascend_resolver(self) -> None: ...
+
+    def resolve(self, _kind: object, _value: object, _implicit: object) -> str:
+        return ""
+
+
 class Places:
     """Where the keys and values of one document stand. Made only for documents somebody has to be shown."""
 
@@ -384,7 +403,7 @@ class Places:
         self._source = source
         text = source.text
         try:
-            self._root = yaml.compose(text if text.endswith("\n") else text + "\n", Loader=yaml.CBaseLoader)
+            self._root = _Nodes(text if text.endswith("\n") else text + "\n").get_single_node()
         except yaml.YAMLError:  # JSON that YAML does not take, a tab before a key say
             self._root = None
 

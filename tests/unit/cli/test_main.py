@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 from croupier.cli import root as root_module
 from croupier.cli.main import COMMANDS, page
 from croupier.cli.root import cli
+from croupier.core.policy.catalogue import RULES
 from croupier.errors import (
     Conflict,
     CroupierError,
@@ -41,6 +43,8 @@ HEAVY = (
     "asyncio",
     "croupier_stand",
 )
+WAITED_FOR = ("pydantic", "asyncio", "importlib.metadata", "urllib.request", "xml")
+"""What takes longer to load than a file takes to check."""
 
 
 def loaded_by(words: list[str], watched: Sequence[str]) -> str:
@@ -66,9 +70,25 @@ def test_help_of_a_command_loads_nothing_heavy() -> None:
 
 
 def test_rules_are_listed_without_models_and_loaders() -> None:
-    said = loaded_by(["policy", "rules"], HEAVY)
+    said = loaded_by(["policy", "rules"], (*HEAVY, "importlib.metadata"))
     assert "brand-wall" in said
     assert said.endswith("loaded:\n")
+
+
+def test_one_file_is_checked_without_models_and_loops(tmp_path: Path) -> None:
+    file = tmp_path / "good.yaml"
+    file.write_text(RULES["privileged"].good)
+    for output in ("text", "json"):
+        said = loaded_by(["policy", "check", "--profile", "baseline", "-o", output, str(file)], WAITED_FOR)
+        assert said.endswith("loaded:\n")
+
+
+def test_a_tree_that_has_not_changed_is_checked_without_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    loaded_by(["init", str(tmp_path / "platform")], ())
+    first, again = (loaded_by(["check", str(tmp_path / "platform")], (*WAITED_FOR, "yaml")) for _ in range(2))
+    assert first.endswith("loaded: importlib.metadata pydantic yaml\n")
+    assert again == first.replace("loaded: importlib.metadata pydantic yaml", "loaded:")
 
 
 def test_every_way_to_help_shows_one_page() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from importlib.metadata import EntryPoint
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-import croupier.adapters.installed_rules as installed
+from croupier.adapters.installed_rules import GROUP
 from croupier.cli.root import cli
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.rule import Hit, Level, object_rule
@@ -151,14 +151,21 @@ def ours(each: Any) -> Any:
 OURS, NONE, TWICE = (ours,), ("ours",), (RULES["privileged"],)
 
 
-def offer(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    points = [EntryPoint("ours", value, installed.GROUP)]
-    monkeypatch.setattr(installed, "entry_points", lambda group: points if group == installed.GROUP else [])
+def offer(monkeypatch: pytest.MonkeyPatch, value: str, form: str = "ours-1.dist-info") -> None:
+    """Install a package that offers ``value``, in the folder here, or in an archive."""
+    place, info = Path("ours.egg" if form == "EGG-INFO" else "site"), form.removeprefix("archive/")
+    (place / info).mkdir(parents=True)
+    (place / info / "METADATA").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1\n")
+    (place / info / "entry_points.txt").write_text(f"[{GROUP}]\nours = {value}\n")
+    if form != info:
+        place = Path(shutil.make_archive("site", "zip", "site"))
+    monkeypatch.syspath_prepend(str(place.absolute()))
 
 
 @pytest.mark.usefixtures("folder")
-def test_rules_of_an_installed_package_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    offer(monkeypatch, f"{__name__}:OURS")
+@pytest.mark.parametrize("form", ["ours-1.dist-info", "ours.egg-info", "EGG-INFO", "archive/ours-1.dist-info"])
+def test_rules_of_an_installed_package_are_asked(monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    offer(monkeypatch, f"{__name__}:OURS", form)
     Path("a.yaml").write_text(POD % ("b", "app: x"))
     done = run("check", "a.yaml", "--profile", "baseline", "-o", "json")
     assert [each["rule"] for each in json.loads(done.stdout)["findings"]] == ["ours"]

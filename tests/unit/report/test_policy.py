@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,7 +12,7 @@ import pytest
 
 from croupier.core.policy.catalogue import RULES, chosen
 from croupier.engine.policy import check_files, rule_view
-from croupier.model.policy import FindingView, PolicyReport
+from croupier.model.policy import PolicyReport
 from croupier.report.findings import MOST_RESULTS, github, junit, sarif
 from croupier.report.policy import policy_text
 
@@ -107,8 +108,8 @@ def test_sarif_names_rule_place_and_fingerprint_and_admits_what_was_not_checked(
 
 def test_sarif_stops_at_what_github_keeps_worst_first_and_counts_the_rest(report: PolicyReport) -> None:
     one = report.findings[0]
-    notes = [one.model_copy(update={"level": "note", "line": n}) for n in range(MOST_RESULTS + 10)]
-    many = report.model_copy(update={"findings": (*notes, one)})
+    notes = [replace(one, level="note", line=n) for n in range(MOST_RESULTS + 10)]
+    many = replace(report, findings=(*notes, one))
     results = json.loads(sarif(many, [rule_view(each) for each in chosen("baseline")], "1"))["runs"][0]["results"]
     assert len(results) == MOST_RESULTS
     assert results[0]["level"] == "error"
@@ -128,8 +129,8 @@ def test_junit_counts_findings_as_failures_and_what_was_not_checked_as_errors(re
 
 
 def test_github_annotations_keep_to_one_line_each(report: PolicyReport) -> None:
-    hostile = report.findings[0].model_copy(update={"message": "a\nb % c", "file": "a,b:c.yaml"})
-    lines = github(report.model_copy(update={"findings": (hostile,)})).splitlines()
+    hostile = replace(report.findings[0], message="a\nb % c", file="a,b:c.yaml")
+    lines = github(replace(report, findings=(hostile,))).splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(
         "::error file=a%2Cb%3Ac.yaml,line=8,col=3,title=host-namespaces::Pod/casino/bets: a%0Ab %25 c"
@@ -137,9 +138,8 @@ def test_github_annotations_keep_to_one_line_each(report: PolicyReport) -> None:
 
 
 def test_no_text_of_a_manifest_steers_the_terminal_or_breaks_the_xml(report: PolicyReport) -> None:
-    hostile: FindingView = report.findings[0].model_copy(
-        update={"message": "a\x1b[2Jb\ufffe\uffff\ud800", "excerpt": "\x00<&"}
-    )
-    told = report.model_copy(update={"findings": (hostile,)})
+    hostile = replace(report.findings[0], message="a\x1b[2Jb\ufffe\uffff\ud800", excerpt="\x00<&")
+    told = replace(report, findings=(hostile,))
     assert "\x1b" not in policy_text(told)
+    policy_text(told).encode()
     ElementTree.fromstring(junit(told))

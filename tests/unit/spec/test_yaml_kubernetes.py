@@ -75,6 +75,21 @@ def test_a_number_beyond_all_bounds_is_text(text: str) -> None:
     assert one(text % ("9" * 10_000)) == {"a": "9" * 10_000}
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (r"\ud800x", "\N{REPLACEMENT CHARACTER}x"),
+        (r"\uDC00\ud800", "\N{REPLACEMENT CHARACTER}" * 2),
+        (r"\ud83d\ude00", "😀"),
+        (r"\\ud800", r"\ud800"),
+        (r"\\\ud800", "\\\N{REPLACEMENT CHARACTER}"),
+        (r"\u00e4", "ä"),
+    ],
+)
+def test_half_a_character_in_json_is_read_as_go_reads_it(written: str, text: str) -> None:
+    assert one(f'{{"a": "{written}"}}') == {"a": text}
+
+
 def test_json_objects_may_follow_one_another() -> None:
     assert [value for _, value, _ in documents('{"a": 1}\n{"b": 2}', "f.json")] == [{"a": 1}, {"b": 2}]
 

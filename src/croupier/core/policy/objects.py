@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from croupier.core.schemas import Validator
 from croupier.model.manifest import Manifest, Path
 from croupier.model.objects import JsonObject
 from croupier.model.schemas import NEWEST
+
+if TYPE_CHECKING:
+    from croupier.core.schemas import Validator
 
 TEMPLATE_AT: dict[str, Path] = {
     "Pod": (),
