@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 from tests.support.cluster import Cluster
-from tests.support.crds import EXTERNAL_SECRETS, KEDA, definitions
-from tests.support.platforms import example, kept, manifests, queued, traced
+from tests.support.crds import ARGO_CD, EXTERNAL_SECRETS, FLUX, KEDA, definitions
+from tests.support.platforms import applied, example, kept, manifests, queued, traced
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
 from croupier.operator.crds import custom_resources
@@ -91,6 +91,24 @@ def test_collectors_apply_and_their_pods_are_taken_under_pod_security_restricted
             kinds.until(f"two pods of {name}", lambda pods=pods: len(kinds.kubectl(*pods).split()) == 2, 30.0)
     finally:
         kinds.kubectl("delete", "namespace", "telemetry", "--ignore-not-found", "--timeout=60s")
+
+
+@pytest.mark.parametrize(
+    ("tool", "namespace", "modules"), [("argocd", "argocd", [ARGO_CD]), ("flux", "flux-system", FLUX)]
+)
+def test_what_applies_the_manifests_applies_and_a_second_time_changes_nothing(
+    kinds: Cluster, tool: Literal["argocd", "flux"], namespace: str, modules: Sequence[tuple[str, str]]
+) -> None:
+    """Against the definitions that Argo CD and Flux publish; their controllers are not there."""
+    for each in modules:
+        _define(kinds, *each)
+    kinds.kubectl("create", "namespace", namespace)
+    try:
+        files = manifests(applied(tool))
+        _applies_once(kinds, {name: text for name, text in files.items() if name.startswith("gitops/")})
+        _applies_once(kinds, {name: text for name, text in files.items() if not name.startswith("gitops/")})
+    finally:
+        kinds.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=60s")
 
 
 def test_pods_of_every_service_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:

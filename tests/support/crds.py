@@ -16,6 +16,11 @@ EXTERNAL_SECRETS = (
     "github.com/external-secrets/external-secrets@v1.3.2",
     "config/crds/bases/external-secrets.io_externalsecrets.yaml",
 )
+ARGO_CD = ("github.com/argoproj/argo-cd/v3@v3.5.3", "manifests/crds/*-crd.yaml")
+FLUX = (
+    ("github.com/fluxcd/source-controller@v1.9.0", "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml"),
+    ("github.com/fluxcd/kustomize-controller@v1.9.0", "config/crd/bases/*_kustomizations.yaml"),
+)
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
 
 

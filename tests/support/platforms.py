@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Literal
 
 from croupier.core.render.cell import render
-from croupier.model.platform import Endpoint, PlacedCell, Traces
+from croupier.model.platform import Endpoint, GitOps, PlacedCell, Traces
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.spec.platform import load_described
 
@@ -79,3 +80,10 @@ def traced() -> list[PlacedCell]:
         placed.model_copy(update={"traces_kept": {placed.cell.region: endpoint}})
         for placed in example(traces=Traces(image=image, endpoint=endpoint))
     ]
+
+
+def applied(tool: Literal["argocd", "flux"], *, released_by: str = "croupier", **of_gitops: Any) -> list[PlacedCell]:
+    """The cells of the example, and who applies them."""
+    repository = "https://git.example.net/casino/deployments.git"
+    wanted = GitOps(tool=tool, repository=repository, path="clusters", **of_gitops)
+    return [placed.model_copy(update={"gitops": wanted}) for placed in example(released_by=released_by)]

@@ -16,6 +16,7 @@ from croupier.errors import Refused
 
 _RENDERED = (
     *(f"{folder}/*/*" for folder in ("cells", "prometheus", "regions")),
+    "gitops/*",
     *("base/cells/*/*", "base/regions/*/*"),
     *("chart/*", "chart/templates/*", "chart/charts/library/*", "chart/charts/library/templates/*"),
 )

@@ -63,6 +63,7 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
         yield _change("cell", (), "cell", before, after, is_release=old is None)
         return
     yield from _differences("cell", old.cell, new.cell, is_release=False)
+    yield from _differences("gitops", old.gitops, new.gitops, is_release=False, kind="policy")
     yield from _differences(f"brands.{new.cell.brand}", old.brand, new.brand, is_release=False, kind="policy")
     moved = old.model_copy(update={"region": new.region})
     yield from _differences(f"regions.{new.cell.region}", old.region, new.region, is_release=_rolls(old, moved))
@@ -119,9 +120,9 @@ def _template(placed: PlacedCell, service: ServiceSpec) -> JsonValue:
 
 
 def _differences(
-    subject: str, old: BaseModel, new: BaseModel, *, is_release: bool, kind: ChangeClass = "network"
+    subject: str, old: BaseModel | None, new: BaseModel | None, *, is_release: bool, kind: ChangeClass = "network"
 ) -> Iterator[Change]:
-    was, will = _leaves(old), _leaves(new)
+    was, will = (_leaves(each) if each is not None else {} for each in (old, new))
     for path in sorted(was.keys() | will.keys()):
         if was.get(path) != will.get(path):
             yield _change(subject, path, kind, was.get(path), will.get(path), is_release=is_release)

@@ -128,6 +128,7 @@ class Cells:
             services=tuple(services),
             providers=providers,
             traces_kept=self._traces(cell, region, services, merged),
+            gitops=names.gitops.value if names.gitops is not None else None,
         )
 
     def _traces(

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
-from croupier.model.platform import Brand, Cell, Market, Provider, Region
+from croupier.model.platform import Brand, Cell, GitOps, Market, Provider, Region
 from croupier.model.service import Tier
 from croupier.model.service_spec import Layer, ServiceSpec, Traffic
 from croupier.spec.partial import partial
@@ -88,6 +88,8 @@ class PlatformFile(Value):
     """Places with a cluster."""
     providers: Annotated[dict[Name, Provider], Field(default_factory=dict)]
     """External parties that services call."""
+    gitops: GitOps | None = None
+    """Who applies what is rendered. None: that is arranged elsewhere. Stands in one file only."""
     cells: tuple[Cell, ...] = ()
     """Which brand runs in which market in which region."""
     defaults: ServicePart | None = None

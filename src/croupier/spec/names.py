@@ -54,7 +54,7 @@ class Declared(NamedTuple):
 
 class Names:
     """What the files of a folder declare, by name: ``brands``, ``markets``, ``regions``, ``providers``, ``services``,
-    ``cells``; of what is declared twice the first."""
+    ``cells``, and ``gitops``; of what is declared twice the first."""
 
     def __init__(self, files: Sequence[File], lost: Lost) -> None:
         self.files = files
@@ -80,8 +80,8 @@ class Names:
                 for index, each in enumerate(file.value.cells)
             ),
         )
-        defaults = (("defaults", Declared(file.value.defaults, file, ("defaults",))) for file in files)
-        self._unique("section", (each for each in defaults if each[1].value is not None))
+        self._once("defaults")
+        self.gitops = self._once("gitops")
 
     def problems(self) -> list[Problem]:
         known: Mapping[str, Mapping[str, Declared]] = {
@@ -111,6 +111,8 @@ class Names:
                 yield from _path_flaw(file, ("layers", index, "unset", number), path)
         for name, market in file.value.markets.items():
             yield from self._of_market(file, name, market)
+        for name in file.value.gitops.clusters if file.value.gitops is not None else ():
+            yield from self._unknown(file, ("gitops", "clusters", name), "region", name, known["region"])
 
     def _of_market(self, file: File, name: str, market: Market) -> Iterator[Problem]:
         for number, lock in enumerate(market.locks):
@@ -193,6 +195,11 @@ class Names:
                 for name, value in getattr(file.value, section).items()
             ),
         )
+
+    def _once(self, section: str) -> Declared | None:
+        """What stands in one file only."""
+        every = ((section, Declared(getattr(file.value, section), file, (section,))) for file in self.files)
+        return self._unique("section", (each for each in every if each[1].value is not None)).get(section)
 
     def _unique(self, kind: str, declared: Iterable[tuple[str, Declared]]) -> Mapping[str, Declared]:
         found: dict[str, Declared] = {}

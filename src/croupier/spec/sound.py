@@ -96,7 +96,7 @@ def _note(name: str, root: Node, fault: Location, lost: Lost) -> None:
             lost.names.add(("service", called))
         else:
             lost.is_everything = True
-    elif section != "cells" or not rest:
+    elif section not in ("cells", "gitops") or (section == "cells" and not rest):
         lost.is_everything = True
 
 

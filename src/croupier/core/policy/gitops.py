@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from croupier.core.policy.objects import Object, at, items, listed, text
 from croupier.core.policy.quantities import number
 from croupier.core.policy.rule import Found, Level, bundle_rule
 from croupier.core.policy.world import World, target
+from croupier.model.manifest import Path
 
 ARGO_CD = "argocd.argoproj.io/"
 WAVE, HOOK, HELM_HOOK = f"{ARGO_CD}sync-wave", f"{ARGO_CD}hook", "helm.sh/hook"
@@ -20,6 +22,8 @@ _AFTER = frozenset(
 _MIGRATES = re.compile(
     r"migrat|flyway|liquibase|alembic|(^|[-_/])(goose|dbmate|sqitch)($|[-_/:])|schema-?(upgrade|update)"
 )
+_PARAMETER = re.compile(r"\{\{-?\s*\.?(\w+)\s*-?\}\}")
+"""A whole value that comes from an element of a generator: ``{{.namespace}}``."""
 APPLICATION = (
     "{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: bets}, spec: {destination: {namespace: "
     "casino}, syncPolicy: {automated: {selfHeal: true}%s}%s}}\n---\n"
@@ -46,24 +50,57 @@ MIGRATION = (
     good=APPLICATION % (", syncOptions: [RespectIgnoreDifferences=true]", IGNORED) + SCALED,
 )  # fmt: skip
 def gitops_replicas(world: World) -> Iterator[Found]:
-    applications = [each for each in world.of("Application") if each.group == "argoproj.io"]
+    applications = list(_applications(world))
     for scaler in world.of("HorizontalPodAutoscaler", "ScaledObject") if applications else ():
         scaled = world.named(*target(scaler))
         if scaled is None or "replicas" not in scaled.spec:
             continue
         for each in applications:
-            if text(at(each.spec, "destination", "namespace")) != scaled.namespace or not scaled.namespace:
+            if scaled.namespace not in each.namespaces or not scaled.namespace:
                 continue
-            if not _ignores_replicas(each, scaled):
+            if not _ignores_replicas(each.spec, scaled):
                 said = f"{scaler.manifest.name} scales {scaled.manifest.name}, with replicas in Git: a sync undoes that"
-                yield Found(each, ("spec", "ignoreDifferences"), said)
+                yield Found(each.object, (*each.path, "ignoreDifferences"), said)
             elif "RespectIgnoreDifferences=true" not in listed(at(each.spec, "syncPolicy", "syncOptions")):
                 said = f"replicas of {scaled.manifest.name} are ignored when it looks, and written when it syncs"
-                yield Found(each, ("spec", "syncPolicy", "syncOptions"), said)
+                yield Found(each.object, (*each.path, "syncPolicy", "syncOptions"), said)
 
 
-def _ignores_replicas(application: Object, scaled: Object) -> bool:
-    for _, held in items(application.spec.get("ignoreDifferences")):
+class _Application(NamedTuple):
+    """An Application, or the template of an ApplicationSet. ``path``: of its ``spec`` in ``object``."""
+
+    object: Object
+    path: Path
+    spec: Any
+    namespaces: frozenset[str]
+
+
+def _applications(world: World) -> Iterator[_Application]:
+    """Of sets, those whose generators list their elements: what other generators find is not in the manifests."""
+    for each in world.of("Application"):
+        if each.group == "argoproj.io":
+            yield _Application(each, ("spec",), each.spec, _named(each.spec, ()))
+    for each in world.of("ApplicationSet"):
+        if each.group == "argoproj.io":
+            spec = at(each.spec, "template", "spec")
+            elements = [
+                element
+                for _, generator in items(each.spec.get("generators"))
+                for _, element in items(at(generator, "list", "elements"))
+            ]
+            yield _Application(each, ("spec", "template", "spec"), spec, _named(spec, elements))
+
+
+def _named(spec: Any, elements: Iterable[Any]) -> frozenset[str]:
+    """Namespaces that an application goes to."""
+    said = text(at(spec, "destination", "namespace"))
+    key = _PARAMETER.fullmatch(said)
+    found = (text(each.get(key[1])) for each in elements) if key else (said,)
+    return frozenset(each for each in found if each)
+
+
+def _ignores_replicas(spec: Any, scaled: Object) -> bool:
+    for _, held in items(at(spec, "ignoreDifferences")):
         is_about = held.get("kind") in (scaled.kind, "*") and text(held.get("name")) in ("", scaled.name)
         told = [*listed(held.get("jsonPointers")), *listed(held.get("jqPathExpressions"))]
         by = [*listed(held.get("managedFieldsManagers"))]
@@ -87,8 +124,7 @@ def migration_order(world: World) -> Iterator[Found]:
             jobs[job.namespace].append(job)
     if not jobs:
         return
-    synced = {text(at(each.spec, "destination", "namespace")) for each in world.of("Application")}
-    synced.discard("")
+    synced = {namespace for each in _applications(world) for namespace in each.namespaces}
     synced |= {each.namespace for each in world.objects if any(key.startswith(ARGO_CD) for key in each.annotations)}
     for namespace in jobs.keys() & synced:
         workloads = [each for each in world.controllers if each.namespace == namespace]

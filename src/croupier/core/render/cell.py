@@ -12,6 +12,7 @@ from croupier.core.render.collector import collectors
 from croupier.core.render.config import config_map
 from croupier.core.render.emit import document, documents
 from croupier.core.render.front import front
+from croupier.core.render.gitops import gitops, guarded
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
 from croupier.core.render.network import doors, walls
@@ -33,7 +34,8 @@ PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000}
 def render(cells: Iterable[PlacedCell]) -> dict[str, str]:
     """File, relative and with slashes -> its text."""
     every = list(cells)
-    return dict(sorted({**texts(objects(every)), **prometheus_files(every)}.items()))
+    made = objects(every)
+    return dict(sorted({**texts({**made, **gitops(made, every)}), **prometheus_files(every)}.items()))
 
 
 def texts(files: Mapping[str, Iterable[JsonObject]]) -> dict[str, str]:
@@ -42,17 +44,17 @@ def texts(files: Mapping[str, Iterable[JsonObject]]) -> dict[str, str]:
 
 
 def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
-    """File, relative and with slashes -> the objects in it, in their order."""
+    """File, relative and with slashes -> the objects in it, in their order; all but those that apply the others."""
     files: dict[str, list[JsonObject]] = {}
     every = list(cells)
     for placed in every:
         folder = f"cells/{placed.cell.name}"
         # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
-        files[f"{folder}/00-namespace.yaml"] = tenancy(placed)
+        files[f"{folder}/00-namespace.yaml"] = guarded(placed, tenancy(placed))
         if secrets := external_secrets(placed):
             files[f"{folder}/01-secrets.yaml"] = list(secrets)
         for service in placed.services:
-            files[f"{folder}/{service.name}.yaml"] = objects_of(placed, service)
+            files[f"{folder}/{service.name}.yaml"] = guarded(placed, objects_of(placed, service))
     for region, here in _by_region(every).items():
         files[f"regions/{region}/priorities.yaml"] = priorities()
         if scrapes := tally_scrapes(here[0].region, here):
