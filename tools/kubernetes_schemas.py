@@ -5,9 +5,9 @@
     python -m tools.kubernetes_schemas --own      only those of croupier's own resources; needs no Go
 
 Fields, types and what is required come from the OpenAPI documents in the module k8s.io/kubernetes; the values of
-enumerations, which those leave out, from the source that they are made of; Gateway API from the custom resource
-definitions of its module. Descriptions and defaults are dropped, and a type that two versions share is kept once. To
-add a version, name its module in ``KUBERNETES``.
+enumerations, which those leave out, from the source that they are made of; Gateway API and operators of stores from the
+custom resource definitions of their modules. Descriptions and defaults are dropped, and a type that two versions share
+is kept once. To add a version, name its module in ``KUBERNETES``.
 """
 
 from __future__ import annotations
@@ -31,6 +31,17 @@ DATA = Path(__file__).parents[1] / "src" / "croupier" / "spec" / "schemas"
 KUBERNETES = {"1.35": "v1.35.4", "1.36": "v1.36.3", "1.37": "v1.37.2"}
 """Version -> the module k8s.io/kubernetes it is read from, oldest first."""
 GATEWAY_API = "v1.6.3"
+STORES = {
+    "github.com/cloudnative-pg/cloudnative-pg@v1.30.0": (
+        "config/crd/bases/postgresql.cnpg.io_clusters.yaml",
+        "config/crd/bases/postgresql.cnpg.io_poolers.yaml",
+        "config/crd/bases/postgresql.cnpg.io_scheduledbackups.yaml",
+    ),
+    "github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0": (
+        "config/crd/bases/barmancloud.cnpg.io_objectstores.yaml",
+    ),
+}
+"""Module -> definitions of the kinds that croupier renders for stores."""
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _OPEN = (f"{_META}FieldsV1", f"{_META}Patch", "io.k8s.apimachinery.pkg.runtime.RawExtension")
 """Types that hold what another program put there."""
@@ -49,7 +60,7 @@ def main(words: list[str]) -> int:
     stale = False
     wanted = {"croupier.json": _own}
     if "--own" not in words:
-        wanted |= {"kubernetes.json": _kubernetes, "gateway-api.json": _gateway_api}
+        wanted |= {"kubernetes.json": _kubernetes, "gateway-api.json": _gateway_api, "stores.json": _stores}
     for name, make in wanted.items():
         path, text = DATA / name, make()
         if "--check" not in words:
@@ -77,6 +88,17 @@ def _gateway_api() -> str:
     folder = _fetched(f"sigs.k8s.io/gateway-api@{GATEWAY_API}") / "config" / "crd" / "standard"
     definitions = [each for path in sorted(folder.glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())]
     return _custom(filter(None, definitions), f"sigs.k8s.io/gateway-api {GATEWAY_API}")
+
+
+def _stores() -> str:
+    """Operators of databases, caches and queues: the kinds that are rendered, whole."""
+    definitions = [
+        each
+        for module, files in STORES.items()
+        for file in files
+        for each in yaml.load_all((_fetched(module) / file).read_text(), Loader=yaml.CSafeLoader)
+    ]
+    return _custom(filter(None, definitions), ", ".join(module.replace("@", " ") for module in STORES))
 
 
 def _own() -> str:

@@ -9,8 +9,16 @@ from typing import Any, Literal
 import pytest
 import yaml
 from tests.support.cluster import Cluster
-from tests.support.crds import ARGO_CD, EXTERNAL_SECRETS, FLUX, KEDA, definitions
-from tests.support.platforms import applied, example, kept, manifests, queued, traced
+from tests.support.crds import (
+    ARGO_CD,
+    BARMAN_CLOUD,
+    CLOUDNATIVE_PG,
+    EXTERNAL_SECRETS,
+    FLUX,
+    KEDA,
+    definitions,
+)
+from tests.support.platforms import applied, example, kept, manifests, queued, stored, traced
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
 from croupier.operator.crds import custom_resources
@@ -73,6 +81,23 @@ def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster
     """Against the definitions that KEDA publishes."""
     _define(kinds, *KEDA)
     _applies_once(kinds, manifests(queued()))
+
+
+@pytest.mark.parametrize("region", ["eu-north", "eu-south"])
+def test_stores_of_a_region_apply_and_a_second_time_change_nothing(kinds: Cluster, region: str) -> None:
+    """S2.7, S7.1: primaries and copies, against the definitions that CloudNativePG and its plugin publish."""
+    for each in (CLOUDNATIVE_PG, BARMAN_CLOUD, EXTERNAL_SECRETS):
+        _define(kinds, *each)
+    every = manifests(stored(dr_backup="eu-south"))
+    files = {name: text for name, text in every.items() if name.startswith((f"stores/{region}/", f"regions/{region}/"))}
+    assert any(name.startswith("stores/") for name in files)
+    made = [each for text in files.values() for each in yaml.safe_load_all(text)]
+    try:
+        _applies_once(kinds, files)
+    finally:
+        for kind in ("namespace", "storageclass"):
+            names = {each["metadata"]["name"] for each in made if each["kind"].lower() == kind}
+            kinds.kubectl("delete", kind, *names, "--ignore-not-found", "--timeout=60s")
 
 
 def test_collectors_apply_and_their_pods_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:

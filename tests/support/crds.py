@@ -21,6 +21,11 @@ FLUX = (
     ("github.com/fluxcd/source-controller@v1.9.0", "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml"),
     ("github.com/fluxcd/kustomize-controller@v1.9.0", "config/crd/bases/*_kustomizations.yaml"),
 )
+CLOUDNATIVE_PG = ("github.com/cloudnative-pg/cloudnative-pg@v1.30.0", "config/crd/bases/postgresql.cnpg.io_*.yaml")
+BARMAN_CLOUD = (
+    "github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0",
+    "config/crd/bases/barmancloud.cnpg.io_objectstores.yaml",
+)
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
 
 

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from croupier.core.render.cell import render
-from croupier.model.platform import Endpoint, GitOps, PlacedCell, Traces
+from croupier.model.address import Endpoint
+from croupier.model.container import Resources
+from croupier.model.data import DataUse, Pooler, Postgres
+from croupier.model.platform import GitOps, PlacedCell, Traces
 from croupier.model.service_spec import Scaling, ServiceSpec
+from croupier.model.stores import ObjectStore, PostgresOperator, StorageClass, Stores
 from croupier.spec.platform import load_described
 
 EXAMPLE = Path(str(files("croupier.cli").joinpath("example")))
@@ -70,6 +74,53 @@ def kept() -> list[PlacedCell]:
         placed.model_copy(update={"services": tuple(map(held, placed.services))})
         for placed in example(secret_store="vault")
     ]
+
+
+POSTGRES = f"registry.example/postgresql:17.6@sha256:{64 * 'd'}"
+
+
+def stands(region: str, **changes: object) -> Stores:
+    """What stores of a region stand on."""
+    held = {
+        "api_servers": ("10.0.0.1/32",),
+        "postgres": PostgresOperator(image=POSTGRES),
+        "object_store": ObjectStore(bucket=f"s3://{region}", credentials="casino/object-store"),
+        "kms_key": f"key-of-{region}",
+        "storage": {
+            "money": StorageClass(purpose="local", provisioner="local.csi.example", nodes={"pool": "money"}),
+            "plain": StorageClass(purpose="replicated"),
+        },
+    }
+    return Stores(**{**held, **changes})
+
+
+def database(**changes: object) -> Postgres:
+    resources = Resources(cpu="2", memory="8Gi")
+    return Postgres(**{"storage": "money", "size": "100Gi", "resources": resources, **changes})
+
+
+def stored(postgres: Postgres | None = None, **of_use: object) -> list[PlacedCell]:
+    """The cells of the example with the wallet's ledger rendered, which lobby shares. Where the market lets it be
+    elsewhere, it has a copy there; ``of_use``: fields of the ledger instead."""
+    made = []
+    held = postgres or database(wal_size="20Gi", pooler=Pooler(size=40))
+    for placed in example(secret_store="vault"):
+        regions = {name: placed.region.model_copy(update={"stores": stands(name)}) for name in ("eu-north", "eu-south")}
+        services = []
+        for service in placed.services:
+            data = dict(service.data)
+            if service.name == "wallet":
+                ledger = {"namespace": None, "postgres": held, "credentials": "casino/ledger", **of_use}
+                data["ledger"] = data["ledger"].model_copy(update=ledger)
+            elif service.name == "lobby":
+                shared = {"classes": ("wallet-ledger",), "of": "wallet", "credentials": "casino/lobby"}
+                data["ledger"] = DataUse(**shared, connections=5)
+            services.append(service.model_copy(update={"data": data}))
+        here = placed.cell.region
+        elsewhere = {name: each for name, each in regions.items() if name != here}
+        of_cell = {"services": tuple(services), "region": regions[here], "elsewhere": elsewhere}
+        made.append(placed.model_copy(update=of_cell))
+    return made
 
 
 def traced() -> list[PlacedCell]:

@@ -15,9 +15,9 @@ from croupier.adapters.files import replace_file
 from croupier.errors import Refused
 
 _RENDERED = (
-    *(f"{folder}/*/*" for folder in ("cells", "prometheus", "regions")),
+    *(f"{folder}/*/*" for folder in ("cells", "prometheus", "regions", "stores")),
     "gitops/*",
-    *("base/cells/*/*", "base/regions/*/*"),
+    *("base/cells/*/*", "base/regions/*/*", "base/stores/*/*"),
     *("chart/*", "chart/templates/*", "chart/charts/library/*", "chart/charts/library/templates/*"),
 )
 """Where what is rendered stands: never deeper."""

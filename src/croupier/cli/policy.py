@@ -115,7 +115,7 @@ def _reports(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...
 def _labels(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
     from pydantic import TypeAdapter, ValidationError
 
-    from croupier.model.platform import LabelKey, LabelValue
+    from croupier.model.base import LabelKey, LabelValue
 
     found = {}
     for each in value:

@@ -67,6 +67,8 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
     yield from _differences(f"brands.{new.cell.brand}", old.brand, new.brand, is_release=False, kind="policy")
     moved = old.model_copy(update={"region": new.region})
     yield from _differences(f"regions.{new.cell.region}", old.region, new.region, is_release=_rolls(old, moved))
+    for name in sorted(old.elsewhere.keys() & new.elsewhere.keys()):
+        yield from _differences(f"regions.{name}", old.elsewhere[name], new.elsewhere[name], is_release=False)
     for name in sorted(old.providers.keys() & new.providers.keys()):
         moved = old.model_copy(update={"providers": {**old.providers, name: new.providers[name]}})
         rolls = _rolls(old, moved)
@@ -115,7 +117,9 @@ def _with(before: ServiceSpec, after: ServiceSpec, key: str) -> ServiceSpec:
 def _template(placed: PlacedCell, service: ServiceSpec) -> JsonValue:
     """What its pods are; providers that ``placed`` does not know are left out."""
     known = tuple(name for name in service.egress if name in placed.providers)
-    template: JsonValue = intent(placed, service.model_copy(update={"egress": known}))["spec"]["template"]
+    meant = service.model_copy(update={"egress": known})
+    services = tuple(meant if each.name == service.name else each for each in placed.services)
+    template: JsonValue = intent(placed.model_copy(update={"services": services}), meant)["spec"]["template"]
     return template
 
 
@@ -125,7 +129,8 @@ def _differences(
     was, will = (_leaves(each) if each is not None else {} for each in (old, new))
     for path in sorted(was.keys() | will.keys()):
         if was.get(path) != will.get(path):
-            yield _change(subject, path, kind, was.get(path), will.get(path), is_release=is_release)
+            its: ChangeClass = "data" if path[0] == "stores" else kind
+            yield _change(subject, path, its, was.get(path), will.get(path), is_release=is_release)
 
 
 def _change(

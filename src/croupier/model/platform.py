@@ -5,30 +5,30 @@ Field names are the keys of the platform file; ``docs/reference/platform.md`` is
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Name, Value
-from croupier.model.release_policy import ParentRef, Port
-from croupier.model.service_spec import Image, Resources, ServiceSpec
+from croupier.model.address import Endpoint, Hostname
+from croupier.model.base import LabelKey, LabelValue, Name, Value
+from croupier.model.container import Image, Resources
+from croupier.model.release_policy import ParentRef
+from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import Form
+from croupier.model.stores import Stores
 
-Hostname = Annotated[
-    str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$", max_length=253)
-]
 ProviderClass = Literal["psp", "kyc", "game"]
 ALLOW_DNS = "allow-dns"
 DEFAULT_DENY = "default-deny"
 """Walls of a cell: NetworkPolicies beside those that bear the names of its services."""
+ENDPOINTS_SECONDS = 5
+"""How long a pod that is to end still answers, so that every proxy has heard of it before it stops taking requests."""
+SLACK_SECONDS = 5
 TRACES_REGION = "croupier.traces"
 """Resource attribute of every span: the region that its service sends traces to."""
-LabelKey = Annotated[
-    str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
-]
-LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
 LongName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -135,13 +135,6 @@ class Monitoring(Value):
         return labels
 
 
-class Endpoint(Value):
-    """A host outside, and its port."""
-
-    host: Hostname
-    port: Port = 443
-
-
 class Traces(Value):
     """The collectors of a region: every trace that failed or was slow is kept, all of the money tier, and a share of
     the rest (S9.1, S9.2). What is too slow, objectives on latency say."""
@@ -182,6 +175,8 @@ class Region(Value):
     """What is rendered for it. None: nothing, so nobody is called."""
     traces: Traces | None = None
     """None: pods are not told where to send spans."""
+    stores: Stores | None = None
+    """What databases, caches and queues stand on there. None: none is rendered."""
 
     @model_validator(mode="after")
     def _prometheus_is_somewhere(self) -> Self:
@@ -252,6 +247,11 @@ class Cell(Value):
     def namespace(self) -> str:
         return f"{self.brand}-{self.market}"
 
+    @property
+    def data_namespace(self) -> str:
+        """Namespace of the stores that are rendered for it, in its region and in those that hold copies."""
+        return f"{self.name}-data"
+
 
 class Provider(Value):
     """An external party that services call. Pods reach it through the egress gateway of its class only (S2.5, S8.9)."""
@@ -277,3 +277,16 @@ class PlacedCell(Value):
     """Region that traces of its services go to -> where they are kept there. Empty: nobody collects them."""
     gitops: GitOps | None
     """None: nothing is rendered for whoever applies it."""
+    elsewhere: Annotated[dict[Name, Region], Field(default_factory=dict)]
+    """Other regions that copies, backups or keys of its stores are in."""
+
+    def grace_seconds(self, service: ServiceSpec) -> int:
+        """From the order to end until force: proxies hear of it, connections drain, the slowest call returns."""
+        slowest = max(
+            (self.providers[name].timeout_seconds for name in service.egress if name in self.providers), default=0.0
+        )
+        return math.ceil(ENDPOINTS_SECONDS + max(service.drain_seconds, slowest) + SLACK_SECONDS)
+
+    def where(self, region: str) -> Region:
+        """The region of that name, of those that the cell has to do with."""
+        return self.region if region == self.cell.region else self.elsewhere[region]

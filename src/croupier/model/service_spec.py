@@ -10,17 +10,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Cpu, Memory, Name, Value
-from croupier.model.quantity import size
+from croupier.model.base import Name, Value
+from croupier.model.container import Image, Resources
+from croupier.model.data import DataUse
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, Strategy
 from croupier.model.service import LATENCY_EDGES, Service
 from croupier.model.trigger import Trigger
-
-IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)*@sha256:[0-9a-f]{64}$"
-
-Image = Annotated[str, StringConstraints(pattern=IMAGE)]
-"""``registry/name@sha256:…``: never a tag (S3.7, S3.8)."""
 
 Layer = Literal["edge", "api", "service", "stream", "data"]
 """Where a service stands between players and storage (S2.1)."""
@@ -58,26 +54,6 @@ class Probes(Value):
     period_seconds: Annotated[int, Field(ge=1, le=60)] = 5
     timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 2
     failure_threshold: Annotated[int, Field(ge=1, le=20)] = 3
-
-
-class Resources(Value):
-    """What a pod asks for and may use at most (S13.4). A limit is never below its request."""
-
-    cpu: Cpu
-    """Request, like 300m."""
-    memory: Memory
-    """Request, like 512Mi."""
-    cpu_limit: Cpu | None = None
-    """None: no limit; a pod may use what is idle."""
-    memory_limit: Memory | None = None
-    """None: the request."""
-
-    @model_validator(mode="after")
-    def _limits_hold_requests(self) -> Self:
-        for name, request, limit in (("cpu", self.cpu, self.cpu_limit), ("memory", self.memory, self.memory_limit)):
-            if limit is not None and size(limit) < size(request):
-                raise PydanticCustomError("limits", f"{name}Limit {limit} is below the request {request}")
-        return self
 
 
 class PodMetric(Value):
@@ -120,30 +96,6 @@ class SecretRef(Value):
     """Where it is in the secret store of the region, like ``casino/psp-a``. None: somebody else makes the Secret."""
     refresh_seconds: Annotated[int, Field(ge=30, le=86_400)] = 3600
     """How often ``remote`` is read: after a rotation the files below ``/secrets`` change by themselves."""
-
-
-class DataUse(Value):
-    """A data store that a service keeps players' data in, and every place that data gets to.
-
-    A market's residency block says where that may be; each place is held against it.
-    """
-
-    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Classes of data in it, as the residency block of a market names them."""
-    namespace: Name | None = None
-    """Namespace of the store in the cell's cluster. None: it is not reached over the cluster's network."""
-    port: Port | None = None
-    """None with ``namespace``: 5432."""
-    region: Name | None = None
-    """Where its primary is. None: the region of the cell."""
-    replicas: tuple[Name, ...] = ()
-    """Regions of its replicas."""
-    dr: Name | None = None
-    """Region it is moved to in a disaster. None: none."""
-    backup: Name | None = None
-    """Region of its backups. None: the one of the primary."""
-    keys: Name | None = None
-    """Region of its encryption keys. None: the one of the primary."""
 
 
 class Telemetry(Value):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from croupier.errors import Problem, SpecError, UnknownName
-from croupier.model.platform import Brand, Cell, Endpoint, Market, PlacedCell, Region, Residency
+from croupier.model.address import Endpoint
+from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
 from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.spec.form import FIXED
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
@@ -18,6 +19,7 @@ from croupier.spec.names import Declared, Names
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.services import service_flaws
 from croupier.spec.sound import Lost
+from croupier.spec.stores import Where, elsewhere, store_flaws
 from croupier.spec.watched import budget_flaw, watch_flaws
 
 MOST_PLACED = 50_000
@@ -85,7 +87,7 @@ class Cells:
         """Without services that something is wrong with, and those that depend on them."""
         wrong = {subject for subjects in self._found.values() for subject in subjects}
         good = {each.name: each for each in placed.services if f"{each.name} in {placed.cell.name}" not in wrong}
-        while odd := [name for name, each in good.items() if not good.keys() >= set(each.depends_on)]:
+        while odd := [name for name, each in good.items() if not good.keys() >= {*each.depends_on, *_shares(each)}]:
             for name in odd:
                 del good[name]
         return (
@@ -108,7 +110,8 @@ class Cells:
         services.sort(key=lambda each: each.name)
         region: Region = names.regions[cell.region].value
         market: Market = names.markets[cell.market].value
-        self._flaws(cell, services, merged)
+        beside = self._beside(cell, services, merged)
+        self._flaws(cell, services, merged, beside)
         reached = sorted(each.name for each in services if each.routes and not each.internal)
         if reached and not cell.hostnames:
             message = "players reach services of the cell, and it has no hostnames"
@@ -121,7 +124,8 @@ class Cells:
         called = {name for spec in services for name in spec.egress if name in names.providers}
         providers = {name: names.providers[name].value for name in sorted(called)}
         brand: Brand = names.brands[cell.brand].value
-        return PlacedCell(
+        regions = {name: each.value for name, each in names.regions.items()}
+        placed = PlacedCell(
             cell=cell,
             brand=brand,
             region=region,
@@ -129,7 +133,11 @@ class Cells:
             providers=providers,
             traces_kept=self._traces(cell, region, services, merged),
             gitops=names.gitops.value if names.gitops is not None else None,
+            elsewhere=elsewhere(services, cell.region, regions),
         )
+        for spec, flaw in store_flaws(Where(placed, regions, beside)):
+            self._report(cell, spec, flaw, merged)
+        return placed
 
     def _traces(
         self, cell: Cell, region: Region, services: Iterable[ServiceSpec], merged: Mapping[tuple[str, str], Merged]
@@ -158,12 +166,24 @@ class Cells:
             self._find(problem, f"{name} in {cell.name}")
         return merged, spec if not merged.lacks else None
 
-    def _flaws(self, cell: Cell, services: Sequence[ServiceSpec], merged: Mapping[tuple[str, str], Merged]) -> None:
+    def _beside(
+        self, cell: Cell, services: Sequence[ServiceSpec], merged: Mapping[tuple[str, str], Merged]
+    ) -> list[str]:
+        """Services that run in ``cell``, or may, and cannot be looked at."""
         sound = {each.name for each in services}
         beside = [name for where, name in merged if where == cell.name and name not in sound]
         if not self._names.services.keys() >= set(cell.services or ()):
             beside += self._names.services  # whoever is meant by a name that nobody has
-        beside += [name for each in services for name in each.depends_on if self._names.is_lost("service", name)]
+        named = [name for each in services for name in (*each.depends_on, *_shares(each))]
+        return beside + [name for name in named if self._names.is_lost("service", name)]
+
+    def _flaws(
+        self,
+        cell: Cell,
+        services: Sequence[ServiceSpec],
+        merged: Mapping[tuple[str, str], Merged],
+        beside: Sequence[str],
+    ) -> None:
         for flaw in service_flaws(services, self._names.services, beside):
             _, index, *rest = flaw.location
             assert isinstance(index, int)
@@ -292,6 +312,11 @@ def _layers(names: Names, lost: Lost) -> Iterator[tuple[Fits, Layer]]:
             yield fits, layer
 
 
+def _shares(service: ServiceSpec) -> list[str]:
+    """Services whose stores it uses."""
+    return [use.of for use in service.data.values() if use.of is not None]
+
+
 def _regions_of(rules: Residency) -> Iterator[str]:
     """Every region that a market's rules name."""
     yield from (*rules.regions, *rules.dr_regions)
@@ -324,6 +349,6 @@ def _regions(spec: ServiceSpec) -> Iterator[tuple[Location, str]]:
     for name, use in spec.data.items():
         at = ("data", name)
         named |= {(*at, "region"): use.region, (*at, "dr"): use.dr, (*at, "backup"): use.backup}
-        named |= {(*at, "keys"): use.keys}
+        named |= {(*at, "keys"): use.keys, (*at, "drBackup"): use.dr_backup}
         named |= {(*at, "replicas", number): region for number, region in enumerate(use.replicas)}
     return ((location, region) for location, region in named.items() if region is not None)

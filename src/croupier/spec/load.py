@@ -18,9 +18,13 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from croupier.errors import Problem, SpecError
+from croupier.model.address import Hostname
 from croupier.model.base import Cpu, Digest, Memory, Name, ServiceName
-from croupier.model.platform import Group, Hostname
-from croupier.model.service_spec import IMAGE, EnvName, Path, PortName
+from croupier.model.container import IMAGE
+from croupier.model.data import Cron, PostgresImage
+from croupier.model.platform import Group
+from croupier.model.service_spec import EnvName, Path, PortName
+from croupier.model.stores import Bucket, Cidr
 from croupier.spec.files import read_text
 from croupier.spec.partial import Change
 from croupier.spec.yaml12 import Mark, Node, old_boolean, parse
@@ -49,6 +53,10 @@ _FORMS: dict[str, tuple[str, str]] = {
     for kind, told in (
         (Cpu, ("{} is not an amount of CPU", "cores like 2 or 0.5, or thousandths like 300m")),
         (Memory, ("{} is not an amount of memory", "a whole number and Ki, Mi, Gi or Ti, like 512Mi")),
+        (PostgresImage, ("{} is no image of PostgreSQL", "like registry/postgresql:17.6@sha256:…: tag and digest")),
+        (Cron, ("{} is no schedule", "minute, hour, day, month and day of the week, like 0 2 * * *")),
+        (Bucket, ("{} is not the name of a bucket", "like s3://name or s3://name/folder")),
+        (Cidr, ("{} is no range of addresses", "like 10.0.0.1/32")),
         (Hostname, ("{} is not the name of a host", "like api.example.com: lower case, no scheme, port, path or *")),
         (Group, ("{} is not the name of a group", "no spaces, at most 200 characters")),
         (EnvName, ("{} is not the name of a variable", "letters, digits and _, no digit first")),

@@ -82,6 +82,9 @@ class Names:
         )
         self._once("defaults")
         self.gitops = self._once("gitops")
+        self._data_namespaces = {
+            each.value.data_namespace: f"for the stores of {name}" for name, each in self.cells.items()
+        }
 
     def problems(self) -> list[Problem]:
         known: Mapping[str, Mapping[str, Declared]] = {
@@ -172,7 +175,10 @@ class Names:
             region.monitoring_namespace: "for monitoring",
             region.gateway.namespace: "the gateway's",
             region.traces.namespace if region.traces else None: "the collectors'",
+            **self._data_namespaces,
         }
+        if region.stores is not None and region.stores.postgres is not None:
+            owners[region.stores.postgres.namespace] = "CloudNativePG's"
         return owners.get(cell.namespace, "")
 
     def is_lost(self, kind: str, name: str) -> bool:

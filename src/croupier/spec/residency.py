@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from croupier.model.data import DataUse
 from croupier.model.platform import Cell, DataClass, Residency
-from croupier.model.service_spec import DataUse, ServiceSpec
+from croupier.model.service_spec import ServiceSpec
 from croupier.spec.load import Flaw, Location, did_you_mean
 
 TELEMETRY = "telemetry"
@@ -21,6 +22,8 @@ def residency_flaws(cell: Cell, service: ServiceSpec, rules: Residency) -> Itera
     Locations are paths in the service; ``REGION`` where nothing but the region of the cell is at fault.
     """
     for name, use in service.data.items():
+        if use.of is not None:
+            continue  # who owns the store says where it is, and is held to that
         at = ("data", name)
         if cell.region not in rules.regions:
             yield _refused(REGION, f"{', '.join(use.classes)} would be kept in {cell.region}", rules.regions)
@@ -62,6 +65,10 @@ def _of_class(cell: Cell, at: Location, use: DataUse, name: str, rules: Residenc
     backups, keys = allowed.backup or allowed.store, allowed.keys or allowed.store
     if (where := use.backup or primary) not in backups:
         yield _refused((*at, "backup") if use.backup else whose, f"backups of {name} are in {where}", backups)
+    if use.dr_backup is not None and use.dr_backup not in backups:
+        yield _refused((*at, "drBackup"), f"a copy of {name} would archive to {use.dr_backup}", backups)
+    elif use.dr_backup is not None and use.dr_backup not in keys:
+        yield _refused((*at, "drBackup"), f"an archive of {name} would have its key in {use.dr_backup}", keys)
     if (where := use.keys or primary) not in keys:
         yield _refused((*at, "keys") if use.keys else whose, f"keys of {name} are in {where}", keys)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -280,6 +281,18 @@ def test_what_is_rendered_passes_croupiers_own_rules(demo: Path, tmp_path: Path,
     assert _run("render", demo if of == "demo" else REFERENCE, "--out", out).exit_code == 0
     checked = _run("policy", "check", out, "--fail-on", "note")
     assert checked.exit_code == 0, checked.output
+
+
+def test_stores_of_a_region_pass_croupiers_own_rules_with_all_that_uses_them(tmp_path: Path) -> None:
+    """S7, S13.6, S14.11: databases, poolers, walls and the pods that connect, as one cluster has them."""
+    out, cluster = tmp_path / "manifests", tmp_path / "cluster"
+    assert _run("render", LARGE, "--out", out).exit_code == 0
+    for folder in (out / "stores" / "ca-central", out / "regions" / "ca-central", *out.glob("cells/*-ca-central")):
+        shutil.copytree(folder, cluster / folder.relative_to(out))
+    checked = _run("policy", "check", cluster, "-o", "json")
+    assert checked.exit_code == 0, checked.output
+    assert {each["rule"] for each in json.loads(checked.stdout)["findings"]} <= {"memory-ratio"}
+    assert len(list(cluster.glob("stores/ca-central/*.yaml"))) == 3
 
 
 @pytest.mark.parametrize("version", VERSIONS)

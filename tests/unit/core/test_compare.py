@@ -105,3 +105,35 @@ def test_a_value_cannot_break_out_of_its_cell_in_markdown(changed: Callable[...,
     plan = changed(("  drainSeconds: 15\n", "  drainSeconds: 15\n  config: {A: '`|` <b>'}\n"))
     row = next(line for line in plan_markdown(plan).splitlines() if "lobby.config.A" in line)
     assert row.startswith('| `lobby.config.A` | `none` | `` "`\\|` <b>" `` | config | in acme-mt-west')
+
+
+BOLT = "  - {brand: bolt, market: no, region: east, hostnames: [no.bolt.example]}\n"
+LEDGER = "      main: {classes: [ledger], replicas: [east], backup: north, keys: north}\n"
+RENDERED = LEDGER.replace(
+    "}\n", ', postgres: {storage: money, size: 10Gi, resources: {cpu: "1", memory: 4Gi}, pooler: {size: 20}}}\n'
+)
+
+
+def test_a_store_that_is_rendered_from_now_on_is_data_and_its_pods_are_told(
+    changed: Callable[..., PlatformPlan],
+) -> None:
+    plan = changed((LEDGER, RENDERED))
+    assert {each.kind for each in plan.changes} == {"data"}
+    assert plan.versions == ("wallet in acme-ro-north",)
+    assert {"stores/north/acme-ro-north.yaml", "stores/east/acme-ro-north.yaml"} <= set(plan.files)
+
+
+def test_what_stores_stand_on_is_data_wherever_it_is(tmp_path: Path) -> None:
+    """Prevents: a plan that is silent about the region of a copy, where no cell runs."""
+    text = BASE.read_text().replace(LEDGER, RENDERED).replace(BOLT, "")
+    text = text.replace('  - at: {market: "no"}\n    unset: [data]\n', "")
+
+    def cells(name: str, text: str) -> Cells:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "platform.yaml").write_text(text)
+        return load_described(tmp_path / name).cells
+
+    plan = compare(cells("old", text), cells("new", text.replace("10.0.0.2/32", "10.0.0.3/32")))
+    (change,) = plan.changes
+    assert (change.subject, change.path, change.kind) == ("regions.east", "stores.apiServers", "data")
+    assert (change.releases, plan.files) == ((), ("stores/east/acme-ro-north.yaml",))

@@ -25,7 +25,7 @@ def described() -> Described:
 def objects(described: Described) -> list[tuple[str, dict[str, Any]]]:
     """Each object with the region it goes to."""
     return [
-        (name.split("/")[1] if name.startswith("regions/") else _region(described, name), each)
+        (_region(described, name) if name.startswith("cells/") else name.split("/")[1], each)
         for name, text in render(described.cells).items()
         for each in yaml.load_all(text, Loader=yaml.CSafeLoader)
     ]

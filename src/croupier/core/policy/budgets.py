@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
 from croupier.core.policy.demand import Peak, peak
 from croupier.core.policy.objects import Container, Object, Pod, at, items, mapping, text
 from croupier.core.policy.quantities import number, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, pod_rule
 from croupier.core.policy.world import World
+from croupier.model.connections import RESERVED, Demand, total
 from croupier.model.objects import JsonObject
 
 DATABASE = re.compile(r"(^|_)(DATABASE|DB|PG|POSTGRES(QL)?|MYSQL|JDBC)(_|$)|(^|_)DSN$|^PGHOST$", re.IGNORECASE)
@@ -24,7 +24,7 @@ _CONNECTS = re.compile(r"URL$|URI$|DSN$|HOST$|ADDR(ESS)?$|JDBC", re.IGNORECASE)
 POOL = re.compile(r"POOL.*(SIZE|MAX|LIMIT)|MAX.*POOL|MAX_?(OPEN_?)?CONN(ECTION)?S?|CONNECTION_LIMIT", re.IGNORECASE)
 IN_URL = re.compile(r"[?&](pool_max_conns|connection_limit|maximumPoolSize|pool_size|max_size)=([0-9]+)")
 PROCESSES = re.compile(r"^(WEB_CONCURRENCY|WORKERS|PROCESSES|GUNICORN_WORKERS|UWSGI_PROCESSES)$", re.IGNORECASE)
-DEFAULT_MAX_CONNECTIONS, RESERVED, DEFAULT_POOL, DEFAULT_CLIENTS = 100, 3, 20, 100
+DEFAULT_MAX_CONNECTIONS, DEFAULT_POOL, DEFAULT_CLIENTS = 100, 20, 100
 APP = "{name: app, image: registry.example/bets, env: [{name: DATABASE_URL, value: 'postgres://db-rw/bets'}%s]}"
 CLUSTER = """
 ---
@@ -38,24 +38,6 @@ BETS = (
     "{containers: "
     "[{name: app, env: [{name: DATABASE_URL, value: 'postgres://db-rw/bets'}, {name: DB_POOL_SIZE, value: '10'}]}]}}}}"
 )
-
-
-class Demand(NamedTuple):
-    """What one workload may open at once: (pods + those that surge) × processes × pool."""
-
-    pods: int
-    surge: int
-    processes: int
-    pool: int
-
-    @property
-    def connections(self) -> int:
-        return (self.pods + self.surge) * self.processes * self.pool
-
-
-def total(demands: Iterable[Demand]) -> int:
-    """Connections of all together; never less when any of the numbers grows."""
-    return sum(each.connections for each in demands)
 
 
 def _environment(container: Container) -> Iterator[tuple[int, str, str]]:

@@ -49,10 +49,11 @@ WITHOUT_PODS = frozenset(
         "networking.istio.io": ("VirtualService", "DestinationRule", "Gateway"),
         "keda.sh": ("ScaledObject",),
         "external-secrets.io": ("ExternalSecret",),
+        "postgresql.cnpg.io": ("Pooler",),
     }.items()
     for kind in kinds
 )  # fmt: skip
-"""(group, kind) of what holds no pods, whatever its fields are called."""
+"""(group, kind) of what holds no pods, whatever its fields are called, or a part that its operator completes."""
 CONTAINERS = {
     "initContainers": "init", "steps": "container", "containers": "container", "sidecars": "sidecar",
     "ephemeralContainers": "ephemeral",

@@ -119,7 +119,7 @@ def dangling_network_policy(world: World) -> Iterator[Found]:
         return
     for each in world.of("NetworkPolicy"):
         wanted = each.spec.get("podSelector")
-        if mapping(wanted) and not world.selected(each.namespace, wanted):
+        if mapping(wanted) and not world.is_selected(each.namespace, wanted):
             yield Found(each, ("spec", "podSelector"), "selects no pod")
 
 
@@ -138,7 +138,7 @@ def dangling_network_peer(world: World) -> Iterator[Found]:
                     wanted = held.get("podSelector")
                     if "namespaceSelector" in held or not mapping(wanted):
                         continue
-                    if not world.selected(each.namespace, wanted):
+                    if not world.is_selected(each.namespace, wanted):
                         yield Found(each, ("spec", direction, index, peers, number, "podSelector"), "selects no pod")
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from croupier.core.policy.objects import SEVERAL, Object, Pod, at, text
+from croupier.core.policy.operated import labels_of
 from croupier.core.policy.quantities import whole
 from croupier.core.policy.selectors import matches
 from croupier.model.objects import JsonObject
@@ -76,6 +77,20 @@ class World:
         else:
             near = self._pods_of.get(namespace, [])
         return [pod for pod in near if matches(selector, pod.labels)]
+
+    def is_selected(self, namespace: str, selector: Any) -> bool:
+        """Whether a LabelSelector takes any pod of ``namespace``, written or made by an operator."""
+        return bool(self.selected(namespace, selector)) or any(
+            matches(selector, labels) for labels in self._operated.get(namespace, ())
+        )
+
+    @cached_property
+    def _operated(self) -> dict[str, list[JsonObject]]:
+        held: dict[str, list[JsonObject]] = defaultdict(list)
+        for each in self.objects:
+            if labels := labels_of(each):
+                held[each.namespace].append(dict(labels))
+        return held
 
     @cached_property
     def scalers(self) -> dict[tuple[str, str, str], list[Object]]:

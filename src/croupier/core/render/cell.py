@@ -21,10 +21,12 @@ from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import scaler
 from croupier.core.render.secrets import external_secrets
+from croupier.core.render.stores import storage_classes, stores
 from croupier.core.render.workload import account, deployment, disruption_budget, intent
 from croupier.model.objects import JsonObject
-from croupier.model.platform import PlacedCell
+from croupier.model.platform import PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
+from croupier.model.store import stores_of
 
 MADE = "# Made by croupier render; do not edit.\n"
 PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000}
@@ -56,12 +58,24 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
         for service in placed.services:
             files[f"{folder}/{service.name}.yaml"] = guarded(placed, objects_of(placed, service))
     for region, here in _by_region(every).items():
-        files[f"regions/{region}/priorities.yaml"] = priorities()
         if scrapes := tally_scrapes(here[0].region, here):
             files[f"regions/{region}/tallies.yaml"] = scrapes
         if traced := collectors(here):
             files[f"regions/{region}/traces.yaml"] = traced
-    return dict(sorted(files.items()))
+    for name, place in _regions(every).items():
+        files[f"regions/{name}/priorities.yaml"] = priorities()
+        if classes := storage_classes(place):
+            files[f"regions/{name}/storage.yaml"] = classes
+    return dict(sorted({**files, **stores(every)}.items()))
+
+
+def _regions(cells: Iterable[PlacedCell]) -> dict[str, Region]:
+    """Every region where something runs: a cell, or a copy of its stores."""
+    found: dict[str, Region] = {}
+    for placed in cells:
+        copies = {region for store in stores_of(placed) for region in store.use.copies}
+        found |= {region: placed.where(region) for region in (placed.cell.region, *copies)}
+    return found
 
 
 def prometheus_files(cells: Iterable[PlacedCell]) -> dict[str, str]:

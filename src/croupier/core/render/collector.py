@@ -15,8 +15,9 @@ from typing import Any
 
 from croupier.core.render.emit import document
 from croupier.core.render.names import APP, MANAGED_BY, priority_class
+from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
-from croupier.model.platform import TRACES_REGION, Endpoint, PlacedCell, Traces
+from croupier.model.platform import TRACES_REGION, PlacedCell, Traces
 from croupier.model.service_spec import ServiceSpec
 
 RECEIVER, SAMPLER = "receiver", "sampler"

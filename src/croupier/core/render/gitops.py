@@ -1,4 +1,4 @@
-"""What tells Argo CD or Flux to apply what is rendered: one application a cell and region, with walls (S5.1).
+"""What tells Argo CD or Flux to apply what is rendered: an application a cell, region and its stores, walled (S5.1).
 
 They leave alone what others own on purpose: croupier's operator says how many pods an intent has while a service is
 adopted or given back, the autoscaler after that. And they ask, or refuse, before they delete what players depend on.
@@ -21,6 +21,7 @@ _GUARDED = frozenset({"Namespace", "PersistentVolumeClaim", "ReleasePolicy", "St
 """Kinds whose deletion takes with it what serves or what is stored. Of Deployments those that serve by themselves."""
 _NEVER_PRUNED = frozenset({"Namespace", "PersistentVolumeClaim", "StatefulSet"})
 """The same for Flux, which cannot ask: who takes a service out of Git wants its policy gone."""
+_PREFIXES: Mapping[str, str] = {"regions": "region", "stores": "stores"}
 _ARGOCD = "argoproj.io/v1alpha1"
 _SOURCE, _APPLY = "source.toolkit.fluxcd.io/v1", "kustomize.toolkit.fluxcd.io/v1"
 _SYNC_OPTIONS = (
@@ -32,8 +33,8 @@ _SYNC_OPTIONS = (
 
 
 class _Place(NamedTuple):
-    """A cell, or what a region has once. ``namespaces``: those that its objects live in. ``wide``: kinds that live in
-    none: (group, kind, name)."""
+    """A cell, what a region has once, or its stores. ``namespaces``: those that its objects live in. ``wide``: kinds
+    that live in none: (group, kind, name)."""
 
     area: str
     name: str
@@ -45,7 +46,7 @@ class _Place(NamedTuple):
     @property
     def application(self) -> str:
         """Names of cells hold no dot."""
-        return self.name if self.area == "cells" else f"region.{self.name}"
+        return self.name if self.area == "cells" else f"{_PREFIXES[self.area]}.{self.name}"
 
 
 def guarded(placed: PlacedCell, objects: Iterable[JsonObject]) -> list[JsonObject]:

@@ -57,6 +57,7 @@ def _patches(part: Part, place: str) -> Iterator[JsonObject]:
         group, _, version = before["apiVersion"].rpartition("/")
         name = before["metadata"]["name"].replace(".", "\\.")  # a regular expression to Kustomize
         target = {"group": group, "version": version, "kind": before["kind"], "name": name}
+        target["namespace"] = before["metadata"].get("namespace", "")  # of a cell it comes with the overlay
         yield {"target": {key: value for key, value in target.items() if value}, "patch": sequence(operations)}
 
 

@@ -6,27 +6,33 @@ from collections.abc import Iterable, Sequence
 
 from croupier.core.render.collector import GRPC, HTTP
 from croupier.core.render.names import of_cell, of_service, selector
+from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
 from croupier.model.service_spec import ServiceSpec
+from croupier.model.store import POSTGRES_PORT, used_by
 
 _API = "networking.k8s.io/v1"
-_DATABASE_PORT = 5432
 
 
 def walls(cell: Cell) -> list[JsonObject]:
     """What holds for every pod of the cell: all is denied, names may be looked up."""
-    resolvers = {**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
-    names = {
-        "podSelector": {},
-        "policyTypes": ["Egress"],
-        "egress": [{"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}],
-    }
-    nothing = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     return [
-        of_cell(cell, _API, "NetworkPolicy", ALLOW_DNS, {"spec": names}),
-        of_cell(cell, _API, "NetworkPolicy", DEFAULT_DENY, {"spec": nothing}),
+        of_cell(cell, _API, "NetworkPolicy", ALLOW_DNS, {"spec": names_looked_up()}),
+        of_cell(cell, _API, "NetworkPolicy", DEFAULT_DENY, {"spec": nothing_else()}),
     ]
+
+
+def names_looked_up() -> JsonObject:
+    """Of a policy by which every pod of a namespace may look up names."""
+    resolvers = {**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+    rule = {"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}
+    return {"podSelector": {}, "policyTypes": ["Egress"], "egress": [rule]}
+
+
+def nothing_else() -> JsonObject:
+    """Of a policy by which no pod of a namespace may talk to anybody."""
+    return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 def doors(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
@@ -66,9 +72,12 @@ def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
         ports = sorted({end.port for each in providers if each.kind == kind for end in each.endpoints})
         # The gateway alone knows hosts: an address of a provider moves, and NetworkPolicy knows no names.
         yield [{"namespaceSelector": {"matchLabels": {"svc": f"{kind}-egress"}}}], ports
-    stores = sorted({(use.namespace, use.port or _DATABASE_PORT) for use in service.data.values() if use.namespace})
-    for namespace, number in stores:
+    elsewhere = sorted({(use.namespace, use.port or POSTGRES_PORT) for use in service.data.values() if use.namespace})
+    for namespace, number in elsewhere:
         yield [_namespace(namespace)], [number]
+    for store in used_by(placed, service):
+        pods = {POOLER: store.pooler} if store.pooler else {CLUSTER: store.name}
+        yield [{**_namespace(placed.cell.data_namespace), "podSelector": {"matchLabels": pods}}], [POSTGRES_PORT]
     if traces := placed.region.traces:
         yield [_namespace(traces.namespace)], [GRPC, HTTP]
 

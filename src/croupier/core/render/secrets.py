@@ -11,6 +11,7 @@ from croupier.core.render.names import of_cell
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import SecretRef
+from croupier.model.store import secrets_of
 
 _API = "external-secrets.io/v1"
 
@@ -42,6 +43,6 @@ def _external(placed: PlacedCell, store: str, name: str, references: list[Secret
 def _references(placed: PlacedCell) -> Iterator[SecretRef]:
     """Those that come from the store; of one Secret all say the same place, or ``check`` refuses them."""
     for service in placed.services:
-        for name in sorted(service.secrets):
-            if service.secrets[name].remote is not None:
-                yield service.secrets[name]
+        for _, reference in sorted(secrets_of(placed, service).items()):
+            if reference.remote is not None:
+                yield reference

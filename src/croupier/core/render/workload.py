@@ -13,14 +13,13 @@ from typing import Any
 from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
 from croupier.core.render.names import of_service, priority_class, selector, service_labels
+from croupier.core.render.store import told
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Cell, PlacedCell
+from croupier.model.platform import ENDPOINTS_SECONDS, Cell, PlacedCell
 from croupier.model.service_spec import SECRETS, SecretRef, ServiceSpec
+from croupier.model.store import secrets_of
 
-ENDPOINTS_SECONDS = 5
-"""How long a pod that is to end still answers, so that every proxy has heard of it before it stops taking requests."""
-SLACK_SECONDS = 5
 _READ_ONLY_FOR_GROUP = 0o440
 _SCRATCH = "64Mi"
 _HASH_LABEL = "pod-template-hash"
@@ -74,17 +73,12 @@ def _deployment(placed: PlacedCell, service: ServiceSpec, head: JsonObject, vers
     return of_service(cell, service, "apps/v1", "Deployment", body)
 
 
-def grace_seconds(placed: PlacedCell, service: ServiceSpec) -> int:
-    """From the order to end until force: proxies hear of it, connections drain, the slowest call outside returns."""
-    slowest = max((placed.providers[name].timeout_seconds for name in service.egress), default=0.0)
-    return math.ceil(ENDPOINTS_SECONDS + max(service.drain_seconds, slowest) + SLACK_SECONDS)
-
-
 def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
+    secrets = secrets_of(placed, service)
     volumes = [
         *(
-            {"name": f"secret-{number}", "secret": _secret(service.secrets[name])}
-            for number, name in enumerate(sorted(service.secrets))
+            {"name": f"secret-{number}", "secret": _secret(secrets[name])}
+            for number, name in enumerate(sorted(secrets))
         ),
         *(
             {"name": f"scratch-{number}", "emptyDir": {"sizeLimit": _SCRATCH}}
@@ -96,7 +90,7 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "priorityClassName": priority_class(service.tier),
-        "terminationGracePeriodSeconds": grace_seconds(placed, service),
+        "terminationGracePeriodSeconds": placed.grace_seconds(service),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": service.user,
@@ -133,7 +127,7 @@ def _spread(placed: PlacedCell, service: ServiceSpec, version_label: str) -> lis
 
 def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
     config = config_name(service)
-    secrets = sorted(service.secrets)
+    secrets = sorted(secrets_of(placed, service))
     mounts = [
         *(
             {"name": f"secret-{number}", "mountPath": f"{SECRETS}/{name}", "readOnly": True}
@@ -174,6 +168,7 @@ def _environment(placed: PlacedCell, service: ServiceSpec, version_label: str) -
     return [
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),
         {"name": "CROUPIER_SERVICE", "value": f"{service.name}.$(NAMESPACE)"},
+        *({"name": name, "value": value} for name, value in told(placed, service).items()),
         *({"name": name, "value": value} for name, value in tracing(placed, service).items()),
     ]
 

@@ -11,8 +11,9 @@ from tests.support.platforms import example
 
 from croupier.core.render.collector import RECEIVER, SAMPLER, collectors, tracing
 from croupier.core.render.network import doors
+from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Endpoint, PlacedCell
+from croupier.model.platform import PlacedCell
 from croupier.spec.platform import load_described
 
 CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cells

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.nasty import NASTY
-from tests.support.platforms import example, kept, queued
+from tests.support.platforms import example, kept, queued, stored
 from tests.support.templates import helm, kustomize
 
 from croupier.adapters.manifests import write
@@ -59,7 +59,8 @@ def _watched() -> list[PlacedCell]:
 PLATFORMS: Mapping[str, Callable[[], list[PlacedCell]]] = {
     "example": lambda: list(example()),
     "watched": _watched,
-    "stores": kept,
+    "secrets": kept,
+    "stores": stored,
     "queues": queued,
     "nasty": _nasty,
     "unlike": _unlike,

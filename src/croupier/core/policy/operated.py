@@ -1,0 +1,31 @@
+"""Pods that operators make: no template of theirs is written, but what labels they will bear is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from croupier.core.policy.objects import Object, at, text
+
+Labels = Mapping[str, str]
+
+
+def _instance(each: Object) -> Labels:
+    return {"cnpg.io/cluster": each.name, "cnpg.io/podRole": "instance"}
+
+
+def _pooler(each: Object) -> Labels:
+    cluster = text(at(each.spec, "cluster", "name"))
+    return {"cnpg.io/cluster": cluster, "cnpg.io/poolerName": each.name, "cnpg.io/podRole": "pooler"}
+
+
+LABELS: Mapping[tuple[str, str], Callable[[Object], Labels]] = {
+    ("postgresql.cnpg.io", "Cluster"): _instance,
+    ("postgresql.cnpg.io", "Pooler"): _pooler,
+}
+"""(group, kind) -> labels of the pods that its operator makes for it."""
+
+
+def labels_of(each: Object) -> Labels | None:
+    """None: no operator is known to make pods for it."""
+    made = LABELS.get((each.group, each.kind))
+    return made(each) if made is not None else None

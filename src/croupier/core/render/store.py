@@ -1,0 +1,188 @@
+"""What stores of every engine share: where they stand, who may reach them, what pods are told of them (S7, S10.6).
+
+One module an engine renders it (``postgres.py``); ``stores.py`` puts all of a cell together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from croupier.core.render.names import APP, cell_labels
+from croupier.model.address import Endpoint
+from croupier.model.data import DataUse
+from croupier.model.objects import JsonObject
+from croupier.model.platform import PlacedCell, Region
+from croupier.model.service_spec import ServiceSpec
+from croupier.model.store import POSTGRES_PORT, Store, role_of, used_by
+from croupier.model.stores import ObjectStore, Stores
+
+KEPT = {
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+"""What is taken out of Git stays in the cluster: a line too few must not be the end of a ledger."""
+NETWORK = "networking.k8s.io/v1"
+_EXTERNAL = "external-secrets.io/v1"
+_REFRESH = "3600s"
+_AWS = Endpoint(host="s3.amazonaws.com")
+
+
+class Home(NamedTuple):
+    """A region that has all of a cell's stores, or of some: the primaries, or copies."""
+
+    placed: PlacedCell
+    name: str
+    region: Region
+    stands: Stores
+
+    @property
+    def namespace(self) -> str:
+        return self.placed.cell.data_namespace
+
+    def labels(self, store: Store | None = None) -> dict[str, str]:
+        """Of objects."""
+        named = {} if store is None else {APP: store.name, "tier": store.owner.tier, "layer": "data"}
+        return {**cell_labels(self.placed.cell), **named}
+
+    def inherited(self, store: Store) -> dict[str, str]:
+        """Of pods: without what operators say of them themselves."""
+        return {name: value for name, value in self.labels(store).items() if "/" not in name}
+
+    def is_primary(self, use: DataUse) -> bool:
+        return self.name == (use.region or self.placed.cell.region)
+
+    def made(
+        self, store: Store | None, api: str, kind: str, name: str, spec: JsonObject, **annotations: str
+    ) -> JsonObject:
+        """An object of the stores' namespace."""
+        metadata = {"name": name, "namespace": self.namespace, "labels": self.labels(store)}
+        if annotations:
+            metadata["annotations"] = annotations
+        return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+class Bucket(NamedTuple):
+    """Where backups go. ``key``: of the KMS; None: the object store's own."""
+
+    region: str
+    held: ObjectStore
+    key: str | None
+
+    @property
+    def secret(self) -> str:
+        return f"object-store-{self.region}"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.held.endpoint or _AWS
+
+
+def home_of(placed: PlacedCell, region: str) -> Home:
+    where = placed.where(region)
+    assert where.stores is not None, "check refuses stores in a region that says nothing of them"
+    return Home(placed, region, where, where.stores)
+
+
+def buckets(placed: PlacedCell, use: DataUse) -> tuple[Bucket, Bucket]:
+    """Where the primary archives to, and where copies do."""
+    primary = use.region or placed.cell.region
+    first = _bucket(placed, use.backup or primary, use.keys or primary)
+    return first, (_bucket(placed, use.dr_backup, use.dr_backup) if use.dr_backup else first)
+
+
+def _bucket(placed: PlacedCell, region: str, keys: str) -> Bucket:
+    stores, of_keys = placed.where(region).stores, placed.where(keys).stores
+    assert stores is not None
+    assert stores.object_store is not None, "check refuses backups where there is no object store"
+    return Bucket(region, stores.object_store, of_keys.kms_key if of_keys else None)
+
+
+def told(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
+    """What a pod must know to reach its stores; never a password. What its own configuration says stays as it is."""
+    said: dict[str, str] = {}
+    for store in used_by(placed, service):
+        prefix = role_of(store.name).upper()
+        said |= {
+            f"{prefix}_HOST": f"{store.host}.{placed.cell.data_namespace}",
+            f"{prefix}_PORT": str(POSTGRES_PORT),
+            f"{prefix}_DATABASE": store.role,
+            f"{prefix}_POOL_SIZE": str(service.data[store.name].connections),
+        }
+    return {name: value for name, value in said.items() if name not in service.config}
+
+
+def external_secret(
+    home: Home, store: Store | None, name: str, remote: str, *, keys: Iterable[str], template: JsonObject
+) -> list[JsonObject]:
+    """The Secret, read from the secret store of the region; nothing where somebody else makes it."""
+    if home.region.secret_store is None:
+        return []
+    spec = {
+        "secretStoreRef": {"kind": "ClusterSecretStore", "name": home.region.secret_store},
+        "refreshPolicy": "Periodic",
+        "refreshInterval": _REFRESH,
+        "target": {
+            "name": name,
+            "creationPolicy": "Owner",
+            "deletionPolicy": "Retain",
+            **({"template": template} if template else {}),
+        },
+        "data": [{"secretKey": key, "remoteRef": {"key": remote, "property": key}} for key in keys],
+    }
+    return [home.made(store, _EXTERNAL, "ExternalSecret", name, spec)]
+
+
+def door(selector: JsonObject, ingress: Sequence[JsonObject], egress: Sequence[JsonObject]) -> JsonObject:
+    """Of a policy: what pods of a store may be asked by and may ask."""
+    types = ["Ingress", "Egress"]
+    return {"podSelector": selector, "policyTypes": types, "ingress": list(ingress), "egress": list(egress)}
+
+
+def allowed(direction: str, peers: Sequence[JsonObject], ports: Iterable[int]) -> JsonObject:
+    return {direction: list(peers), "ports": [{"port": port, "protocol": "TCP"} for port in ports]}
+
+
+def space(name: str) -> JsonObject:
+    """All pods of a namespace."""
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+
+def callers(placed: PlacedCell, store: Store) -> list[JsonObject]:
+    """Pods of the services that use it, and no others."""
+    inside = space(placed.cell.namespace)
+    return [{**inside, "podSelector": {"matchLabels": {APP: name}}} for name in sorted(store.users)]
+
+
+def watchers(home: Home, port: int) -> list[JsonObject]:
+    """Who reads counters there."""
+    namespace = home.region.monitoring_namespace
+    return [allowed("from", [space(namespace)], [port])] if namespace is not None else []
+
+
+def api_servers(stands: Stores) -> JsonObject:
+    return allowed("to", [{"ipBlock": {"cidr": each}} for each in stands.api_servers], [stands.api_port])
+
+
+def object_stores(reached: Iterable[Bucket]) -> list[JsonObject]:
+    """In the cluster, or out by the gateway for backups: NetworkPolicy knows no names of hosts."""
+    ends = sorted({(each.endpoint.host, each.endpoint.port) for each in reached})
+    peers = {(_peer(host), port): None for host, port in ends}
+    return [
+        allowed("to", [{"namespaceSelector": {"matchLabels": dict([label])}}], [port]) for label, port in sorted(peers)
+    ]
+
+
+def _peer(host: str) -> tuple[str, str]:
+    inside = host.removesuffix(".cluster.local").split(".")
+    return ("kubernetes.io/metadata.name", inside[1]) if inside[2:] == ["svc"] else ("svc", "backup-egress")
+
+
+def resources_of(cpu: str, memory: str, cpu_limit: str | None, memory_limit: str | None) -> JsonObject:
+    limits = {**({"cpu": cpu_limit} if cpu_limit else {}), "memory": memory_limit or memory}
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": limits}
+
+
+def tolerations(nodes: Mapping[str, str]) -> list[JsonObject]:
+    """Of taints that keep others off nodes with these labels."""
+    return [{"key": key, "operator": "Exists"} for key in nodes]

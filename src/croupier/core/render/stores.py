@@ -1,0 +1,79 @@
+"""All stores of a platform, sorted into files: ``stores/<region>/<cell>.yaml`` for what runs there, primary or copy.
+
+They stand apart from the cells that use them: what is taken out of Git by mistake must not take a database with it
+(docs/adr/0011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from croupier.core.render.names import MANAGED_BY
+from croupier.core.render.network import names_looked_up, nothing_else
+from croupier.core.render.postgres import database
+from croupier.core.render.store import KEPT, NETWORK, Bucket, Home, buckets, external_secret, home_of
+from croupier.model.objects import JsonObject
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
+from croupier.model.store import Store, stores_of
+
+
+def stores(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
+    """File -> the objects in it, in their order."""
+    files: dict[str, list[JsonObject]] = {}
+    for placed in cells:
+        homes: dict[str, list[Store]] = {}
+        for store in stores_of(placed):
+            for region in dict.fromkeys((placed.cell.region, *store.use.copies)):
+                homes.setdefault(region, []).append(store)
+        for region, held in homes.items():
+            home = home_of(placed, region)
+            made = [*_tenancy(home), *_credentials(home, held), *(each for one in held for each in database(home, one))]
+            files[f"stores/{region}/{placed.cell.name}.yaml"] = made
+    return files
+
+
+def storage_classes(region: Region) -> list[JsonObject]:
+    """Volumes are made where their pod is sent, and outlive the claim: deleting a claim deletes no data (S2.6)."""
+    return [
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": name, "labels": dict(MANAGED_BY)},
+            "provisioner": held.provisioner,
+            **({"parameters": dict(held.parameters)} if held.parameters else {}),
+            "reclaimPolicy": "Retain",
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "allowVolumeExpansion": held.purpose != "local",
+        }
+        for name, held in sorted(region.stores.storage.items() if region.stores else ())
+        if held.provisioner is not None
+    ]
+
+
+def _tenancy(home: Home) -> list[JsonObject]:
+    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    metadata = {"name": home.namespace, "labels": {**home.labels(), **security}, "annotations": dict(KEPT)}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
+        home.made(None, NETWORK, "NetworkPolicy", ALLOW_DNS, names_looked_up()),
+        home.made(None, NETWORK, "NetworkPolicy", DEFAULT_DENY, nothing_else()),
+    ]
+
+
+def _credentials(home: Home, held: Iterable[Store]) -> list[JsonObject]:
+    """Of the object stores that backups go to: one Secret each, whoever uses it."""
+    reached: dict[str, Bucket] = {
+        each.region: each for store in held for each in buckets(home.placed, store.use) if each.held.credentials
+    }
+    return [
+        each
+        for name in sorted(reached)
+        for each in external_secret(
+            home,
+            None,
+            reached[name].secret,
+            str(reached[name].held.credentials),
+            keys=("accessKeyId", "secretAccessKey"),
+            template={},
+        )
+    ]

@@ -1,0 +1,142 @@
+"""Where a service keeps players' data, and what runs there where croupier renders it (S7).
+
+Field names are the keys of the platform file; ``docs/reference/platform.md`` is made from this module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from croupier.model.base import Memory, Name, Value
+from croupier.model.container import Resources
+from croupier.model.release_policy import Port
+
+POSTGRES_IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)*:[0-9]{2}[A-Za-z0-9._-]*@sha256:[0-9a-f]{64}$"
+
+PostgresImage = Annotated[str, StringConstraints(pattern=POSTGRES_IMAGE)]
+"""``registry/name:17.6@sha256:…``: the digest decides, and the operator reads the major version from the tag."""
+Remote = Annotated[str, StringConstraints(pattern=r"^[^\s{}]{1,500}$")]
+"""Where something is in the secret store of a region, like ``casino/ledger``."""
+Cron = Annotated[str, StringConstraints(pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$")]
+"""Minute, hour, day, month, day of the week, in UTC."""
+Parameter = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,62}$")]
+
+COMPUTED = ("archive_timeout", "max_connections", "shared_buffers", "superuser_reserved_connections")
+"""Parameters of PostgreSQL that follow from the rest."""
+
+
+class Pooler(Value):
+    """PgBouncer before a database (S13.7). Connections to the database are ``instances`` × ``size`` and no more,
+    however many pods there are."""
+
+    size: Annotated[int, Field(ge=1, le=1000)]
+    """Connections that each instance keeps to the database."""
+    instances: Annotated[int, Field(ge=2, le=30)] = 2
+    mode: Literal["session", "transaction"] = "transaction"
+    """``transaction``: a connection serves whoever has work. What lasts longer than a transaction needs ``session``:
+    ``SET``, advisory locks of a session, ``LISTEN``."""
+    resources: Resources = Resources(cpu="100m", memory="128Mi")
+    """Of each instance."""
+
+
+class Postgres(Value):
+    """PostgreSQL, run by CloudNativePG in the region of the cell, with a copy in each of ``replicas`` and ``dr``."""
+
+    storage: Name
+    """Storage class, as ``stores`` of the region names it."""
+    size: Memory
+    """Of the volume of each instance."""
+    wal_size: Memory | None = None
+    """A volume of its own for the log. None: beside the data."""
+    instances: Annotated[int, Field(ge=2, le=9)] = 3
+    resources: Resources
+    """Of each instance. A quarter of the memory becomes shared buffers."""
+    image: PostgresImage | None = None
+    """None: that of the region."""
+    rpo_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """What may be lost with a machine or a zone (S7.4). 0: nothing; a commit waits for a second machine, which takes
+    three instances. More: copies follow by themselves, and the log is archived this often."""
+    region_rpo_seconds: Annotated[int, Field(ge=10, le=86_400)] = 300
+    """What may be lost with the region: the log is archived twice as often, and copies elsewhere read it there."""
+    rto_seconds: Annotated[int, Field(ge=60, le=86_400)] = 120
+    """From the loss of a machine to the next commit. Where nothing may be lost, a planned switch that takes longer is
+    ended by force. Kubernetes itself takes up to 55 s to see that a node is gone."""
+    backup_schedule: Cron = "0 2 * * *"
+    """When a whole copy is taken (S7.3); the log is archived all the time."""
+    pitr_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """How far back any moment can be restored (S7.2)."""
+    pooler: Pooler | None = None
+    """None: pods connect to the database itself."""
+    most_connections: Annotated[int, Field(ge=20, le=5000)] = 500
+    """What ``max_connections`` may come to: it is computed from who connects."""
+    parameters: Annotated[dict[Parameter, str], Field(default_factory=dict)]
+    """Of postgresql.conf, beside those that are computed."""
+
+    @field_validator("parameters")
+    @classmethod
+    def _computed_is_not_given(cls, parameters: dict[str, str]) -> dict[str, str]:
+        for name in COMPUTED:
+            if name in parameters:
+                raise PydanticCustomError("parameter", f"{name} is computed", {"at": name})
+        return parameters
+
+    @model_validator(mode="after")
+    def _quorum_survives_one(self) -> Self:
+        if self.rpo_seconds == 0 and self.instances < 3:
+            message = f"rpoSeconds 0 takes 3 instances: with {self.instances}, nothing is written while one is away"
+            raise PydanticCustomError("instances", message)
+        return self
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether a commit waits for a second machine."""
+        return self.rpo_seconds == 0
+
+    @property
+    def archive_seconds(self) -> int:
+        """How often the log is archived at least: half of what may be lost, because it has to get there, too."""
+        return max(5, min(self.region_rpo_seconds, self.rpo_seconds or self.region_rpo_seconds) // 2)
+
+
+class DataUse(Value):
+    """A data store that a service keeps players' data in, and every place that data gets to.
+
+    A market's residency block says where that may be; each place is held against it.
+    """
+
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Classes of data in it, as the residency block of a market names them."""
+    namespace: Name | None = None
+    """Namespace of the store in the cell's cluster. None: it is rendered, or not reached over the cluster's network."""
+    port: Port | None = None
+    """None with ``namespace``: 5432."""
+    region: Name | None = None
+    """Where its primary is. None: the region of the cell."""
+    replicas: tuple[Name, ...] = ()
+    """Regions of its replicas."""
+    dr: Name | None = None
+    """Region it is moved to in a disaster. None: none."""
+    backup: Name | None = None
+    """Region of its backups. None: the one of the primary."""
+    dr_backup: Name | None = None
+    """Region that copies archive to. None: ``backup``, which may be lost with the primary."""
+    keys: Name | None = None
+    """Region of its encryption keys. None: the one of the primary."""
+    of: Name | None = None
+    """The service of the cell whose store of this name it shares; all places are then said there. None: its own."""
+    connections: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Of a store that is rendered: how many connections a pod opens at most. It is told (``<STORE>_POOL_SIZE``)."""
+    credentials: Remote | None = None
+    """Of a store that is rendered: where ``username`` and ``password`` are in the secret store of the region. Pods find
+    them below ``/secrets/<store>/``. The user of the owner is called like the store, that of another like its service,
+    with ``_`` for ``-``. None: somebody else makes the Secret ``<store>-<service>`` beside the store."""
+    postgres: Postgres | None = None
+    """None: the store is run by other means."""
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """Regions beside that of the primary that hold all of it."""
+        return tuple(sorted({*self.replicas, *((self.dr,) if self.dr else ())}))

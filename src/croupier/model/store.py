@@ -1,0 +1,96 @@
+"""The stores that a cell renders: each with its owner, those that share it, and what they come to together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from croupier.model.connections import Demand, demand, max_connections, total
+from croupier.model.data import DataUse, Postgres
+from croupier.model.platform import PlacedCell
+from croupier.model.service_spec import SecretRef, ServiceSpec
+
+POSTGRES_PORT = 5432
+
+
+class Store(NamedTuple):
+    """``users``: service -> what its pods may open at once; the owner is one of them."""
+
+    name: str
+    owner: ServiceSpec
+    use: DataUse
+    postgres: Postgres
+    users: Mapping[str, Demand]
+
+    @property
+    def role(self) -> str:
+        """Its database, and the user that owns that."""
+        return role_of(self.name)
+
+    @property
+    def pooler(self) -> str | None:
+        return f"{self.name}-pooler" if self.postgres.pooler else None
+
+    @property
+    def host(self) -> str:
+        """What pods connect to, without the namespace."""
+        return self.pooler or f"{self.name}-rw"
+
+    @property
+    def used(self) -> int:
+        """Connections that its database has to take from pods, or from the pooler before it."""
+        pooler = self.postgres.pooler
+        return pooler.instances * pooler.size if pooler else total(self.users.values())
+
+    @property
+    def max_connections(self) -> int:
+        return max_connections(self.used)
+
+
+def stores_of(placed: PlacedCell) -> list[Store]:
+    """What ``placed`` renders, by name; of two of one name the first."""
+    found: dict[str, Store] = {}
+    for owner in placed.services:
+        for name, use in owner.data.items():
+            if use.postgres is not None and name not in found:
+                users = {
+                    service.name: _demand(placed, service, shared)
+                    for service in placed.services
+                    if (shared := service.data.get(name)) is not None and (service is owner or shared.of == owner.name)
+                }
+                found[name] = Store(name, owner, use, use.postgres, users)
+    return [found[name] for name in sorted(found)]
+
+
+def used_by(placed: PlacedCell, service: ServiceSpec) -> list[Store]:
+    """Stores of ``placed`` that ``service`` owns or shares, by name."""
+    if all(use.postgres is None and use.of is None for use in service.data.values()):
+        return []
+    return [store for store in stores_of(placed) if service.name in store.users]
+
+
+def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]:
+    """What its pods mount: what it says, and the credentials of its stores below their names."""
+    own = dict(service.secrets)
+    for store in used_by(placed, service):
+        remote = service.data[store.name].credentials
+        if remote is not None and store.name not in own:
+            secret = f"{service.name}-{store.name}"
+            own[store.name] = SecretRef(secret=secret, keys=("password", "username"), remote=remote)
+    return own
+
+
+def role_of(name: str) -> str:
+    """A user or database of PostgreSQL that is called like a store or a service."""
+    return name.replace("-", "_")
+
+
+def _demand(placed: PlacedCell, service: ServiceSpec, use: DataUse) -> Demand:
+    scaling = service.scaling
+    return demand(
+        scaling.max if scaling else service.replicas,
+        use.connections,
+        placed.grace_seconds(service),
+        is_scaled=scaling is not None,
+        is_released=placed.region.released_by == "croupier",
+    )

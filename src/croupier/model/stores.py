@@ -1,0 +1,72 @@
+"""What stores of a region stand on: storage, object storage, keys, operators.
+
+Field names are the keys of the platform file; ``docs/reference/platform.md`` is made from this module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from croupier.model.address import Endpoint
+from croupier.model.base import LabelKey, LabelValue, Name, Value
+from croupier.model.data import PostgresImage, Remote
+from croupier.model.release_policy import Port
+
+Cidr = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$")]
+Bucket = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
+KmsKey = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,500}$")]
+
+
+class StorageClass(Value):
+    """Volumes of one kind (S2.6, S7.7)."""
+
+    purpose: Literal["replicated", "fast", "local"]
+    """``replicated``: the volume outlives a machine. ``fast``: many operations a second. ``local``: a disk in the
+    machine, lost with it; stores on it replicate themselves and lose nothing (S7.8)."""
+    provisioner: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./-]{0,251}$")] | None = None
+    """The driver that makes volumes. None: the StorageClass is there already, and not rendered."""
+    parameters: Annotated[dict[str, str], Field(default_factory=dict)]
+    """As the driver takes them."""
+    nodes: Annotated[dict[LabelKey, LabelValue], Field(default_factory=dict)]
+    """Labels of the nodes that stores with it run on; a taint of the same key is tolerated. Empty: any node."""
+
+
+class ObjectStore(Value):
+    """Where backups of a region are kept: anything that speaks S3."""
+
+    bucket: Bucket
+    """``s3://name``, or a folder in it. Each cell has its own folder there."""
+    endpoint: Endpoint | None = None
+    """None: the one of AWS."""
+    credentials: Remote | None = None
+    """Where ``accessKeyId`` and ``secretAccessKey`` are in the secret store. None: by the role that
+    ``serviceAccountAnnotations`` name."""
+    service_account_annotations: Annotated[dict[LabelKey, str], Field(default_factory=dict)]
+    """Of the ServiceAccount that stores run as, like ``eks.amazonaws.com/role-arn``."""
+
+
+class PostgresOperator(Value):
+    """CloudNativePG, with its plugin for Barman Cloud."""
+
+    image: PostgresImage
+    """What databases run unless they say otherwise."""
+    namespace: Name = "cnpg-system"
+    """Where the operator runs."""
+
+
+class Stores(Value):
+    """What databases, caches and queues of a region stand on (S2.7, S7). Operators are installed by other means."""
+
+    api_servers: Annotated[tuple[Cidr, ...], Field(min_length=1, max_length=16)]
+    """Addresses of the API server: database pods ask it who is the primary, and may reach nothing else."""
+    api_port: Port = 6443
+    storage: Annotated[dict[Name, StorageClass], Field(default_factory=dict)]
+    """Storage classes by name."""
+    object_store: ObjectStore | None = None
+    """None: no backups can be kept there."""
+    kms_key: KmsKey | None = None
+    """The key that backups with ``keys`` there are encrypted with (S5.5). None: with the object store's own."""
+    postgres: PostgresOperator | None = None
+    """None: no PostgreSQL can be run there."""

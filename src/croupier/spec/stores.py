@@ -1,0 +1,213 @@
+"""Whether what a service says of its stores can be run: where they stand, who shares them, what they take (S7, S13.6).
+
+Where data may be is asked in ``residency.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from croupier.model.connections import HANDS, RESERVED
+from croupier.model.data import DataUse, Postgres
+from croupier.model.platform import PlacedCell, Region
+from croupier.model.service_spec import ServiceSpec
+from croupier.model.store import Store, stores_of
+from croupier.spec.load import Flaw, Location, did_you_mean
+
+LONGEST_STORE = 40
+"""CloudNativePG makes longer names of it."""
+LONGEST_NAMESPACE = 63
+_SAID_THERE = ("region", "replicas", "dr", "backup", "dr_backup", "keys", "namespace", "port", "postgres")
+
+
+class Where(NamedTuple):
+    """What a cell is held against. ``beside``: services that run there and cannot be looked at."""
+
+    placed: PlacedCell
+    regions: Mapping[str, Region]
+    beside: Collection[str]
+
+
+class _Owned(NamedTuple):
+    """A store that is rendered, as its owner declares it."""
+
+    where: Where
+    service: ServiceSpec
+    name: str
+    use: DataUse
+    postgres: Postgres
+
+    @property
+    def at(self) -> Location:
+        return ("data", self.name)
+
+
+def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
+    """Services and what is wrong with their stores; locations are paths in the service."""
+    owners: dict[str, str] = {}
+    for service in where.placed.services:
+        for name, use in service.data.items():
+            flaws: Iterable[Flaw] = ()
+            if use.of is not None:
+                flaws = (*_shared(where, service, name, use), *_told(where, name, use, where.placed.cell.region))
+            elif use.postgres is not None:
+                owned = _Owned(where, service, name, use, use.postgres)
+                flaws = (*_named(owned, owners.setdefault(name, service.name)), *_placed(owned), *_kept(owned))
+            yield from ((service, flaw) for flaw in flaws)
+    rendered = stores_of(where.placed)
+    for store in rendered:
+        if flaw := _budget(store):
+            yield store.owner, flaw
+        if flaw := _shares_storage(where, store, rendered):
+            yield store.owner, flaw
+
+
+def elsewhere(services: Sequence[ServiceSpec], region: str, regions: Mapping[str, Region]) -> dict[str, Region]:
+    """Other regions that stores of ``services`` in ``region`` have to do with, by name."""
+    named = {
+        each
+        for service in services
+        for use in service.data.values()
+        if use.postgres is not None
+        for each in (*use.copies, use.backup, use.dr_backup, use.keys)
+        if each is not None and each != region and each in regions
+    }
+    return {name: regions[name] for name in sorted(named)}
+
+
+def _shared(where: Where, service: ServiceSpec, name: str, use: DataUse) -> Iterator[Flaw]:
+    at: Location = ("data", name)
+    for key in _SAID_THERE:
+        if getattr(use, key) not in (None, ()):
+            alias = DataUse.model_fields[key].alias or key
+            yield Flaw((*at, alias), "STORE", f"{alias} of {name} is said by {use.of}", "leave it out, or leave out of")
+    owner = next((each for each in where.placed.services if each.name == use.of), None)
+    if owner is None:
+        if use.of not in where.beside:
+            known = [each.name for each in where.placed.services if each.name != service.name]
+            hint = did_you_mean(use.of or "", known) or "name the service that declares the store"
+            yield Flaw((*at, "of"), "UNKNOWN_NAME", f"service {use.of!r} does not run in the cell", hint)
+        return
+    theirs = owner.data.get(name)
+    if owner is service or theirs is None or theirs.postgres is None:
+        yield Flaw((*at, "of"), "STORE", f"{use.of} has no store {name} that is rendered", "give it one, with postgres")
+        return
+    for number, each in enumerate(use.classes):
+        if each not in theirs.classes:
+            message = f"{each} would be kept in {name}, and {use.of} does not say so"
+            yield Flaw((*at, "classes", number), "STORE", message, f"add it to data.{name}.classes of {use.of}")
+
+
+def _named(owned: _Owned, first: str) -> Iterator[Flaw]:
+    """``first``: the first service of the cell with a store of this name."""
+    name, at, namespace = owned.name, owned.at, owned.where.placed.cell.data_namespace
+    if first != owned.service.name:
+        hint = f"call it otherwise, or share: of: {first}"
+        yield Flaw(at, "DUPLICATE_NAME", f"store {name!r} of the cell is {first}'s already", hint)
+    if len(name) > LONGEST_STORE:
+        yield Flaw(at, "LENGTH", f"the name {name} has {len(name)} characters", f"at most {LONGEST_STORE}")
+    if len(namespace) > LONGEST_NAMESPACE:
+        message = f"its namespace {namespace} has {len(namespace)} characters"
+        yield Flaw(at, "LENGTH", message, f"at most {LONGEST_NAMESPACE}: shorten brand or region")
+    for key in ("namespace", "port"):
+        if getattr(owned.use, key) is not None:
+            yield Flaw((*at, key), "STORE", f"{name} is rendered: its {key} is croupier's choice", "leave it out")
+    if owned.service.tier == "money" and not owned.postgres.is_synchronous:
+        message = f"{owned.service.name} is of tier money, and {owned.postgres.rpo_seconds} s of it may be lost"
+        yield Flaw((*at, "postgres", "rpoSeconds"), "STORE", message, "leave rpoSeconds out")
+
+
+def _placed(owned: _Owned) -> Iterator[Flaw]:
+    """What it runs on, in every region that has it."""
+    at, use, home = owned.at, owned.use, owned.where.placed.cell.region
+    if use.region not in (None, home):
+        message = f"{owned.name} would run in {use.region}, and its service runs in {home}"
+        yield Flaw((*at, "region"), "STORE", message, "declare the cell there, or leave region out")
+    said: dict[str, Location] = {home: at}
+    for region in use.copies:
+        said.setdefault(region, (*at, "dr") if use.dr == region else (*at, "replicas", use.replicas.index(region)))
+    for region, place in said.items():
+        if region in owned.where.regions:
+            yield from _stands(owned, region, place)
+            yield from _told(owned.where, owned.name, use, region)
+
+
+def _stands(owned: _Owned, region: str, said: Location) -> Iterator[Flaw]:
+    """``said``: where ``region`` was asked for."""
+    stores, wanted = owned.where.regions[region].stores, owned.postgres.storage
+    if stores is None or stores.postgres is None:
+        message = f"{owned.name} would run in {region}, which runs no PostgreSQL"
+        yield Flaw(said, "STORE", message, "give the region stores.postgres")
+        return
+    held = stores.storage.get(wanted)
+    place = (*owned.at, "postgres", "storage")
+    if held is None:
+        hint = did_you_mean(wanted, list(stores.storage)) or "declare it under stores.storage of the region"
+        yield Flaw(place, "UNKNOWN_NAME", f"storage class {wanted!r} is not declared in {region}", hint)
+    elif held.purpose == "local" and not owned.postgres.is_synchronous:
+        message = f"{wanted} is lost with its machine, and {owned.name} confirms what no second machine has"
+        yield Flaw(place, "STORE", message, "rpoSeconds: 0, or replicated storage")
+
+
+def _shares_storage(where: Where, store: Store, others: Iterable[Store]) -> Flaw | None:
+    """Money has disks and nodes that it shares with nothing else (S7.8)."""
+    stores, wanted = where.placed.region.stores, store.postgres.storage
+    held = stores.storage.get(wanted) if stores else None
+    place: Location = ("data", store.name, "postgres", "storage")
+    if held is None or store.owner.tier != "money":
+        return None
+    if not held.nodes:
+        hint = f"give stores.storage.{wanted} nodes, or name a class that has some"
+        return Flaw(place, "STORE", f"{wanted} has no nodes of its own, and {store.name} is money", hint)
+    beside = next((each for each in others if each.owner.tier != "money" and each.postgres.storage == wanted), None)
+    if beside is not None:
+        message = f"{wanted} also holds {beside.name} of {beside.owner.name}, which is not money"
+        return Flaw(place, "STORE", message, "give one of them another class")
+    return None
+
+
+def _told(where: Where, name: str, use: DataUse, region: str) -> Iterator[Flaw]:
+    """Credentials can be read in ``region``."""
+    if use.credentials is not None and region in where.regions and where.regions[region].secret_store is None:
+        message = f"region {region} has no secretStore to read credentials of {name} from"
+        yield Flaw(("data", name, "credentials"), "SECRET", message, "give it one, or leave credentials out")
+
+
+def _kept(owned: _Owned) -> Iterator[Flaw]:
+    """Backups have a place, and a key where one is asked for."""
+    at, use, regions = owned.at, owned.use, owned.where.regions
+    own = owned.where.placed.cell.region
+    places = {use.backup or own: (*at, "backup") if use.backup else at}
+    if use.dr_backup is not None:
+        places.setdefault(use.dr_backup, (*at, "drBackup"))
+        if not use.copies:
+            message = f"{owned.name} has no copy that could archive there"
+            yield Flaw((*at, "drBackup"), "STORE", message, "name dr, too")
+    for region, place in places.items():
+        stores = regions[region].stores if region in regions else None
+        if region in regions and (stores is None or stores.object_store is None):
+            message = f"backups of {owned.name} go to {region}, which has no object store"
+            yield Flaw(place, "STORE", message, "give the region stores.objectStore")
+    if use.keys is not None and use.keys in regions:
+        stores = regions[use.keys].stores
+        if stores is None or stores.kms_key is None:
+            message = f"keys of {owned.name} are in {use.keys}, which names none"
+            yield Flaw((*at, "keys"), "STORE", message, "give the region stores.kmsKey")
+
+
+def _budget(store: Store) -> Flaw | None:
+    """Why who connects does not fit; None: it does."""
+    postgres, needed = store.postgres, store.max_connections
+    if needed <= postgres.most_connections:
+        return None
+    at: Location = ("data", store.name, "postgres", "mostConnections")
+    pooler = postgres.pooler
+    if pooler is not None:
+        words, hint = f"pooler {pooler.instances} × {pooler.size}", "lower the pooler's size, or raise mostConnections"
+    else:
+        largest = sorted(store.users.items(), key=lambda each: (-each[1].connections, each[0]))
+        words = " + ".join(each.told(name) for name, each in largest)
+        hint = "put a pooler between, lower connections or scaling.max, or raise mostConnections"
+    message = f"{words} = {store.used} connections, with {RESERVED + HANDS} for hands {needed}"
+    return Flaw(at, "CONNECTIONS", f"{message}; mostConnections is {postgres.most_connections}", hint)
