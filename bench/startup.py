@@ -1,6 +1,6 @@
 """How long the command line takes before it says something (bar: ``--help`` < 80 ms, first offline answer < 300 ms).
 
-    python bench/startup.py [--runs 30]
+    python -m bench.startup [--runs 30]
 
 Prints the median and the worst of each call, with the bare interpreter for comparison, and exits 1 above a bar. Files
 are warm after the first call, which is not counted. Run it on a quiet machine; on a busy one, read the CPU column.
@@ -13,11 +13,11 @@ import resource
 import statistics
 import subprocess
 import sys
-import sysconfig
 import time
-from pathlib import Path
+from collections.abc import Mapping
 
-SCRIPT = str(Path(sysconfig.get_path("scripts")) / "croupier")
+from bench.command import SCRIPT, installed
+
 CALLS = (
     ("python -c pass", [sys.executable, "-c", "pass"], None),
     ("croupier --help", [SCRIPT, "--help"], 0.080),
@@ -26,12 +26,12 @@ CALLS = (
 )
 
 
-def measure(command: list[str], runs: int) -> tuple[list[float], list[float]]:
+def measure(command: list[str], runs: int, environment: Mapping[str, str]) -> tuple[list[float], list[float]]:
     """Wall and CPU seconds of each call."""
     wall, cpu = [], []
     for number in range(runs + 1):
         before, began = used_by_children(), time.perf_counter()
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, env=environment)
         if number > 0:
             wall.append(time.perf_counter() - began)
             cpu.append(used_by_children() - before)
@@ -49,13 +49,14 @@ def main() -> int:
     runs = parser.parse_args().runs
     too_slow = False
     print(f"{'call':<32} {'median':>8} {'worst':>8} {'CPU':>8} {'bar':>8}")
-    for name, command, bar in CALLS:
-        wall, cpu = measure(command, runs)
-        median = statistics.median(wall)
-        too_slow |= bar is not None and median >= bar
-        shown = "" if bar is None else f"{1000 * bar:.0f} ms"
-        figures = (median, max(wall), statistics.median(cpu))
-        print(f"{name:<32}", *(f"{1000 * seconds:>5.0f} ms" for seconds in figures), f"{shown:>8}")
+    with installed() as environment:
+        for name, command, bar in CALLS:
+            wall, cpu = measure(command, runs, environment)
+            median = statistics.median(wall)
+            too_slow |= bar is not None and median >= bar
+            shown = "" if bar is None else f"{1000 * bar:.0f} ms"
+            figures = (median, max(wall), statistics.median(cpu))
+            print(f"{name:<32}", *(f"{1000 * seconds:>5.0f} ms" for seconds in figures), f"{shown:>8}")
     return 1 if too_slow else 0
 
 

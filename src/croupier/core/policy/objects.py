@@ -109,23 +109,21 @@ class Container:
     name: str
     path: Path
     value: JsonObject
+    security: JsonObject
 
     @property
     def called(self) -> str:
         """What people are told it is: by its name, or without one by where it stands."""
         return f"container {self.name or self.path[-1]}"
 
-    @property
-    def security(self) -> JsonObject:
-        return mapping(self.value.get("securityContext"))
-
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod, or the template of one.
+    """A pod, or the template of one. What dozens of rules ask for is worked out once.
 
     ``path``: of its spec, from the root of the object. ``meta``: path of its metadata, None where it has none of its
-    own.
+    own. ``main``: containers that run as long as the pod does, its own and sidecars. ``security``: its own security
+    context; ``contexts``: (whose, path, value) of that one and of each container's.
     """
 
     owner: Object
@@ -135,22 +133,9 @@ class Pod:
     labels: JsonObject
     annotations: JsonObject
     containers: tuple[Container, ...]
-
-    @property
-    def security(self) -> JsonObject:
-        return mapping(self.spec.get("securityContext"))
-
-    @property
-    def contexts(self) -> Iterator[tuple[str, Path, JsonObject]]:
-        """(whose, path, value) of the pod's own and of each container's security context."""
-        yield "the pod", (*self.path, "securityContext"), self.security
-        for each in self.containers:
-            yield each.called, (*each.path, "securityContext"), each.security
-
-    @property
-    def main(self) -> Iterator[Container]:
-        """Containers that run as long as the pod does: its own and sidecars."""
-        return (each for each in self.containers if each.role in ("container", "sidecar"))
+    main: tuple[Container, ...]
+    security: JsonObject
+    contexts: tuple[tuple[str, Path, JsonObject], ...]
 
     @property
     def is_windows(self) -> bool:
@@ -185,23 +170,11 @@ class Object:
     name: str
     namespace: str
     settings: Settings
+    metadata: JsonObject
+    spec: JsonObject
+    labels: JsonObject
+    annotations: JsonObject
     pods: tuple[Pod, ...] = field(default=(), repr=False)
-
-    @property
-    def metadata(self) -> JsonObject:
-        return mapping(self.value.get("metadata"))
-
-    @property
-    def spec(self) -> JsonObject:
-        return mapping(self.value.get("spec"))
-
-    @property
-    def labels(self) -> JsonObject:
-        return mapping(self.metadata.get("labels"))
-
-    @property
-    def annotations(self) -> JsonObject:
-        return mapping(self.metadata.get("annotations"))
 
 
 def as_object(index: int, manifest: Manifest, settings: Settings) -> Object:
@@ -211,8 +184,21 @@ def as_object(index: int, manifest: Manifest, settings: Settings) -> Object:
     version = text(value.get("apiVersion"))
     metadata = mapping(value.get("metadata"))
     group = version.rpartition("/")[0]
-    name, namespace = text(metadata.get("name")), text(metadata.get("namespace"))
-    made = Object(index, manifest, value, kind, group, name, namespace, settings)
+    labels, annotations = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
+    made = Object(
+        index=index,
+        manifest=manifest,
+        value=value,
+        kind=kind,
+        group=group,
+        name=text(metadata.get("name")),
+        namespace=text(metadata.get("namespace")),
+        settings=settings,
+        metadata=metadata,
+        spec=mapping(value.get("spec")),
+        labels=labels,
+        annotations=annotations,
+    )
     if (group, kind) not in WITHOUT_PODS:
         # The pods know their owner, which has to be there first.
         object.__setattr__(made, "pods", tuple(_pod(made, *template) for template in _templates(made)))
@@ -270,10 +256,26 @@ def _pod(owner: Object, path: Path, spec: JsonObject, meta: Path | None, metadat
     for key, role in CONTAINERS.items():
         for index, held in items(spec.get(key)):
             is_sidecar = role == "init" and held.get("restartPolicy") == "Always"
-            name = text(held.get("name"))
-            containers.append(Container("sidecar" if is_sidecar else role, name, (*path, key, index), held))
+            containers.append(_container("sidecar" if is_sidecar else role, (*path, key, index), held))
     for key in SINGLE:
         if "image" in (held := mapping(spec.get(key))):
-            containers.append(Container("container", text(held.get("name")), (*path, key), held))
-    labels, annotations = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
-    return Pod(owner, path, spec, meta, labels, annotations, tuple(containers))
+            containers.append(_container("container", (*path, key), held))
+    security = mapping(spec.get("securityContext"))
+    own = "the pod", (*path, "securityContext"), security
+    contexts = own, *((each.called, (*each.path, "securityContext"), each.security) for each in containers)
+    return Pod(
+        owner=owner,
+        path=path,
+        spec=spec,
+        meta=meta,
+        labels=mapping(metadata.get("labels")),
+        annotations=mapping(metadata.get("annotations")),
+        containers=tuple(containers),
+        main=tuple(each for each in containers if each.role in ("container", "sidecar")),
+        security=security,
+        contexts=contexts,
+    )
+
+
+def _container(role: str, path: Path, held: JsonObject) -> Container:
+    return Container(role, text(held.get("name")), path, held, mapping(held.get("securityContext")))
