@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import random
 import sys
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,10 @@ import yaml
 
 from croupier.adapters.metrics.exposition import read_page
 from croupier.adapters.metrics.pods import read_pod
+from croupier.core.policy.catalogue import chosen
+from croupier.core.policy.objects import Settings
+from croupier.core.policy.rule import Level
+from croupier.engine.policy import Checked, Excuses
 from croupier.model.release_policy import ReleasePolicySpec
 from croupier_kit import tally_page
 from croupier_kit.tally_fold import Arm, Beginning, Fold, Outcome, Rule
@@ -99,6 +104,15 @@ def test_the_intent_serves_nobody_and_pods_may_do_nothing() -> None:
         for container in pod["containers"]:
             assert container["securityContext"]["readOnlyRootFilesystem"]
             assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_no_rule_on_manifests_has_anything_against_the_example() -> None:
+    """Prevents: an example that teaches what croupier itself finds fault with."""
+    files = [str(EXAMPLE / "casino.yaml"), str(EXAMPLE / "payments-api.yaml")]
+    checked = Checked.of(files, chosen("default"), settings=Settings())
+    report = checked.report(fail_on=Level.NOTE, excuses=Excuses(date(2027, 1, 1), frozenset()))
+    assert {each.rule for each in report.findings if each.waiver is None} == set()
+    assert {each.rule for each in report.findings} == {"image-digest", "one-replica", "rolling-update"}
 
 
 def _objects() -> list[dict[str, Any]]:

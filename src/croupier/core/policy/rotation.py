@@ -89,6 +89,8 @@ def config_checksum(world: World) -> Iterator[Found]:
     for pod in world.pods:
         if restarts(pod) or pod.owner.kind in {"Pod", *RUNS_TO_COMPLETION}:
             continue
+        if world.release_policy_of(pod.owner) is not None:
+            continue  # Each version has a copy of its own, and a change is a new version.
         for name in dict.fromkeys(_configs(pod)):
             held = world.named("ConfigMap", pod.owner.namespace, name)
             if held is not None and held.value.get("immutable") is not True:
