@@ -177,6 +177,17 @@ def _other_pods(held: Document, chance: Chance) -> None:
     _set(template_of(held), "metadata", "labels", "app.kubernetes.io/name", f"other-{chance.randrange(100)}")
 
 
+def _without_annotation(name: str) -> Callable[[Document, Chance], None]:
+    """Whatever the controller calls what ends so."""
+
+    def change(held: Document, _: Chance) -> None:
+        annotations = held["metadata"]["annotations"]
+        for key in [key for key in annotations if key.endswith(f"/{name}")]:
+            del annotations[key]
+
+    return change
+
+
 def _canary(service: Service, steps: list[Document]) -> None:
     _set(service.documents["Rollout"], "spec", "strategy", {"canary": {"steps": steps}})
 
@@ -193,6 +204,11 @@ FAULTS: tuple[_Fault, ...] = (
     _main("default-namespace", lambda held, _: _set(held, "metadata", "namespace", "default"), WORKLOADS),
     _main("namespace-named", lambda held, _: _drop(held, "metadata", "namespace"), WORKLOADS),
     _main("required-labels", _unlabelled, ("Deployment", "StatefulSet", "DaemonSet", "Pod", "Rollout")),
+    _main(
+        "runbook",
+        lambda held, _: _set(held, "metadata", "annotations", "croupier.dev/on-call", "whoever is there"),
+        SERVING,
+    ),
     _main("owner-mail", lambda held, _: _drop(held, "metadata", "annotations"), SERVING),
     _main(
         "instance-label",
@@ -469,6 +485,14 @@ FAULTS: tuple[_Fault, ...] = (
             held, "metadata", "annotations", "nginx.ingress.kubernetes.io/configuration-snippet", "return 204;"
         ),
     ),
+    _of("ingress-rate-limit", "Ingress", _without_annotation("limit-rps")),
+    _of("ingress-body-size", "Ingress", _without_annotation("proxy-body-size")),
+    _of(
+        "ingress-hsts",
+        "Ingress",
+        lambda held, _: (_set(held, "spec", "ingressClassName", "edge"), _without_annotation("hsts")(held, _)),
+    ),
+    _of("ingress-backend-tls", "Ingress", _without_annotation("backend-protocol")),
     *(
         _of(
             "rbac-wildcard",
@@ -527,6 +551,12 @@ FAULTS: tuple[_Fault, ...] = (
         "PeerAuthentication",
         lambda held, chance: _set(held, "spec", "mtls", "mode", chance.choice(("PERMISSIVE", "DISABLE"))),
     ),
+    _Fault(
+        "mesh-outside",
+        lambda service: _set(service.template, "metadata", "annotations", "sidecar.istio.io/inject", "false"),
+        SERVING,
+    ),
+    _of("mesh-anybody", "AuthorizationPolicy", lambda held, _: held["spec"]["rules"].append({})),
     _of(
         "mesh-mtls", "DestinationRule", lambda held, _: _set(held, "spec", "trafficPolicy", "tls", {"mode": "DISABLE"})
     ),

@@ -327,11 +327,20 @@ def _door(service: Service) -> Document:
 def _ingress(service: Service) -> Document:
     host = f"{service.name}.casino.example"
     path = {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": service.name, "port": {"number": 80}}}}
+    controller = service.chance.choice(("nginx.ingress.kubernetes.io", "haproxy-ingress.github.io"))
     spec = {
+        "ingressClassName": controller.partition(".")[0],
         "tls": [{"hosts": [host], "secretName": service.name}],
         "rules": [{"host": host, "http": {"paths": [path]}}],
     }
-    return service.made("networking.k8s.io/v1", "Ingress", spec=spec)
+    made = service.made("networking.k8s.io/v1", "Ingress", spec=spec)
+    made["metadata"]["annotations"] |= {
+        f"{controller}/limit-rps": str(service.chance.randrange(5, 50)),
+        f"{controller}/proxy-body-size": f"{service.chance.randrange(1, 9)}m",
+        f"{controller}/backend-protocol": service.chance.choice(("HTTPS", "GRPCS")),
+        f"{controller}/hsts": "true",
+    }
+    return made
 
 
 def _role(kind: str) -> Callable[[Service], Document]:
@@ -419,6 +428,11 @@ _MAKERS: dict[str, Callable[[Service], Document]] = {
     "DestinationRule": _destination,
     "PeerAuthentication": lambda service: service.made(
         "security.istio.io/v1", "PeerAuthentication", spec={"mtls": {"mode": "STRICT"}}
+    ),
+    "AuthorizationPolicy": lambda service: service.made(
+        "security.istio.io/v1",
+        "AuthorizationPolicy",
+        spec={"rules": [{"from": [{"source": {"principals": [f"cluster.local/ns/{service.space}/sa/web"]}}]}]},
     ),
     "AnalysisTemplate": _analysis,
     "Cluster": _database,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from croupier.core.policy.demand import Peak, amount, called, of_container, of_pod, peak
+from croupier.core.policy.facts import is_realtime
 from croupier.core.policy.objects import Container, Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.quantities import number, quantity
 from croupier.core.policy.rule import Found, Level, bundle_rule
@@ -30,6 +31,10 @@ BETS = (
     "{nodeSelector: {pool: api}, containers: [{name: app, resources: {requests: {cpu: 500m}}}]}}}}\n---\n"
 )
 QUOTA = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: demand}, spec: {hard: {requests.cpu: '10'}}}"
+TABLES = (
+    "{apiVersion: v1, kind: Pod, metadata: {name: tables, labels: {tier: realtime}}, spec: {%scontainers: "
+    "[{name: app}]}}\n---\n"
+)
 POOL = (
     "{apiVersion: karpenter.sh/v1, kind: NodePool, metadata: {name: api}, spec: {limits: {cpu: '10'}, template: "
     "{metadata: {labels: {pool: api}}}}}"
@@ -246,4 +251,25 @@ def node_capacity(world: World) -> Iterator[Found]:
                 yield Found(first.made_by, first.path, f"{resource}: {_sum(resource, asks, room)}")
 
 
-RULES = (quota_demand, node_capacity)
+@bundle_rule(
+    "ws-nodes", "What players hold connections to has nodes of its own", level=Level.WARNING, source="S6.5, S13.1",
+    why="Nodes that are tuned for many connections, and that nobody else's burst fills, keep rounds alive; elsewhere "
+    "the first thing that runs out is file descriptors.",
+    fix="Send it, and nothing else, to a pool of its own by a nodeSelector.",
+    bad=TABLES % "" + POOL, good=TABLES % "nodeSelector: {pool: api}, " + POOL,
+)  # fmt: skip
+def ws_nodes(world: World) -> Iterator[Found]:
+    groups = list(node_groups(world))
+    sent = [(pod, _lands_on(pod, groups)) for pod in world.pods] if groups else []
+    others = {index for pod, there in sent if not is_realtime(pod) for index in there}
+    for pod, there in sent:
+        if not is_realtime(pod):
+            continue
+        if not there:
+            yield Found(pod.owner, pod.path, "players hold connections to it, and it is sent to no pool of nodes")
+        elif shared := there & others:
+            names = ", ".join(sorted(groups[index].made_by.name for index in shared))
+            yield Found(pod.owner, pod.path, f"players hold connections to it, and others are sent to {names}, too")
+
+
+RULES = (quota_demand, node_capacity, ws_nodes)

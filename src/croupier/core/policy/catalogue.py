@@ -9,6 +9,7 @@ from croupier.core.policy import (
     budgets,
     capacity,
     databases,
+    edge,
     gitops,
     hardening,
     hygiene,
@@ -18,8 +19,10 @@ from croupier.core.policy import (
     placement,
     pod_security,
     probes,
+    providers,
     rbac,
     references,
+    regions,
     resources,
     rollout,
     rollout_references,
@@ -30,6 +33,7 @@ from croupier.core.policy import (
     strategies,
     waivers,
     walls,
+    watching,
     writing,
 )
 from croupier.core.policy.pod_security import OVERRIDES
@@ -73,6 +77,10 @@ ALL = (
     capacity,
     databases,
     gitops,
+    providers,
+    edge,
+    watching,
+    regions,
 )
 RULES = _by_id(rule for module in ALL for rule in module.RULES)
 PROFILES: Mapping[str, tuple[str, ...]] = {

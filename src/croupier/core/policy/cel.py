@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from croupier.core.policy.availability import SYSTEM_CLASSES
+from croupier.core.policy.edge import BACKENDS, BODIES, ENCRYPTED, HSTS, LIMITS
 from croupier.core.policy.hardening import OF_THE_SYSTEM, SOCKETS
+from croupier.core.policy.mesh import INJECT, MODE
 from croupier.core.policy.network import ANYWHERE
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.pod_security import ADDABLE, APPARMOR, SAFE_SYSCTLS, SELINUX_TYPES, VOLUMES
 from croupier.core.policy.rule import Rule, Scope
+from croupier.core.policy.watching import RUNBOOKS
 from croupier.errors import UnknownName
 
 
@@ -172,6 +175,10 @@ def _set(part: str, resource: str) -> str:
     return f"variables.kept.all(c, {either})"
 
 
+def _annotated(wanted: str) -> str:
+    return f"object.?metadata.?annotations.orValue({{}}).exists(key, key.matches(r'{wanted}'))"
+
+
 def _probe(name: str) -> str:
     return f"c.?{name}.orValue({{}}) != {{}}"
 
@@ -187,6 +194,12 @@ _ASKED = ", ".join(
 _FROM_SECRET = (
     "c.?env.orValue([]).all(v, !has(v.valueFrom) || !has(v.valueFrom.secretKeyRef)) && "
     "c.?envFrom.orValue([]).all(source, !has(source.secretRef))"
+)
+_NOTED = {key: f"(variables.annotations[?'{key}'].or(object.?metadata.?annotations[?'{key}']))" for key, _ in RUNBOOKS}
+_RUNBOOK = (
+    f"!({' || '.join(f'{each}.hasValue()' for each in _NOTED.values())}) || ("
+    + " && ".join(f"{_NOTED[key]}.orValue('').trim().matches(r'^{form.pattern}$')" for key, form in RUNBOOKS)
+    + ")"
 )
 _OF_PODS: Mapping[str, str] = {
     # Pod Security Standards, baseline
@@ -269,6 +282,10 @@ _OF_PODS: Mapping[str, str] = {
     "system-priority": f"!(variables.spec.?priorityClassName.orValue('') in {_list(SYSTEM_CLASSES)}) || "
     "object.?metadata.?namespace.orValue('') == 'kube-system'",
     "node-affinity": "variables.spec.?affinity.?nodeAffinity.orValue({}) != {}",
+    "runbook": _RUNBOOK,
+    "mesh-outside": "object.kind in ['Job', 'CronJob'] || [variables.template.?metadata.?labels.orValue({}), "
+    "variables.annotations].all(held, "
+    f"held[?'{INJECT}'].orValue('') != 'false' && held[?'{MODE}'].orValue('') != 'none')",
     "env-from": "variables.containers.all(c, c.?envFrom.orValue([]).size() < 2)",
     "secret-env": f"variables.containers.all(c, {_FROM_SECRET})",
     "duplicate-env": "variables.containers.all(c, c.?env.orValue([]).all(v, "
@@ -309,6 +326,21 @@ _OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "node-port": (("Service",), "object.?spec.?type.orValue('') != 'NodePort'"),
     "external-ips": (("Service",), "object.?spec.?externalIPs.orValue([]).size() == 0"),
+    "ingress-rate-limit": (("Ingress",), _annotated(LIMITS)),
+    "ingress-body-size": (("Ingress",), _annotated(BODIES)),
+    "ingress-hsts": (
+        ("Ingress", "ConfigMap"),
+        "object.kind == 'ConfigMap' ? object.?data.?hsts.orValue('').lowerAscii() != 'false' : "
+        "(object.?spec.?ingressClassName.orValue('') + '/' + "
+        "object.?metadata.?annotations[?'kubernetes.io/ingress.class'].orValue('')).contains('nginx') || "
+        + _annotated(HSTS),
+    ),
+    "ingress-backend-tls": (
+        ("Ingress",),
+        "object.?metadata.?annotations.orValue({}).exists(key, "
+        f"key.matches(r'{BACKENDS}') && (key.endsWith('/proxy-ssl-secret') || "
+        f"object.metadata.annotations[key] in {_list(ENCRYPTED)}))",
+    ),
     "ingress-host": (("Ingress",), "object.?spec.?rules.orValue([]).all(rule, rule.?host.orValue('') != '')"),
     "ingress-wildcard": (
         ("Ingress",),

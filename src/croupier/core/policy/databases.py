@@ -197,4 +197,35 @@ def wallet_storage(world: World) -> Iterator[Found]:
             yield Found(each.made_by, at_nodes, f"{near[0]} is sent to the same nodes")
 
 
-RULES = (database_replication, wallet_storage)
+ARCHIVED = (
+    "{apiVersion: postgresql.cnpg.io/v1, kind: Cluster, metadata: {name: wallet}, spec: {instances: 3, backup: "
+    "{retentionPolicy: 30d, barmanObjectStore: {destinationPath: 's3://backups/wallet'}}}}"
+)
+NIGHTLY = (
+    "\n---\n{apiVersion: postgresql.cnpg.io/v1, kind: ScheduledBackup, metadata: {name: nightly}, spec: {schedule: "
+    "'0 0 2 * * *', cluster: {name: wallet}}}"
+)
+
+
+@bundle_rule(
+    "base-backup", "A database that archives its log has backups to begin from", level=Level.ERROR,
+    source="S7.2, S7.3",
+    why="A log without the state before it brings nothing back.",
+    fix="Add a ScheduledBackup for the Cluster.",
+    bad=ARCHIVED, good=ARCHIVED + NIGHTLY,
+)  # fmt: skip
+def base_backup(world: World) -> Iterator[Found]:
+    planned = {
+        (each.namespace, text(at(each.spec, "cluster", "name")))
+        for each in world.of("ScheduledBackup")
+        if each.group == CNPG and each.spec.get("suspend") is not True and text(each.spec.get("schedule"))
+    }
+    for each in world.of("Cluster"):
+        is_archived = mapping(each.spec.get("backup")) or any(
+            plugin.get("isWALArchiver") is True for _, plugin in items(each.spec.get("plugins"))
+        )
+        if each.group == CNPG and is_archived and (each.namespace, each.name) not in planned:
+            yield Found(each, ("spec", "backup"), f"no ScheduledBackup backs up {each.name}")
+
+
+RULES = (database_replication, wallet_storage, base_backup)

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from croupier.core.policy.objects import Object, at, items, listed, mapping, text
+from croupier.core.policy.facts import RUNS_TO_COMPLETION, is_money
+from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.quantities import whole
-from croupier.core.policy.rule import Hit, Level, object_rule
+from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule
+from croupier.core.policy.world import World
+from croupier.model.objects import JsonObject
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -103,4 +106,87 @@ def mesh_mtls(each: Object) -> Iterator[Hit]:
         yield Hit(("spec", "trafficPolicy", "tls", "mode"), "TLS is switched off")
 
 
-RULES = (mesh_no_timeout, retry_budget, mesh_no_limits, mesh_mtls)
+SAFE_RETRIES = frozenset(("connect-failure", "refused-stream", "reset-before-request"))
+"""When a request is retried that cannot have been heard."""
+MONEY = (
+    "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: cashier, namespace: casino}, spec: "
+    "{hosts: [cashier], http: [{timeout: 3s, route: [{destination: {host: cashier}}]%s}]}}\n---\n{apiVersion: v1, "
+    "kind: Service, metadata: {name: cashier, namespace: casino}, spec: {selector: {app: cashier}}}\n---\n{apiVersion: "
+    "v1, kind: Pod, metadata: {name: cashier, namespace: casino, labels: {app: cashier, tier: money}}, spec: "
+    "{containers: [{name: app}]}}"
+)
+
+
+@bundle_rule(
+    "retry-money", "The mesh repeats no order of money that may have been heard", level=Level.ERROR,
+    source="S7.5, S8.6, S16.4",
+    why="Where nothing is written the mesh repeats a request twice, also after 503: a deposit that was booked and "
+    "whose answer was lost is booked again, unless everybody behind it knows repeated orders.",
+    fix="Set retries.attempts: 0, or retryOn to connect-failure, refused-stream and reset-before-request; give reads a "
+    "route of their own (match method GET). Where every order bears a key and is booked once, waive it.",
+    bad=MONEY % "", good=MONEY % ", retries: {attempts: 0}",
+)  # fmt: skip
+def retry_money(world: World) -> Iterator[Found]:
+    for each in world.of("VirtualService"):
+        for index, route in items(each.spec.get("http")):
+            if route.get("redirect") or route.get("directResponse") or _only_reads(route):
+                continue
+            retries = mapping(route.get("retries"))
+            when = {part.strip() for part in text(retries.get("retryOn")).split(",") if part.strip()}
+            if retries.get("attempts") == 0 or (when and when <= SAFE_RETRIES):
+                continue
+            if any(is_money(pod) for to in listed(route.get("route")) for pod in _reached(world, each, to)):
+                told = f"retryOn {', '.join(sorted(when - SAFE_RETRIES))}" if when else "no retryOn: 503, too"
+                yield Found(
+                    each, ("spec", "http", index), f"orders of money are sent again after they may be heard ({told})"
+                )
+
+
+def _only_reads(route: JsonObject) -> bool:
+    matches = listed(route.get("match"))
+    return bool(matches) and all(text(at(match, "method", "exact")) in ("GET", "HEAD") for match in matches)
+
+
+def _reached(world: World, each: Object, to: Any) -> list[Pod]:
+    name, _, rest = text(at(to, "destination", "host")).partition(".")
+    return world.behind(rest.partition(".")[0] or each.namespace, name)
+
+
+INJECT = "sidecar.istio.io/inject"
+MODE = "istio.io/dataplane-mode"
+
+
+@object_rule(
+    "mesh-outside", "No pod stays outside the mesh", level=Level.WARNING, source="S8.8",
+    why="It speaks in the clear, and no timeout or circuit breaker of the mesh holds for it.",
+    fix=f"Remove {INJECT}: false (or {MODE}: none); leave it to Jobs that must end before the proxy does.",
+    bad="{apiVersion: v1, kind: Pod, metadata: {name: bets, labels: {sidecar.istio.io/inject: 'false'}}, spec: "
+    "{containers: [{name: app}]}}",
+    good="{apiVersion: v1, kind: Pod, metadata: {name: bets, labels: {sidecar.istio.io/inject: 'true'}}, spec: "
+    "{containers: [{name: app}]}}",
+)  # fmt: skip
+def mesh_outside(each: Object) -> Iterator[Hit]:
+    for pod in each.pods if each.kind not in RUNS_TO_COMPLETION else ():
+        for held in (pod.labels, pod.annotations):
+            if held.get(INJECT) in ("false", False) or held.get(MODE) == "none":
+                yield Hit(pod.meta or pod.path, "it is kept out of the mesh")
+                break
+
+
+@object_rule(
+    "mesh-anybody", "No AuthorizationPolicy lets anybody in", level=Level.ERROR, source="S2.5, S8.8",
+    why="One rule that asks for nothing lets in every caller, whatever the other rules ask for.",
+    fix="Say in each rule from whom (source.principals), or to what, it lets callers in.",
+    kinds=("AuthorizationPolicy",),
+    bad="{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: bets}, spec: {rules: [{}]}}",
+    good="{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: bets}, spec: {rules: [{from: "
+    "[{source: {principals: [cluster.local/ns/casino/sa/web]}}]}]}}",
+)  # fmt: skip
+def mesh_anybody(each: Object) -> Iterator[Hit]:
+    if each.spec.get("action") in (None, "ALLOW"):
+        for index, rule in enumerate(listed(each.spec.get("rules"))):
+            if not any(mapping(rule).get(key) for key in ("from", "to", "when")):
+                yield Hit(("spec", "rules", index), "a rule that asks for nothing")
+
+
+RULES = (mesh_no_timeout, retry_budget, retry_money, mesh_no_limits, mesh_mtls, mesh_outside, mesh_anybody)

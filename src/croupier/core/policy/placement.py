@@ -102,8 +102,8 @@ def _workloads(pods: list[Pod]) -> list[str]:
 def one_workload(world: World) -> Iterator[Found]:
     for each in world.of("Service", "PodDisruptionBudget"):
         wanted = each.spec.get("selector")
-        if not mapping(wanted):
-            continue
+        if each.kind == "Service" and not mapping(wanted):
+            continue  # It selects nothing; an empty one of a budget takes all.
         selector = {"matchLabels": wanted} if each.kind == "Service" else wanted
         made = _workloads(world.selected(each.namespace, selector))
         if len(made) > 1:

@@ -67,6 +67,10 @@ def dangling_hpa(world: World) -> Iterator[Found]:
         kind, namespace, name = target(each)
         if world.named(kind, namespace, name) is None and (world.controllers or world.has((kind,))):
             yield Found(each, ("spec", "scaleTargetRef"), f"there is no {kind} {name}")
+    for each in world.of("VerticalPodAutoscaler"):
+        kind, name = text(at(each.spec, "targetRef", "kind")), text(at(each.spec, "targetRef", "name"))
+        if world.named(kind, each.namespace, name) is None and (world.controllers or world.has((kind,))):
+            yield Found(each, ("spec", "targetRef"), f"there is no {kind} {name}")
 
 
 def _ports(service: Object) -> list[object]:

@@ -57,9 +57,13 @@ def one_scaler(world: World) -> Iterator[Found]:
             if each.manifest.name == scalers[0].manifest.name:
                 continue  # the same scaler in another cluster
             yield Found(each, ("spec", "scaleTargetRef"), f"{scalers[0].manifest.name} scales it, too")
+    tuned: dict[tuple[str, str, str], Object] = {}
     for each in world.of("VerticalPodAutoscaler"):
         reference = each.spec.get("targetRef")
         key = (text(at(reference, "kind")), each.namespace, text(at(reference, "name")))
+        first = tuned.setdefault(key, each)
+        if first.manifest.name != each.manifest.name:
+            yield Found(each, ("spec", "targetRef"), f"{first.manifest.name} tunes it, too")
         if at(each.spec, "updatePolicy", "updateMode") in ("Off", "Initial"):
             continue
         for scaler in world.scalers.get(key, []):

@@ -39,6 +39,14 @@ class World:
         """Whether any object of ``kind`` in ``namespace`` is among those checked: only then is a missing one missed."""
         return (kind, namespace) in self._places
 
+    def lives_in(self, namespace: str) -> bool:
+        """Whether anything among those checked is of ``namespace``."""
+        return namespace in self._spaces
+
+    @cached_property
+    def _spaces(self) -> set[str]:
+        return {each.namespace for each in self.objects}
+
     @cached_property
     def _places(self) -> set[tuple[str, str]]:
         return {(each.kind, each.namespace) for each in self.objects}
@@ -91,6 +99,12 @@ class World:
             if labels := labels_of(each):
                 held[each.namespace].append(dict(labels))
         return held
+
+    def behind(self, namespace: str, service: str) -> list[Pod]:
+        """Pods that the Service called ``service`` selects; none where it is not among the objects."""
+        held = self.named("Service", namespace, service)
+        wanted = held.spec.get("selector") if held is not None else None
+        return self.selected(namespace, {"matchLabels": wanted}) if wanted else []
 
     @cached_property
     def scalers(self) -> dict[tuple[str, str, str], list[Object]]:
