@@ -118,6 +118,122 @@ def test_a_file_that_cannot_be_read_lets_nothing_pass(tmp_path: Path) -> None:
 # --- single proofs ----------------------------------------------------------------------------------------------------
 
 
+POOL = """---
+apiVersion: karpenter.sh/v1
+kind: NodePool
+metadata: {name: api}
+spec: {limits: {cpu: %s}, template: {metadata: {labels: {pool: api}}}}
+"""
+WARM = """---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: makes-way}
+value: %s
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: warm, namespace: casino}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: warm}}
+  template:
+    metadata: {labels: {app: warm}}
+    spec: {priorityClassName: makes-way, %s containers: [{name: pause, resources: {requests: {cpu: "1"}}}]}
+"""
+HERE, ELSEWHERE = "nodeSelector: {pool: api},", "nodeSelector: {pool: batch},"
+ON_API = WORKLOAD.replace(
+    "    spec:\n      containers", "    spec:\n      nodeSelector: {pool: api}\n      containers"
+).replace("          env", "          resources: {requests: {cpu: '2'}}\n          env")
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "result"),
+    [
+        ("", "no-evidence", "no NodePool and no machines"),
+        (POOL % "'100'", "pass", "NodePool/api: 100 cpu"),
+        (POOL % "'1'", "fail", "node-capacity: NodePool/api"),
+        ((POOL % "'100'").replace("pool: api", "pool: batch"), "no-evidence", "sent to nodes that nothing"),
+    ],
+)
+def test_nodes_are_added_where_the_service_runs(tmp_path: Path, text: str, state: str, result: str) -> None:
+    """S15.5: a pool somewhere else, or one that is too small, is no cluster autoscaler."""
+    got = seen(of(ON_API % ("", "") + text, tmp_path))["cluster autoscaler"]
+    assert got[0] == state
+    assert result in got[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        (WARM % (-10, HERE), "pass"),
+        (WARM % (-10, ELSEWHERE), "no-evidence"),
+        (WARM % (10, HERE), "no-evidence"),
+        ((WARM % (-10, HERE)).replace("replicas: 4", "replicas: 0"), "no-evidence"),
+        (
+            "---\n{apiVersion: autoscaling.x-k8s.io/v1alpha1, kind: CapacityBuffer, metadata: {name: a}, "
+            "spec: {replicas: 3}}",
+            "pass",
+        ),
+    ],
+    ids=["where it runs", "elsewhere", "as important as others", "none now", "a buffer"],
+)
+def test_room_is_kept_warm_by_who_makes_way(tmp_path: Path, text: str, state: str) -> None:
+    """S15.5."""
+    found = seen(of(ON_API % ("", "") + POOL % "'100'" + text, tmp_path))
+    assert found["warm nodes for the event"][0] == state
+
+
+FLAGS = """---
+apiVersion: core.openfeature.dev/v1beta1
+kind: FeatureFlag
+metadata: {name: flags, namespace: casino}
+spec: {flagSpec: {flags: {live-stats: {state: ENABLED, variants: {%s}, defaultVariant: full}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("annotations", "text", "state"),
+    [
+        ("", FLAGS % "full: true, none: false", "no-evidence"),
+        ("croupier.dev/heavy-features: live-stats", FLAGS % "full: true, none: false", "pass"),
+        ("croupier.dev/heavy-features: live-stats", FLAGS % "full: true", "fail"),
+        ("croupier.dev/heavy-features: live-stats", "", "fail"),
+        ("croupier.dev/heavy-features: none", "", "pass"),
+    ],
+)
+def test_what_is_heavy_can_be_switched_off(tmp_path: Path, annotations: str, text: str, state: str) -> None:
+    """S15.6."""
+    found = seen(of(WORKLOAD % (annotations, "") + text, tmp_path))
+    assert found["feature flags for degradation"][0] == state
+
+
+RESTORED = """---
+apiVersion: postgresql.cnpg.io/v1
+kind: Cluster
+metadata: {name: wallet-restored, namespace: casino, creationTimestamp: "2026-11-20T08:00:00Z"}
+spec: {instances: 1, bootstrap: %s}
+%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "status", "state"),
+    [
+        ("{recovery: {source: wallet}}", 'status: {phase: "Cluster in healthy state"}', "pass"),
+        ("{recovery: {source: wallet}}", "status: {phase: Setting up primary}", "no-evidence"),
+        ("{recovery: {source: wallet}}", "", "no-evidence"),
+        ("{initdb: {database: wallet}}", 'status: {phase: "Cluster in healthy state"}', "no-evidence"),
+    ],
+)
+def test_a_restore_is_tested_when_a_database_came_up_from_it(
+    tmp_path: Path, bootstrap: str, status: str, state: str
+) -> None:
+    """S15.8: a manifest that would restore is no restore."""
+    found = seen(of(WORKLOAD % ("", "") + RESTORED % (bootstrap, status), tmp_path))["a tested restore"]
+    assert found[0] == state
+    assert ("2026-11-20" in found[1]) == (state == "pass")
+
+
 @pytest.mark.parametrize(
     ("annotations", "env", "state"),
     [

@@ -7,25 +7,36 @@ the line stays red until somebody shows it, or waives it with an end.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from croupier.core.checklist.gathered import Bundle, ReleasePlan
 from croupier.core.policy import hardening, pod_security, rbac
-from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
+from croupier.core.policy.capacity import NodeGroup, lands_on, node_groups
+from croupier.core.policy.objects import Object, at, items, listed, mapping, text
+from croupier.core.policy.quantities import whole
 from croupier.core.policy.strategies import LADDER
+from croupier.core.policy.watching import (
+    ADDRESS,
+    CALL,
+    HEAVY,
+    INJECTED,
+    ON_CALL,
+    PROVIDER_SWITCH,
+    ROLLBACK,
+    SIGNALS,
+    TRACING,
+    alerts_on,
+    flags,
+    heavy_features,
+    is_traced,
+    without_alert,
+)
 from croupier.model.checklist import LineId, ProofState
 from croupier.model.policy import FindingView
 
-ROLLBACK, PROVIDER_SWITCH, ON_CALL = (
-    "croupier.dev/runbook-rollback",
-    "croupier.dev/runbook-provider-switch",
-    "croupier.dev/on-call",
-)
-"""Annotations of a workload or its pods: where it is written how to go back, how to switch a provider, whom to call."""
-TRACING = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-INJECTED = "instrumentation.opentelemetry.io/inject-"
-SLIS = ("deposit", "bet", "withdrawal")
+HEALTHY = "Cluster in healthy state"
+"""What CloudNativePG says of a database that is up."""
 DATABASES = (
     ("postgresql.cnpg.io", "Cluster"), ("acid.zalan.do", "postgresql"), ("pxc.percona.com", "PerconaXtraDBCluster"),
     ("pgv2.percona.com", "PerconaPGCluster"), ("postgres-operator.crunchydata.com", "PostgresCluster"),
@@ -48,14 +59,18 @@ SECRETS = frozenset(
      "secret-refresh")
 )  # fmt: skip
 CONFIGURATION = frozenset(("config-checksum",))
-BACKUPS = frozenset(("database-backup",))
+BACKUPS = frozenset(("database-backup", "base-backup"))
+SEEN = frozenset(("traced", "slo-alerts"))
+FLAGS = frozenset(("kill-switch",))
+NODES = frozenset(("node-capacity",))
+WRITTEN = frozenset(("runbook",))
 PRIVILEGE = frozenset(each.id for module in (pod_security, hardening, rbac) for each in module.RULES)
 """Rules on what pods and people may do."""
-ELSEWHERE = IMAGES | PROBES | LIFE | BUDGETS | PRIORITY | SCALING | SECRETS | CONFIGURATION | BACKUPS | PRIVILEGE
+ELSEWHERE = frozenset[str]().union(
+    IMAGES, PROBES, LIFE, BUDGETS, PRIORITY, SCALING, SECRETS, CONFIGURATION, BACKUPS, PRIVILEGE, SEEN, FLAGS, NODES,
+    WRITTEN,
+)  # fmt: skip
 """Rules that a proof of their own asks; all others are the policy checks of S15.2."""
-
-_ADDRESS = re.compile(r"https?://\S+")
-_CALL = re.compile(r"(https?://|mailto:|tel:)\S+")
 
 
 class Seen(NamedTuple):
@@ -111,6 +126,92 @@ def autoscaler(bundle: Bundle) -> Seen:
     return seen if seen.state == "fail" else Seen("pass", f"{', '.join(names)}; {seen.result}")
 
 
+def nodes_added(bundle: Bundle) -> Seen:
+    """S15.5: where the pods run, something adds nodes, and there is room for all of them at their greatest."""
+    groups = list(node_groups(bundle.world))
+    if not groups:
+        return Seen("no-evidence", "no NodePool and no machines that an autoscaler adds are among the manifests")
+    used: dict[str, NodeGroup] = {}
+    for pod in bundle.pods:
+        there = lands_on(pod, groups)
+        if there is not None and not there:
+            what = f"{pod.owner.manifest.name} is sent to nodes that nothing among the manifests adds"
+            return Seen("no-evidence", what, _place(pod.owner))
+        for index in range(len(groups)) if there is None else there:
+            used[groups[index].made_by.manifest.name] = groups[index]
+    short = [each for each in bundle.findings if each.rule in NODES and each.object in used]
+    if short:
+        return _found(short, len(NODES))
+    first = next(iter(used.values()))
+    most = ", ".join(f"{size:g} {resource}" for resource, size in sorted(first.most.items())) or "no bound"
+    return Seen(
+        "pass", f"{_listed(sorted(used))} add nodes; {first.made_by.manifest.name}: {most}", _place(first.made_by)
+    )
+
+
+def warm_nodes(bundle: Bundle) -> Seen:
+    """S15.5: room is kept free where the pods run: by pods that make way for any other, or a CapacityBuffer."""
+    world = bundle.world
+    groups = list(node_groups(world))
+    ranks = {each.name: whole(each.value.get("value")) or 0 for each in world.of("PriorityClass")}
+    kept = {
+        pod.owner.manifest.name: pod
+        for pod in world.pods
+        if ranks.get(text(pod.spec.get("priorityClassName")), 0) < 0 and world.replicas(pod.owner) > 0
+    }
+    for each in world.of("CapacityBuffer"):
+        size = whole(each.spec.get("replicas")) or whole(each.spec.get("percentage")) or 0
+        if each.group == "autoscaling.x-k8s.io" and size > 0:
+            return Seen("pass", f"{each.manifest.name} keeps room for more pods", _place(each))
+    for pod in bundle.pods:
+        if not any(_is_near(lands_on(pod, groups), lands_on(other, groups)) for other in kept.values()):
+            lacking = f"no pods that make way (a PriorityClass below zero) where {pod.owner.manifest.name} runs"
+            return Seen("no-evidence", f"{lacking}, and no CapacityBuffer", _place(pod.owner))
+    first = next(iter(kept.values()))
+    room = _count(world.replicas(first.owner), "pod")
+    return Seen("pass", f"{first.owner.manifest.name} keeps the room of {room} free", _place(first.owner))
+
+
+def _is_near(one: frozenset[int] | None, other: frozenset[int] | None) -> bool:
+    """Whether pods land on the same nodes; None: on any."""
+    if one is None or other is None:
+        return one is other
+    return bool(one & other)
+
+
+def switches(bundle: Bundle) -> Seen:
+    """S15.6: what costs most can be switched off by a flag."""
+    declared: list[str] = []
+    for pod in bundle.pods:
+        names = heavy_features(pod)
+        if names is None:
+            what = f"{pod.owner.manifest.name} does not say what could be switched off ({HEAVY}, or none)"
+            return Seen("no-evidence", what, _place(pod.owner))
+        declared += names
+    if not declared:
+        return Seen("pass", "it declares nothing that could be switched off")
+    known = flags(bundle.world)
+    wrong = [name for name in declared if name not in known or known[name].problem]
+    if wrong:
+        why = known[wrong[0]].problem if wrong[0] in known else "is no flag among the manifests"
+        return Seen("fail", f"{wrong[0]} {why}", _place(bundle.owners[0]))
+    return Seen("pass", f"{_listed(declared)} can be switched off", _place(known[declared[0]].object))
+
+
+def restored(bundle: Bundle) -> Seen:
+    """S15.8: a database among the objects came up from a backup: by its own status, as a cluster shows it."""
+    waiting = ""
+    for each in bundle.world.of("Cluster"):
+        recovery = mapping(at(each.spec, "bootstrap", "recovery"))
+        if each.group != DATABASES[0][0] or not recovery:
+            continue
+        if at(each.value, "status", "phase") == HEALTHY:
+            made = text(each.metadata.get("creationTimestamp"))[:10] or "a day that is not written"
+            return Seen("pass", f"{each.manifest.name} came up from a backup, made on {made}", _place(each))
+        waiting = waiting or f"{each.manifest.name} is one to come up from a backup; its status is not here"
+    return Seen("no-evidence", waiting or f"no Cluster with bootstrap.recovery and the status {HEALTHY!r} is here")
+
+
 def secrets_managed(bundle: Bundle) -> Seen:
     """S15.6: every Secret that pods use is made by an ExternalSecret, or mounted by the Secrets Store driver."""
     made = {text(at(each.spec, "target", "name")) or each.name: each for each in bundle.world.of("ExternalSecret")} | {
@@ -135,7 +236,7 @@ def secrets_managed(bundle: Bundle) -> Seen:
 def tracing(bundle: Bundle) -> Seen:
     """S15.7: pods send traces somewhere."""
     for pod in bundle.pods:
-        if not _traced(bundle, pod):
+        if not is_traced(bundle.world, pod):
             return Seen(
                 "no-evidence",
                 f"{pod.owner.manifest.name} sets none of {', '.join(TRACING)}, and no {INJECTED}* annotation",
@@ -144,36 +245,11 @@ def tracing(bundle: Bundle) -> Seen:
     return Seen("pass", "spans have somewhere to go")
 
 
-def _traced(bundle: Bundle, pod: Pod) -> bool:
-    if any(key.startswith(INJECTED) and value in ("true", True) for key, value in pod.annotations.items()):
-        return True
-    for container in pod.containers:
-        if any(text(each.get("name")) in TRACING for _, each in items(container.value.get("env"))):
-            return True
-        for _, each in items(container.value.get("envFrom")):
-            held = bundle.world.named("ConfigMap", pod.owner.namespace, text(at(each, "configMapRef", "name")))
-            if held is not None and any(key in TRACING for key in mapping(held.value.get("data"))):
-                return True
-    return False
-
-
 def alerts(bundle: Bundle) -> Seen:
     """S15.7: an alert exists on each of the SLIs deposit, bet and withdrawal."""
-    told = list(_alerts(bundle.world.of("PrometheusRule")))
-    missing = [sli for sli in SLIS if not any(re.search(rf"(?<![a-z]){sli}", name) for name in told)]
-    if missing:
+    if missing := without_alert(bundle.world):
         return Seen("no-evidence", f"no PrometheusRule has an alert on {_listed(missing)}")
-    return Seen("pass", f"{_count(len(told), 'alert')}, on {_listed(list(SLIS))} too")
-
-
-def _alerts(prometheus_rules: Iterable[Object]) -> Iterator[str]:
-    """Name and expression of each alert, in small letters and words."""
-    for each in prometheus_rules:
-        for _, group in items(each.spec.get("groups")):
-            for _, rule in items(group.get("rules")):
-                if name := text(rule.get("alert")):
-                    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
-                    yield f"{apart} {text(rule.get('expr'))}".lower()
+    return Seen("pass", f"{_count(len(alerts_on(bundle.world)), 'alert')}, on {_listed(list(SIGNALS))} too")
 
 
 def backups(bundle: Bundle) -> Seen:
@@ -186,7 +262,7 @@ def backups(bundle: Bundle) -> Seen:
     return _found(found, len(BACKUPS & bundle.rules))
 
 
-def documented(annotation: str, form: re.Pattern[str] = _ADDRESS) -> Look:
+def documented(annotation: str, form: re.Pattern[str] = ADDRESS) -> Look:
     """S15.9: an annotation of the workload or its pods leads to what is written about it."""
 
     def look(bundle: Bundle) -> Seen:
@@ -254,9 +330,13 @@ PLANNED: tuple[tuple[str, Callable[[ReleasePlan | None], Seen]], ...] = (
 
 ASKED: tuple[Asked, ...] = (
     Asked("S15.1", "images named by digest", rules(IMAGES.__contains__)),
-    Asked("S15.1", "signatures of the images", nobody("nobody has verified a signature")),
-    Asked("S15.1", "SBOMs of the images", nobody("nobody has shown an SBOM")),
-    Asked("S15.1", "vulnerabilities of the images", nobody("nobody has shown a scan")),
+    Asked(
+        "S15.1", "signatures of the images", nobody("nobody has verified a signature; one of each digest would show it")
+    ),
+    Asked("S15.1", "SBOMs of the images", nobody("nobody has shown an SBOM; one attested for each digest would")),
+    Asked(
+        "S15.1", "vulnerabilities of the images", nobody("nobody has shown a scan; one attested for each digest would")
+    ),
     Asked("S15.2", "policy checks", rules(lambda each: each not in ELSEWHERE)),
     Asked("S15.2", "least privilege", rules(PRIVILEGE.__contains__)),
     Asked("S15.3", "readiness, startup and liveness probes", rules(PROBES.__contains__)),
@@ -264,19 +344,23 @@ ASKED: tuple[Asked, ...] = (
     Asked("S15.3", "PodDisruptionBudget", rules(BUDGETS.__contains__)),
     Asked("S15.3", "Pod priority", rules(PRIORITY.__contains__)),
     Asked("S15.5", "autoscaler of the workload", autoscaler),
-    Asked("S15.5", "cluster autoscaler", nobody("nobody has shown that nodes are added when pods wait")),
-    Asked("S15.5", "warm nodes for the event", nobody("nobody has shown a warm pool")),
+    Asked("S15.5", "cluster autoscaler", nodes_added),
+    Asked("S15.5", "warm nodes for the event", warm_nodes),
     Asked("S15.6", "secrets from the secret manager", secrets_managed),
     Asked("S15.6", "versions of the configuration", rules(CONFIGURATION.__contains__)),
-    Asked("S15.6", "feature flags for degradation", nobody("nobody has shown flags that switch heavy features off")),
+    Asked("S15.6", "feature flags for degradation", switches),
     Asked("S15.7", "end-to-end tracing", tracing),
     Asked("S15.7", "alerts on deposit, bet and withdrawal", alerts),
-    Asked("S15.8", "DR plan and cutover on a test stand", nobody("nobody has shown a drill")),
+    Asked(
+        "S15.8",
+        "DR plan and cutover on a test stand",
+        nobody("nobody has shown a drill; one of the cutover in the journal would"),
+    ),
     Asked("S15.8", "backups and PITR of databases", backups),
-    Asked("S15.8", "a tested restore", nobody("nobody has shown a restore that worked")),
+    Asked("S15.8", "a tested restore", restored),
     Asked("S15.9", "how to roll back", documented(ROLLBACK)),
     Asked("S15.9", "how to switch PSP or game provider", documented(PROVIDER_SWITCH)),
-    Asked("S15.9", "whom to call at night", documented(ON_CALL, _CALL)),
+    Asked("S15.9", "whom to call at night", documented(ON_CALL, CALL)),
 )
 """All proofs that manifests can give or lack, in the order they are shown; those of S15.4 are ``PLANNED``."""
 

@@ -210,11 +210,11 @@ def _wanted(pod: Pod) -> Iterator[tuple[str, frozenset[str]]]:
             yield text(each.get("key")), frozenset(text(value) for value in listed(each.get("values")))
 
 
-def _lands_on(pod: Pod, groups: list[NodeGroup]) -> frozenset[int]:
-    """Indexes of the groups that the pod is sent to; none where it may run anywhere."""
+def lands_on(pod: Pod, groups: list[NodeGroup]) -> frozenset[int] | None:
+    """Indexes of the groups that the pod is sent to; None where it may run anywhere."""
     wanted = [(key, values) for key, values in _wanted(pod) if key not in _ANY_NODE]
     if not wanted:
-        return frozenset()
+        return None
     return frozenset(
         index
         for index, group in enumerate(groups)
@@ -233,7 +233,7 @@ def node_capacity(world: World) -> Iterator[Found]:
     groups = list(node_groups(world))
     sent: dict[frozenset[int], list[tuple[Pod, Peak]]] = defaultdict(list)
     for pod, most in _workloads(world) if groups else ():
-        if there := _lands_on(pod, groups):
+        if there := lands_on(pod, groups):
             sent[there].append((pod, most))
     for there in sorted(sent, key=sorted):
         within = [held for other, pods in sent.items() if other <= there for held in pods]
@@ -260,7 +260,7 @@ def node_capacity(world: World) -> Iterator[Found]:
 )  # fmt: skip
 def ws_nodes(world: World) -> Iterator[Found]:
     groups = list(node_groups(world))
-    sent = [(pod, _lands_on(pod, groups)) for pod in world.pods] if groups else []
+    sent = [(pod, lands_on(pod, groups) or frozenset()) for pod in world.pods] if groups else []
     others = {index for pod, there in sent if not is_realtime(pod) for index in there}
     for pod, there in sent:
         if not is_realtime(pod):

@@ -1,8 +1,8 @@
 """Whether people see what a service does, can switch parts of it off, and know what to do at night (S9.1, S9.3, S12.1,
 S15.7, S15.9).
 
-A service of the money tier is always asked. Another is where some of its namespace are seen: who
-monitors nothing here does so elsewhere, or not yet.
+Who monitors nothing here does so elsewhere, or not yet: a service is asked whether it is seen where some of its
+namespace are, one of the money tier where any is. The release checklist asks of each (S15.7).
 """
 
 from __future__ import annotations
@@ -40,6 +40,10 @@ BETS = (
     "{metadata: {labels: {app: bets, tier: money}%s}, spec: {containers: [{name: app, ports: [{containerPort: "
     "8080}]%s}]}}}}\n"
 )
+WEB = (
+    "---\n{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: front, annotations: {prometheus.io/scrape: "
+    f"'true', {INJECTED}python: 'true'}}}}, spec: {{containers: [{{name: app, ports: [{{containerPort: 8080}}]}}]}}}}\n"
+)
 MONITOR = (
     "---\n{apiVersion: monitoring.coreos.com/v1, kind: PodMonitor, metadata: {name: bets, namespace: casino}, spec: "
     "{selector: {matchLabels: {app: bets}}, podMetricsEndpoints: [{port: http}]}}\n"
@@ -65,16 +69,19 @@ def _serving(world: World) -> Iterator[Pod]:
 
 
 def _unseen(pods: list[Pod], seen: set[int]) -> Iterator[Pod]:
-    """Pods not in ``seen``: those of the money tier, and others of a namespace where any is."""
+    """Pods not in ``seen``: of a namespace where any is; of the money tier, where any is at all."""
     spaces = {pod.owner.namespace for pod in pods if id(pod) in seen}
-    return (pod for pod in pods if id(pod) not in seen and (is_money(pod) or pod.owner.namespace in spaces))
+    return (
+        pod for pod in pods if id(pod) not in seen and (pod.owner.namespace in spaces or (spaces and is_money(pod)))
+    )
 
 
 @bundle_rule(
     "traced", "What players do can be followed through every service", level=Level.WARNING, source="S9.1, S15.7",
     why="A deposit that hangs leaves a trace that ends before the service that holds it.",
     fix=f"Set {TRACING[0]}, or the annotation {INJECTED}….",
-    bad=BETS % ("", ""), good=BETS % ("", f", env: [{{name: {TRACING[0]}, value: 'http://collector:4317'}}]"),
+    bad=BETS % ("", "") + WEB,
+    good=BETS % ("", f", env: [{{name: {TRACING[0]}, value: 'http://collector:4317'}}]") + WEB,
 )  # fmt: skip
 def traced(world: World) -> Iterator[Found]:
     pods = list(_serving(world))
@@ -88,7 +95,7 @@ def traced(world: World) -> Iterator[Found]:
     why="Nobody sees its errors, and no gate can judge its next version.",
     fix="Add a PodMonitor or ServiceMonitor that selects it, the annotation prometheus.io/scrape, or metrics.pods of "
     "its ReleasePolicy.",
-    bad=BETS % ("", ""), good=BETS % ("", "") + MONITOR,
+    bad=BETS % ("", "") + WEB, good=BETS % ("", "") + MONITOR + WEB,
 )  # fmt: skip
 def scraped(world: World) -> Iterator[Found]:
     pods = list(_serving(world))
