@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from croupier.core.policy.facts import PREFIX, annotation, is_batch, is_money, listening
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
@@ -101,6 +102,7 @@ def scraped(world: World) -> Iterator[Found]:
     pods = list(_serving(world))
     seen = {id(pod) for each in world.of(*_MONITORS) for pod in _monitored(world, each)}
     seen |= {id(pod) for pod in pods if _is_scraped_unasked(world, pod)}
+    seen |= {id(pod) for each in world.of("ReleasePolicy") for pod in _tally(world, each)}
     for pod in _unseen(pods, seen):
         yield Found(pod.owner, pod.meta or pod.path, "nobody reads its metrics")
 
@@ -126,6 +128,13 @@ def _is_scraped_unasked(world: World, pod: Pod) -> bool:
         return True
     policy = world.release_policy_of(pod.owner)
     return policy is not None and at(policy.spec, "metrics", "pods") is not None
+
+
+def _tally(world: World, policy: Object) -> list[Pod]:
+    """Pods of the tally that a ReleasePolicy names by address."""
+    host = urlsplit(text(at(policy.spec, "metrics", "tally"))).hostname or ""
+    name, _, rest = host.partition(".")
+    return world.behind(rest.partition(".")[0] or policy.namespace, name)
 
 
 ALERT = (
