@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
+from croupier.core.policy import providers
 from croupier.core.policy.budgets import Demand, total
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
+from croupier.core.policy.demand import Peak
+from croupier.core.policy.providers import Caller
 from croupier.spec.manifests import read_text
 
 NUMBERS = st.integers(min_value=0, max_value=500)
-DEMANDS = st.lists(st.builds(Demand, NUMBERS, NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=6)
+DEMANDS = st.lists(st.builds(Demand, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS), min_size=1, max_size=6)
 
 
 @given(DEMANDS, st.data())
@@ -23,6 +26,31 @@ def test_more_pods_processes_or_pool_never_need_fewer_connections(demands: list[
     field = data.draw(st.sampled_from(Demand._fields))
     grown = demands[index]._replace(**{field: getattr(demands[index], field) + data.draw(NUMBERS)})
     assert total([*demands[:index], grown, *demands[index + 1 :]]) >= total(demands)
+
+
+CALLERS = st.lists(
+    st.builds(Caller, st.none(), st.none(), st.builds(Peak, NUMBERS, NUMBERS), NUMBERS, NUMBERS | st.none()),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(CALLERS, st.data())
+def test_more_pods_processes_or_leave_never_ask_less_of_a_provider(callers: list[Caller], data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, len(callers) - 1))
+    was, more = callers[index], data.draw(NUMBERS)
+    peak, each = was.peak, was.each
+    grown = data.draw(
+        st.sampled_from(
+            [
+                was._replace(peak=Peak(peak.pods + more, peak.surge)),
+                was._replace(peak=Peak(peak.pods, peak.surge + more)),
+                was._replace(processes=was.processes + more),
+                was._replace(each=None if each is None else each + more),
+            ]
+        )
+    )
+    assert providers.total([*callers[:index], grown, *callers[index + 1 :]]) >= providers.total(callers)
 
 
 @dataclass(frozen=True)
