@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from croupier.core.policy import providers
-from croupier.core.policy.budgets import Demand, total
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.policy.demand import Peak
 from croupier.core.policy.providers import Caller
+from croupier.model.connections import Demand, total
 from croupier.spec.manifests import read_text
 
 NUMBERS = st.integers(min_value=0, max_value=500)

@@ -21,7 +21,7 @@ from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import scaler
 from croupier.core.render.secrets import external_secrets
-from croupier.core.render.stores import storage_classes, stores
+from croupier.core.render.stores import data_namespaces, storage_classes, stores
 from croupier.core.render.workload import account, deployment, disruption_budget, intent
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell, Region
@@ -82,12 +82,13 @@ def prometheus_files(cells: Iterable[PlacedCell]) -> dict[str, str]:
     """File -> its text, for each region whose Prometheus reads files. What is no object does not end in .yaml: kubectl
     and ``policy check`` read a folder of manifests whole."""
     files: dict[str, str] = {}
-    for region, here in _by_region(cells).items():
+    every = list(cells)
+    for region, here in _by_region(every).items():
         prometheus = here[0].region.prometheus
         if prometheus is not None and prometheus.form == "files":
             folder = f"prometheus/{region}"
             files |= {f"{folder}/{placed.cell.name}.rules": MADE + document(rule_file(placed)) for placed in here}
-            files[f"{folder}/scrape.conf"] = MADE + document(scrape_jobs(here))
+            files[f"{folder}/scrape.conf"] = MADE + document(scrape_jobs(here, data_namespaces(region, every)))
     return files
 
 

@@ -6,10 +6,11 @@ service says is refused: what is declared is what the budget of series was compu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
 from croupier.core.render.names import APP, MANAGED_BY, of_service, selector
+from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.core.render.slo import edges
 from croupier.core.render.version import POLICY_LABEL, VERSION_LABEL
 from croupier.model.objects import JsonObject
@@ -72,8 +73,11 @@ def tally_scrapes(region: Region, cells: Iterable[PlacedCell]) -> list[JsonObjec
     return made
 
 
-def scrape_jobs(cells: Iterable[PlacedCell]) -> JsonObject:
-    """The same for a Prometheus that reads files: ``scrape_configs`` of a region."""
+def scrape_jobs(cells: Iterable[PlacedCell], data_namespaces: Collection[str] = ()) -> JsonObject:
+    """The same for a Prometheus that reads files: ``scrape_configs`` of a region.
+
+    ``data_namespaces``: where stores are that are rendered there.
+    """
     here = list(cells)
     alike: dict[tuple[int, str, float, tuple[float, ...], int], list[tuple[str, str]]] = {}
     for placed in here:
@@ -84,7 +88,8 @@ def scrape_jobs(cells: Iterable[PlacedCell]) -> JsonObject:
                 key = (pods.port, pods.path, seconds, said.latency_buckets, said.series_per_pod)
                 alike.setdefault(key, []).append((placed.cell.namespace, service.name))
     jobs = [_pod_job(number, key, of) for number, (key, of) in enumerate(sorted(alike.items()))]
-    return {"scrape_configs": [*jobs, *(_tally_job(*each) for each in enumerate(_tallies(here)))]}
+    stores = [_store_job(data_namespaces)] if data_namespaces else []
+    return {"scrape_configs": [*jobs, *(_tally_job(*each) for each in enumerate(_tallies(here))), *stores]}
 
 
 def _pod_job(
@@ -111,6 +116,22 @@ def _pod_job(
             *({"source_labels": [source], "target_label": target} for source, target in copied.items()),
         ],
         "metric_relabel_configs": list(_kept(bounds)),
+    }
+
+
+def _store_job(namespaces: Collection[str]) -> JsonObject:
+    """Databases and poolers: operators call the port of their counters ``metrics``."""
+    meta = "__meta_kubernetes"
+    copied = {f"{meta}_namespace": "namespace", f"{meta}_pod_name": "pod"}
+    copied |= {f"{meta}_pod_label_{_sanitized(label)}": _sanitized(label) for label in (CLUSTER, POOLER)}
+    return {
+        "job_name": "croupier-stores",
+        "scrape_interval": "30s",
+        "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": sorted(namespaces)}}],
+        "relabel_configs": [
+            {"source_labels": [f"{meta}_pod_container_port_name"], "regex": "metrics", "action": "keep"},
+            *({"source_labels": [source], "target_label": target} for source, target in copied.items()),
+        ],
     }
 
 

@@ -32,6 +32,15 @@ def stores(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
     return files
 
 
+def data_namespaces(region: str, cells: Iterable[PlacedCell]) -> list[str]:
+    """Namespaces of the stores that run in ``region``, primaries and copies."""
+    return [
+        placed.cell.data_namespace
+        for placed in cells
+        if any(region in (placed.cell.region, *store.use.copies) for store in stores_of(placed))
+    ]
+
+
 def storage_classes(region: Region) -> list[JsonObject]:
     """Volumes are made where their pod is sent, and outlive the claim: deleting a claim deletes no data (S2.6)."""
     return [

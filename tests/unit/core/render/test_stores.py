@@ -9,7 +9,7 @@ import pytest
 import yaml
 from tests.support.platforms import applied, database, manifests, stands, stored
 
-from croupier.core.render.cell import objects
+from croupier.core.render.cell import objects, render
 from croupier.engine.schemas import checked
 from croupier.model.address import Endpoint
 from croupier.model.data import Pooler, Postgres
@@ -279,6 +279,19 @@ def test_an_operators_prometheus_is_told_of_databases_and_poolers() -> None:
     made = _file(_with("eu-north", prometheus=watched))
     for name in ("ledger", "ledger-pooler"):
         assert made["PodMonitor", name]["metadata"]["labels"]["prometheus"] == "main"
+
+
+def test_a_prometheus_that_reads_files_is_told_of_them_where_they_run() -> None:
+    """The example's Prometheus reads files; the copy of Sweden's ledger is in the south."""
+    named = {}
+    for name, text in render(stored()).items():
+        if name.endswith("scrape.conf"):
+            (job,) = (each for each in yaml.safe_load(text)["scrape_configs"] if each["job_name"] == "croupier-stores")
+            named[name.split("/")[1]] = job["kubernetes_sd_configs"][0]["namespaces"]["names"]
+    assert named == {
+        "eu-north": ["lucky-se-eu-north-data"],
+        "eu-south": ["lucky-mt-eu-south-data", "lucky-se-eu-north-data"],
+    }
 
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
