@@ -19,7 +19,7 @@ Path = tuple[str, ...]
 _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("image", "args"), "image"),
     **dict.fromkeys(("config", "secrets"), "config"),
-    **dict.fromkeys(("replicas", "scaling", "resources"), "scaling"),
+    **dict.fromkeys(("replicas", "scaling", "resources", "pool"), "scaling"),
     **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds"), "network"),
     **dict.fromkeys(("data", "telemetry"), "data"),
     **dict.fromkeys(("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable"), "runtime"),

@@ -16,7 +16,7 @@ from croupier.model.address import Endpoint, Hostname
 from croupier.model.base import LabelKey, LabelValue, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.release_policy import ParentRef
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import ServiceSpec, Traffic
 from croupier.model.slo import Form
 from croupier.model.stores import Stores
 
@@ -157,6 +157,27 @@ class Traces(Value):
     """Of each pod."""
 
 
+class Taint(Value):
+    """What keeps pods away from a node that do not tolerate it."""
+
+    key: LabelKey
+    value: LabelValue = ""
+    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] = "NoSchedule"
+
+
+class NodePool(Value):
+    """Nodes for one purpose, which are there already (S2.3, S13.1): pods of it go there and nowhere else."""
+
+    serves: tuple[Traffic, ...] = ()
+    """Services of this traffic run here, but for those that name a ``pool``. Empty: only those that name it."""
+    labels: Annotated[dict[LabelKey, LabelValue], Field(min_length=1, max_length=8)]
+    """What its nodes bear, and no others: the node selector of its pods."""
+    taints: Annotated[tuple[Taint, ...], Field(max_length=8)] = ()
+    """What its nodes bear to keep others away: its pods tolerate it."""
+    spot: bool = False
+    """Its nodes go with half a minute's notice: only batch work that is not money is sent there (S13.2)."""
+
+
 class Region(Value):
     """A place with a cluster."""
 
@@ -177,12 +198,34 @@ class Region(Value):
     """None: pods are not told where to send spans."""
     stores: Stores | None = None
     """What databases, caches and queues stand on there. None: none is rendered."""
+    pools: Annotated[dict[Name, NodePool], Field(default_factory=dict, max_length=32)]
+    """Empty: pods go where there is room. Otherwise each service has its pool."""
+
+    def pool_of(self, service: ServiceSpec) -> NodePool | None:
+        """The nodes that pods of ``service`` go to; None where the region has no such pool, or none at all."""
+        if service.pool is not None:
+            return self.pools.get(service.pool)
+        return next((each for each in self.pools.values() if service.traffic in each.serves), None)
 
     @model_validator(mode="after")
     def _prometheus_is_somewhere(self) -> Self:
         if self.prometheus is not None and self.monitoring_namespace is None:
             raise PydanticCustomError("prometheus", "prometheus needs monitoringNamespace: where it runs")
         return self
+
+    @field_validator("pools")
+    @classmethod
+    def _pools_are_told_apart(cls, pools: dict[str, NodePool]) -> dict[str, NodePool]:
+        serving: dict[str, str] = {}
+        for name, pool in pools.items():
+            for traffic in pool.serves:
+                if (other := serving.setdefault(traffic, name)) != name:
+                    raise PydanticCustomError("pools", f"pool {other} serves {traffic} already", {"at": name})
+            for other, its in pools.items():
+                if other != name and pool.labels.items() <= its.labels.items():
+                    message = f"nodes of pool {other} bear these labels, too"
+                    raise PydanticCustomError("pools", message, {"at": name})
+        return pools
 
 
 class GitOps(Value):

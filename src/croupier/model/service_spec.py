@@ -167,6 +167,8 @@ class ServiceSpec(Service):
     """How long the gateway waits for an answer, longer than for any provider. A websocket lives no longer."""
     resources: Resources
     scaling: Scaling | None = None
+    pool: Name | None = None
+    """Node pool of its region (S2.3). None: the one that serves its ``traffic``."""
     egress: tuple[Name, ...] = ()
     """Providers it may call; nothing else outside is reachable (S8.9)."""
     config: Annotated[dict[EnvName, ConfigText], Field(default_factory=dict)]

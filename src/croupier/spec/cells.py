@@ -212,6 +212,8 @@ class Cells:
                 message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
                 flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
                 self._report(cell, spec, flaw, merged)
+            if why := _pool_flaw(spec, place_of, cell.region):
+                self._report(cell, spec, Flaw(("pool",), "POOL", *why), merged)
             for store, use in spec.data.items():
                 if (cell.region, use.namespace) in self._namespaces:
                     message = f"{use.namespace} is the namespace of a cell: its walls would close the store in"
@@ -331,6 +333,20 @@ def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tupl
     if reference.remote != first.remote:
         there = first.remote or "nowhere"
         return f"another service of the cell has {reference.secret} from {there}", "one Secret comes from one place"
+    return None
+
+
+def _pool_flaw(spec: ServiceSpec, region: Region, name: str) -> tuple[str, str] | None:
+    """What is wrong with the nodes a service would run on, and what to do."""
+    pool = region.pool_of(spec)
+    if pool is None and spec.pool is not None:
+        known = did_you_mean(spec.pool, list(region.pools)) or f"declare it under pools of region {name}"
+        return f"region {name} has no pool {spec.pool!r}", known
+    if pool is None and region.pools:
+        return f"no pool of region {name} serves {spec.traffic}", "name one, or let one serve it"
+    if pool is not None and pool.spot and (spec.traffic != "batch" or spec.tier == "money"):
+        what = "money" if spec.tier == "money" else f"traffic {spec.traffic}"
+        return f"its pool in region {name} is spot capacity, which is not for {what}", "name another pool"
     return None
 
 

@@ -43,7 +43,7 @@ def test_what_init_writes_is_checked_and_rendered_as_the_readme_says(demo: Path,
     checked = _run("check", demo)
     assert (checked.exit_code, checked.stdout) == (
         0,
-        "2 cells, 6 services in them, no problem\n62 objects held against the schemas of Kubernetes 1.37\n",
+        "2 cells, 6 services in them, no problem\n64 objects held against the schemas of Kubernetes 1.37\n",
     )
     assert "note: residency of market se is not reviewed" in checked.stderr
     out = tmp_path / "manifests"

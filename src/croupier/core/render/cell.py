@@ -29,8 +29,8 @@ from croupier.model.service_spec import ServiceSpec
 from croupier.model.store import stores_of
 
 MADE = "# Made by croupier render; do not edit.\n"
-PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000}
-"""Tier -> priority. Where room is short money goes first, and pushes others aside."""
+PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000, "batch": 1_000}
+"""Rank -> priority. Where room is short money goes first, and pushes others aside."""
 
 
 def render(cells: Iterable[PlacedCell]) -> dict[str, str]:
@@ -141,12 +141,12 @@ def priorities() -> list[JsonObject]:
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
-            "metadata": {"name": priority_class(tier), "labels": dict(MANAGED_BY)},
+            "metadata": {"name": priority_class(rank), "labels": dict(MANAGED_BY)},
             "value": value,
             "globalDefault": False,
-            "description": f"Services of tier {tier}.",
+            "description": f"Services of tier {rank}.",
         }
-        for tier, value in PRIORITIES.items()
+        for rank, value in PRIORITIES.items()
     ]
 
 

@@ -16,8 +16,13 @@ def cell_labels(cell: Cell) -> dict[str, str]:
     return {**MANAGED_BY, "brand": cell.brand, "market": cell.market, "region": cell.region, "cell": cell.name}
 
 
+def rank(service: ServiceSpec) -> str:
+    """Who goes first where room is short: by tier, and batch work that is not money last (S13.2)."""
+    return "batch" if service.traffic == "batch" and service.tier != "money" else service.tier
+
+
 def service_labels(cell: Cell, service: ServiceSpec) -> dict[str, str]:
-    return {APP: service.name, **cell_labels(cell), "tier": service.tier, "layer": service.layer}
+    return {APP: service.name, **cell_labels(cell), "tier": rank(service), "layer": service.layer}
 
 
 def selector(service: str) -> dict[str, Any]:
@@ -25,8 +30,8 @@ def selector(service: str) -> dict[str, Any]:
     return {"matchLabels": {APP: service}}
 
 
-def priority_class(tier: str) -> str:
-    return f"croupier-{tier}"
+def priority_class(rank: str) -> str:
+    return f"croupier-{rank}"
 
 
 def of_cell(cell: Cell, api: str, kind: str, name: str, body: JsonObject) -> JsonObject:

@@ -12,7 +12,7 @@ from typing import Any
 
 from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
-from croupier.core.render.names import of_service, priority_class, selector, service_labels
+from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.store import told
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
@@ -89,7 +89,8 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
         "serviceAccountName": service.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "priorityClassName": priority_class(service.tier),
+        "priorityClassName": priority_class(rank(service)),
+        **_placement(placed, service),
         "terminationGracePeriodSeconds": placed.grace_seconds(service),
         "securityContext": {
             "runAsNonRoot": True,
@@ -103,6 +104,17 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
         "containers": [_container(placed, service, version_label)],
         **({"volumes": volumes} if volumes else {}),
     }
+
+
+def _placement(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    """On the nodes of its pool and nowhere else; the pool's taints keep others away from there (S2.3)."""
+    pool = placed.region.pool_of(service)
+    if pool is None:
+        return {}
+    tolerated = [
+        {"key": each.key, "operator": "Equal", "value": each.value, "effect": each.effect} for each in pool.taints
+    ]
+    return {"nodeSelector": dict(pool.labels), **({"tolerations": tolerated} if tolerated else {})}
 
 
 def _secret(reference: SecretRef) -> JsonObject:
