@@ -25,7 +25,7 @@ from typing import Any
 
 from bench.policy import write
 
-from croupier.core.schemas import Validator
+from croupier.core.schemas.validator import Validator
 from croupier.spec.manifests import find_files, read_file, read_text
 from croupier.spec.schemas import load_schemas
 

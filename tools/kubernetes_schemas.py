@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from croupier.core.schemas import from_definitions, trimmed
+from croupier.core.schemas.definitions import from_definitions, trimmed
 from croupier.model.objects import JsonObject
 from croupier.operator.crds import custom_resources
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from croupier.core.policy.fingerprint import written
-from croupier.core.schemas import DEFINITION, Validator, with_definitions
+from croupier.core.schemas.definitions import DEFINITION, with_definitions
+from croupier.core.schemas.validator import Validator
 from croupier.errors import Problem, SpecError
 from croupier.model.objects import JsonObject
 from croupier.model.policy import SchemaView, UnknownKindView

@@ -14,6 +14,11 @@ VERSIONS = ("1.35", "1.36", "1.37")
 NEWEST = VERSIONS[-1]
 
 
+def group_of(version: str) -> str:
+    """The group in an ``apiVersion``; "" for the core's."""
+    return version.rpartition("/")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class SchemaSet:
     """The schemas that objects are held against.

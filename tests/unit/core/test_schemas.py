@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from croupier.core.policy.served import removed_since
-from croupier.core.schemas import Validator, from_definitions, with_definitions
+from croupier.core.schemas.definitions import from_definitions, with_definitions
+from croupier.core.schemas.validator import Validator
 from croupier.model.schemas import NEWEST, VERSIONS
 from croupier.spec.schemas import load_schemas
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from croupier.core.schemas import from_definitions
+from croupier.core.schemas.definitions import from_definitions
 from croupier.errors import UnknownName
 from croupier.model.schemas import VERSIONS
 from croupier.operator.crds import custom_resources

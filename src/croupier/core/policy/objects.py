@@ -16,7 +16,7 @@ from croupier.model.objects import JsonObject
 from croupier.model.schemas import NEWEST
 
 if TYPE_CHECKING:
-    from croupier.core.schemas import Validator
+    from croupier.core.schemas.validator import Validator
 
 TEMPLATE_AT: dict[str, Path] = {
     "Pod": (),

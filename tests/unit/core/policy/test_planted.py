@@ -13,7 +13,7 @@ from bench.sound import REGISTRY, TEAM
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import Asked, check
 from croupier.core.policy.objects import Settings
-from croupier.core.schemas import Validator
+from croupier.core.schemas.validator import Validator
 from croupier.spec.manifests import read_text
 from croupier.spec.schemas import load_schemas
 

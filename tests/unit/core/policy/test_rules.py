@@ -8,7 +8,7 @@ from croupier.core.policy.catalogue import PROFILES, RULES, chosen
 from croupier.core.policy.check import check
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.pod_security import OVERRIDES
-from croupier.core.schemas import Validator
+from croupier.core.schemas.validator import Validator
 from croupier.errors import UnknownName
 from croupier.spec.manifests import read_text
 from croupier.spec.schemas import load_schemas

@@ -13,7 +13,7 @@ from tests.support.policy_cases import cases
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.policy.objects import Settings
-from croupier.core.schemas import Validator
+from croupier.core.schemas.validator import Validator
 from croupier.model.manifest import Manifest
 from croupier.spec.manifests import read_text
 from croupier.spec.schemas import load_schemas
