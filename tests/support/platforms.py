@@ -13,6 +13,7 @@ from croupier.core.render.cell import render
 from croupier.model.address import Endpoint
 from croupier.model.container import Resources
 from croupier.model.data import DataUse, Pooler, Postgres
+from croupier.model.nodes import NodePool, Taint
 from croupier.model.platform import GitOps, PlacedCell, Traces
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.stores import ObjectStore, PostgresOperator, StorageClass, Stores
@@ -79,6 +80,9 @@ def kept() -> list[PlacedCell]:
 POSTGRES = f"registry.example/postgresql:17.6@sha256:{64 * 'd'}"
 
 
+MONEY_NODES = NodePool(labels={"pool": "money"}, taints=(Taint(key="pool", value="money"),))
+
+
 def stands(region: str, **changes: object) -> Stores:
     """What stores of a region stand on."""
     held = {
@@ -87,7 +91,7 @@ def stands(region: str, **changes: object) -> Stores:
         "object_store": ObjectStore(bucket=f"s3://{region}", credentials="casino/object-store"),
         "kms_key": f"key-of-{region}",
         "storage": {
-            "money": StorageClass(purpose="local", provisioner="local.csi.example", nodes={"pool": "money"}),
+            "money": StorageClass(purpose="local", provisioner="local.csi.example", pool="money"),
             "plain": StorageClass(purpose="replicated"),
         },
     }
@@ -105,7 +109,10 @@ def stored(postgres: Postgres | None = None, **of_use: object) -> list[PlacedCel
     made = []
     held = postgres or database(wal_size="20Gi", pooler=Pooler(size=40))
     for placed in example(secret_store="vault"):
-        regions = {name: placed.region.model_copy(update={"stores": stands(name)}) for name in ("eu-north", "eu-south")}
+        regions = {
+            name: placed.region.model_copy(update={"stores": stands(name), "pools": {"money": MONEY_NODES}})
+            for name in ("eu-north", "eu-south")
+        }
         services = []
         for service in placed.services:
             data = dict(service.data)

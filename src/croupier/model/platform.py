@@ -15,8 +15,9 @@ from pydantic_core import PydanticCustomError
 from croupier.model.address import Endpoint, Hostname
 from croupier.model.base import LabelKey, LabelValue, Name, Value
 from croupier.model.container import Image, Resources
+from croupier.model.nodes import NodePool
 from croupier.model.release_policy import ParentRef
-from croupier.model.service_spec import ServiceSpec, Traffic
+from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import Form
 from croupier.model.stores import Stores
 
@@ -157,27 +158,6 @@ class Traces(Value):
     """Of each pod."""
 
 
-class Taint(Value):
-    """What keeps pods away from a node that do not tolerate it."""
-
-    key: LabelKey
-    value: LabelValue = ""
-    effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] = "NoSchedule"
-
-
-class NodePool(Value):
-    """Nodes for one purpose, which are there already (S2.3, S13.1): pods of it go there and nowhere else."""
-
-    serves: tuple[Traffic, ...] = ()
-    """Services of this traffic run here, but for those that name a ``pool``. Empty: only those that name it."""
-    labels: Annotated[dict[LabelKey, LabelValue], Field(min_length=1, max_length=8)]
-    """What its nodes bear, and no others: the node selector of its pods."""
-    taints: Annotated[tuple[Taint, ...], Field(max_length=8)] = ()
-    """What its nodes bear to keep others away: its pods tolerate it."""
-    spot: bool = False
-    """Its nodes go with half a minute's notice: only batch work that is not money is sent there (S13.2)."""
-
-
 class Region(Value):
     """A place with a cluster."""
 
@@ -199,7 +179,8 @@ class Region(Value):
     stores: Stores | None = None
     """What databases, caches and queues stand on there. None: none is rendered."""
     pools: Annotated[dict[Name, NodePool], Field(default_factory=dict, max_length=32)]
-    """Empty: pods go where there is room. Otherwise each service has its pool."""
+    """Nodes by purpose. Once one of them serves a kind of traffic, every service has its pool; before, only those that
+    name one have."""
 
     def pool_of(self, service: ServiceSpec) -> NodePool | None:
         """The nodes that pods of ``service`` go to; None where the region has no such pool, or none at all."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from croupier.model.address import Endpoint
-from croupier.model.base import LabelKey, LabelValue, Name, Value
+from croupier.model.base import LabelKey, Name, Value
 from croupier.model.data import PostgresImage, Remote
 from croupier.model.release_policy import Port
 
@@ -29,8 +29,8 @@ class StorageClass(Value):
     """The driver that makes volumes. None: the StorageClass is there already, and not rendered."""
     parameters: Annotated[dict[str, str], Field(default_factory=dict)]
     """As the driver takes them."""
-    nodes: Annotated[dict[LabelKey, LabelValue], Field(default_factory=dict)]
-    """Labels of the nodes that stores with it run on; a taint of the same key is tolerated. Empty: any node."""
+    pool: Name | None = None
+    """Node pool of the region that stores with it run on. None: where there is room."""
 
 
 class ObjectStore(Value):

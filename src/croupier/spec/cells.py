@@ -342,7 +342,7 @@ def _pool_flaw(spec: ServiceSpec, region: Region, name: str) -> tuple[str, str] 
     if pool is None and spec.pool is not None:
         known = did_you_mean(spec.pool, list(region.pools)) or f"declare it under pools of region {name}"
         return f"region {name} has no pool {spec.pool!r}", known
-    if pool is None and region.pools:
+    if pool is None and any(each.serves for each in region.pools.values()):
         return f"no pool of region {name} serves {spec.traffic}", "name one, or let one serve it"
     if pool is not None and pool.spot and (spec.traffic != "batch" or spec.tier == "money"):
         what = "money" if spec.tier == "money" else f"traffic {spec.traffic}"

@@ -114,8 +114,20 @@ class Names:
                 yield from _path_flaw(file, ("layers", index, "unset", number), path)
         for name, market in file.value.markets.items():
             yield from self._of_market(file, name, market)
+        for name, region in file.value.regions.items():
+            yield from self._of_region(file, name, region)
         for name in file.value.gitops.clusters if file.value.gitops is not None else ():
             yield from self._unknown(file, ("gitops", "clusters", name), "region", name, known["region"])
+
+    def _of_region(self, file: File, name: str, region: Region) -> Iterator[Problem]:
+        for key, held in region.stores.storage.items() if region.stores is not None else ():
+            at: Location = ("regions", name, "stores", "storage", key, "pool")
+            if held.pool is not None and held.pool not in region.pools:
+                hint = did_you_mean(held.pool, list(region.pools)) or "declare it under pools of the region"
+                yield file.problem(at, "UNKNOWN_NAME", f"pool {held.pool!r} is not declared", hint)
+            elif held.pool is not None and region.pools[held.pool].spot:
+                message = f"pool {held.pool} is spot capacity, which is not for what is stored"
+                yield file.problem(at, "POOL", message, "name another pool")
 
     def _of_market(self, file: File, name: str, market: Market) -> Iterator[Problem]:
         for number, lock in enumerate(market.locks):

@@ -157,8 +157,8 @@ def _shares_storage(where: Where, store: Store, others: Iterable[Store]) -> Flaw
     place: Location = ("data", store.name, "postgres", "storage")
     if held is None or store.owner.tier != "money":
         return None
-    if not held.nodes:
-        hint = f"give stores.storage.{wanted} nodes, or name a class that has some"
+    if held.pool is None:
+        hint = f"give stores.storage.{wanted} a pool, or name a class that has one"
         return Flaw(place, "STORE", f"{wanted} has no nodes of its own, and {store.name} is money", hint)
     beside = next((each for each in others if each.owner.tier != "money" and each.postgres.storage == wanted), None)
     if beside is not None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from croupier.core.render.names import priority_class
+from croupier.core.render.placement import placement
 from croupier.core.render.store import (
     KEPT,
     NETWORK,
@@ -25,7 +26,6 @@ from croupier.core.render.store import (
     object_stores,
     resources_of,
     space,
-    tolerations,
     watchers,
 )
 from croupier.model.connections import Demand, total
@@ -151,11 +151,7 @@ def _cluster(home: Home, store: Store) -> JsonObject:
             "enablePodAntiAffinity": True,
             "podAntiAffinityType": "required",
             "topologyKey": "kubernetes.io/hostname",
-            **(
-                {"nodeSelector": dict(storage.nodes), "tolerations": tolerations(storage.nodes)}
-                if storage.nodes
-                else {}
-            ),
+            **placement(home.region.pools[storage.pool] if storage.pool is not None else None),
         },
         "topologySpreadConstraints": [_zones(home, postgres, {CLUSTER: store.name, _ROLE: "instance"})],
         "enableSuperuserAccess": False,

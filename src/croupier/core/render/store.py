@@ -5,7 +5,7 @@ One module an engine renders it (``postgres.py``); ``stores.py`` puts all of a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from croupier.core.render.names import APP, cell_labels
@@ -181,8 +181,3 @@ def _peer(host: str) -> tuple[str, str]:
 def resources_of(cpu: str, memory: str, cpu_limit: str | None, memory_limit: str | None) -> JsonObject:
     limits = {**({"cpu": cpu_limit} if cpu_limit else {}), "memory": memory_limit or memory}
     return {"requests": {"cpu": cpu, "memory": memory}, "limits": limits}
-
-
-def tolerations(nodes: Mapping[str, str]) -> list[JsonObject]:
-    """Of taints that keep others off nodes with these labels."""
-    return [{"key": key, "operator": "Exists"} for key in nodes]

@@ -13,6 +13,7 @@ from typing import Any
 from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
+from croupier.core.render.placement import placement
 from croupier.core.render.store import told
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
@@ -90,7 +91,7 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "priorityClassName": priority_class(rank(service)),
-        **_placement(placed, service),
+        **placement(placed.region.pool_of(service)),
         "terminationGracePeriodSeconds": placed.grace_seconds(service),
         "securityContext": {
             "runAsNonRoot": True,
@@ -104,17 +105,6 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
         "containers": [_container(placed, service, version_label)],
         **({"volumes": volumes} if volumes else {}),
     }
-
-
-def _placement(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
-    """On the nodes of its pool and nowhere else; the pool's taints keep others away from there (S2.3)."""
-    pool = placed.region.pool_of(service)
-    if pool is None:
-        return {}
-    tolerated = [
-        {"key": each.key, "operator": "Equal", "value": each.value, "effect": each.effect} for each in pool.taints
-    ]
-    return {"nodeSelector": dict(pool.labels), **({"tolerations": tolerated} if tolerated else {})}
 
 
 def _secret(reference: SecretRef) -> JsonObject:

@@ -92,7 +92,9 @@ def test_money_has_storage_and_nodes_of_its_own() -> None:
     assert spec["storage"] == {"size": "100Gi", "storageClass": "money"}
     assert spec["walStorage"] == {"size": "20Gi", "storageClass": "money"}
     assert spec["affinity"]["nodeSelector"] == {"pool": "money"}
-    assert spec["affinity"]["tolerations"] == [{"key": "pool", "operator": "Exists"}]
+    assert spec["affinity"]["tolerations"] == [
+        {"key": "pool", "operator": "Equal", "value": "money", "effect": "NoSchedule"}
+    ]
     (held,) = yaml.safe_load_all(files["regions/eu-north/storage.yaml"])
     assert (held["metadata"]["name"], held["reclaimPolicy"]) == ("money", "Retain")
     assert held["volumeBindingMode"] == "WaitForFirstConsumer"
