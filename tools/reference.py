@@ -33,7 +33,7 @@ from croupier.model.backtest import Backtest
 from croupier.model.change import PlatformPlan
 from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.explanation import Explanation
-from croupier.model.platform import Brand, Cell, GitOps, Market, Provider, Region
+from croupier.model.platform import Brand, Cell, GitOps, Market, Patch, Provider, Region
 from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachReport, RuleView
 from croupier.model.replay import Replay
 from croupier.model.service_spec import ServiceSpec
@@ -503,7 +503,7 @@ def platform_page() -> str:
         lines += ["", f"## {title}", "", _prose(inspect.cleandoc(form.__doc__ or "")), ""]
         said = _meanings(form)
         lines += _grid((name, _PARTS[name], said.get(name, "")) for name in form.model_fields)
-    for model in every_model((ServiceSpec, Cell, Market, Region, Provider, Brand, GitOps, When, At)):
+    for model in every_model((ServiceSpec, Cell, Market, Region, Provider, Brand, GitOps, When, At, Patch)):
         lines += ["", f"## {model.__name__}", ""]
         lines += [_prose(inspect.cleandoc(model.__doc__)), ""] if model.__doc__ else []
         lines += _grid(_written(model))
@@ -536,6 +536,7 @@ _PARTS = {
     "at": "[At](#at)",
     "set": "any part of [ServiceSpec](#servicespec)",
     "unset": "array of string",
+    "patches": "array of [Patch](#patch)",
 }
 _SECTIONS = {
     "brands": "name -> [Brand](#brand)",

@@ -9,7 +9,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from croupier.core.render.cell import objects
+from croupier.core.render.patch import blame
+from croupier.engine.schemas import checked
 from croupier.errors import SpecError
+from croupier.model.schemas import NEWEST
 from croupier.spec.platform import load_described
 
 HERE = Path(__file__).parent
@@ -22,7 +26,8 @@ def problems_of(case: Path) -> list[str]:
         shutil.copy(HERE / "base" / "base.yaml", folder)
         shutil.copy(case, Path(folder, "case.yaml"))
         try:
-            load_described(Path(folder))
+            cells = load_described(Path(folder)).cells
+            checked(objects(cells), NEWEST, blame(cells))
         except SpecError as error:
             return [str(problem).replace(f"{folder}/", "") for problem in error.problems]
     return []

@@ -120,13 +120,14 @@ def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
     if content and (known := recall("check", name)):
         return dict(known)
     from croupier.core.render.cell import objects
+    from croupier.core.render.patch import blame
     from croupier.engine.schemas import checked
     from croupier.report.values import as_json
     from croupier.spec.platform import look
 
     described, problems = look(directory)
     try:
-        schemas = as_json(checked(objects(described.cells), kubernetes))
+        schemas = as_json(checked(objects(described.cells), kubernetes, blame(described.cells)))
     except SpecError as error:
         problems.update(error.problems)
     if problems:
@@ -295,6 +296,10 @@ def _state(named: str) -> Described:
 
 def _why(described: Described, change: Change) -> str:
     """Who speaks last of the value of a change."""
+    if change.subject == "patches":
+        patches = described.cell(change.cells[0]).patches
+        found = next((each for each in patches if each.target == change.path), None)
+        return f"{found.layer} at {found.place}: {found.patch.why}" if found is not None else ""
     merged = described.merged.get((change.cells[0], change.subject))
     said = merged.winner(change.path.split(".")) if merged is not None and change.path else None
     return f"{said.layer.label} at {said.place}" if said is not None else ""

@@ -9,6 +9,7 @@ import rfc8785
 from pydantic import BaseModel, JsonValue
 
 from croupier.core.render.cell import render
+from croupier.core.render.patch import patched_alone
 from croupier.core.render.workload import intent
 from croupier.model.change import Change, ChangeClass, PlatformPlan
 from croupier.model.platform import PlacedCell
@@ -73,10 +74,22 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
         moved = old.model_copy(update={"providers": {**old.providers, name: new.providers[name]}})
         rolls = _rolls(old, moved)
         yield from _differences(f"providers.{name}", old.providers[name], new.providers[name], is_release=rolls)
+    yield from _of_patches(old, new)
     was = {each.name: each for each in old.services}
     will = {each.name: each for each in new.services}
     for name in sorted(was.keys() | will.keys()):
         yield from _of_service(new, name, was.get(name), will.get(name))
+
+
+def _of_patches(old: PlacedCell, new: PlacedCell) -> Iterator[Change]:
+    was = {each.target: each for each in old.patches}
+    will = {each.target: each for each in new.patches}
+    for target in sorted(was.keys() | will.keys()):
+        before, after = (each[target].said if target in each else None for each in (was, will))
+        if before != after:
+            others = tuple(each for each in old.patches if each.target != target)
+            moved = old.model_copy(update={"patches": (*others, will[target]) if target in will else others})
+            yield _change("patches", (target,), "patch", before, after, is_release=_rolls(old, moved))
 
 
 def _of_service(
@@ -119,7 +132,8 @@ def _template(placed: PlacedCell, service: ServiceSpec) -> JsonValue:
     known = tuple(name for name in service.egress if name in placed.providers)
     meant = service.model_copy(update={"egress": known})
     services = tuple(meant if each.name == service.name else each for each in placed.services)
-    template: JsonValue = intent(placed.model_copy(update={"services": services}), meant)["spec"]["template"]
+    made = patched_alone(placed, service.name, intent(placed.model_copy(update={"services": services}), meant))
+    template: JsonValue = made["spec"]["template"]
     return template
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from croupier.core.render.cell import objects
 from croupier.core.render.forms import Form, written
+from croupier.core.render.patch import blame
 from croupier.engine.schemas import checked
 from croupier.errors import UsageError
 from croupier.model.platform import PlacedCell
@@ -22,5 +23,5 @@ def rendered(cells: Sequence[PlacedCell], kubernetes: str, folder: Path, form: F
         hint = "declare one under `cells`; what was rendered before is yours to remove"
         raise UsageError(f"the platform in {folder} has no cells", hint=hint)
     held = objects(cells)
-    checked(held, kubernetes)
+    checked(held, kubernetes, blame(cells))
     return written(form, held, cells)

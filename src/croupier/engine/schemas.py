@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from croupier.core.policy.fingerprint import written
 from croupier.core.schemas.definitions import DEFINITION, with_definitions
 from croupier.core.schemas.validator import Validator
 from croupier.errors import Problem, SpecError
+from croupier.model.manifest import Path
 from croupier.model.objects import JsonObject
 from croupier.model.policy import SchemaView, UnknownKindView
 from croupier.spec.manifests import read_file
 from croupier.spec.schemas import load_schemas
+
+if TYPE_CHECKING:
+    from croupier.core.schemas.types import Flaw
+    from croupier.model.platform import PlacedPatch
+
+Blame = Callable[[str, JsonObject, Path], "PlacedPatch | None"]
+"""File, object and place of a flaw -> the patch that has written there, if one has."""
 
 
 def validator(kubernetes: str, objects: Iterable[JsonObject] = (), files: Iterable[str] = ()) -> Validator:
@@ -34,22 +43,27 @@ def _defined(files: Iterable[str]) -> Iterator[JsonObject]:
         yield from found
 
 
-def checked(files: Mapping[str, Sequence[JsonObject]], kubernetes: str) -> SchemaView:
+def checked(files: Mapping[str, Sequence[JsonObject]], kubernetes: str, blame: Blame | None = None) -> SchemaView:
     """Hold what was rendered, file by file, against the schemas of a version of Kubernetes.
 
-    Raises ``SpecError`` with all flaws: what one version takes, another need not.
+    Raises ``SpecError`` with all flaws: what one version takes, another need not. What ``blame`` lays at
+    a patch is told where the patch stands.
     """
     schemas = validator(kubernetes)
     flaws = [(name, each, flaw) for name, objects in files.items() for each in objects for flaw in schemas.check(each)]
     if flaws:
-        hint = (
-            f"Kubernetes {kubernetes} would refuse it; croupier explain CELL SERVICE tells where its values come from"
-        )
-        raise SpecError(
-            Problem(name, 0, 0, "SCHEMA", f"{each['kind']} {each['metadata']['name']}, {written(path)}: {said}", hint)
-            for name, each, (path, said) in flaws
-        )
+        raise SpecError({_told(name, each, flaw, blame, kubernetes) for name, each, flaw in flaws})
     return held([each for objects in files.values() for each in objects], schemas)
+
+
+def _told(file: str, each: JsonObject, flaw: Flaw, blame: Blame | None, kubernetes: str) -> Problem:
+    message = f"{each['kind']} {each['metadata']['name']}, {written(flaw.path)}: {flaw.message}"
+    patch = blame(file, each, flaw.path) if blame is not None else None
+    would = f"Kubernetes {kubernetes} would refuse it"
+    if patch is not None:
+        return Problem(patch.file, *patch.value_at, "SCHEMA", f"patch of {message}", would)
+    hint = f"{would}; croupier explain CELL SERVICE tells where its values come from"
+    return Problem(file, 0, 0, "SCHEMA", message, hint)
 
 
 def held(objects: Sequence[JsonObject], schemas: Validator) -> SchemaView:

@@ -8,16 +8,16 @@ from pydantic import JsonValue
 
 from croupier.model.base import Value
 
-ChangeClass = Literal["cell", "image", "config", "scaling", "network", "data", "runtime", "policy"]
+ChangeClass = Literal["cell", "image", "config", "scaling", "network", "data", "runtime", "policy", "patch"]
 """``cell``: something runs that did not, or no longer; ``runtime``: how a pod is started, asked and ended; ``policy``:
-how it is released and what is promised."""
+how it is released and what is promised; ``patch``: what a patch does to rendered objects."""
 
 
 class Change(Value):
     """One value that differs, wherever it does so alike."""
 
     subject: str
-    """A service, or ``cell``, ``brands.<name>``, ``regions.<name>``, ``providers.<name>``."""
+    """A service, or ``cell``, ``gitops``, ``patches``, ``brands.<name>``, ``regions.<name>``, ``providers.<name>``."""
     path: str
     """Path in the subject; "" for the subject as a whole."""
     kind: ChangeClass

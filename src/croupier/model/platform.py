@@ -288,11 +288,71 @@ class Provider(Value):
     """How long a call may take. Pods that end wait for it."""
 
 
+class Patch(Value):
+    """A change to rendered objects that no key of a service makes: the last way out. It fits, or it is a problem."""
+
+    kind: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
+    """Of the objects, like ``HorizontalPodAutoscaler``."""
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
+    """Of the object. None: all of the kind in each cell where the layer applies; those of the service it names."""
+    op: Literal["add", "replace", "remove"]
+    """``add``: what is not there yet; ``replace`` and ``remove``: what is there."""
+    path: Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$", max_length=500)]
+    """JSON Pointer (RFC 6901), like ``/spec/behavior/scaleDown``. Items of lists by number; ``-``: after the last."""
+    value: JsonValue = None
+    """None: of ``remove`` only."""
+    why: LongName
+    """For who reviews it, and for who finds it in a year."""
+
+    @model_validator(mode="after")
+    def _value_is_for_what_is_written(self) -> Self:
+        if self.op == "remove" and self.value is not None:
+            raise PydanticCustomError("patch", "remove takes no value")
+        if self.op != "remove" and self.value is None:
+            raise PydanticCustomError("patch", f"{self.op} needs a value")
+        return self
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The parts of its path."""
+        return tuple(each.replace("~1", "/").replace("~0", "~") for each in self.path[1:].split("/"))
+
+
+class PlacedPatch(Value):
+    """A patch where it applies, and where it stands.
+
+    ``service``: whose objects alone it changes; None: all of the cell. ``path_at``, ``value_at``: line and column.
+    """
+
+    patch: Patch
+    service: Name | None
+    layer: str
+    file: str
+    path_at: tuple[int, int]
+    value_at: tuple[int, int]
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.path_at[0]}:{self.path_at[1]}"
+
+    @property
+    def target(self) -> str:
+        """What it is about, like ``wallet HorizontalPodAutoscaler/wallet/spec/minReplicas``; ``*``: all of the kind."""
+        whose = f"{self.service} " if self.service is not None else ""
+        return f"{whose}{self.patch.kind}/{self.patch.name or '*'}{self.patch.path}"
+
+    @property
+    def said(self) -> JsonValue:
+        """What it does there, like ``{"replace": 5}``."""
+        return {self.patch.op: self.patch.value}
+
+
 class PlacedCell(Value):
     """A cell with its region and all services that run in it, complete, by name."""
 
     cell: Cell
     brand: Brand
+    market: Market
     region: Region
     services: tuple[ServiceSpec, ...]
     providers: dict[Name, Provider]
@@ -303,6 +363,8 @@ class PlacedCell(Value):
     """None: nothing is rendered for whoever applies it."""
     elsewhere: Annotated[dict[Name, Region], Field(default_factory=dict)]
     """Other regions that copies, backups or keys of its stores are in."""
+    patches: tuple[PlacedPatch, ...]
+    """In the order in which they are applied."""
 
     def grace_seconds(self, service: ServiceSpec) -> int:
         """From the order to end until force: proxies hear of it, connections drain, the slowest call returns."""

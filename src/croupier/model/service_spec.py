@@ -27,6 +27,8 @@ SECRETS = "/secrets"
 """Folder of mounted secrets."""
 RESERVED = ("POD_NAME", "NAMESPACE", "CROUPIER_VERSION", "CROUPIER_SERVICE")
 """Variables that every container has: what it counts, it counts for its version."""
+LIST_KEYS = {"objectives": "signal", "ports": "name"}
+"""Lists whose items are told apart by one of their fields; items of the others are told apart by all they are."""
 MOST_CONFIG_BYTES = 900_000
 """Kubernetes takes a ConfigMap of 1 MiB, names and labels included."""
 

@@ -16,6 +16,7 @@ from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
 from croupier.spec.merge import Layer, Merged, merge
 from croupier.spec.names import Declared, Names
+from croupier.spec.patches import Patches
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.services import service_flaws
 from croupier.spec.sound import Lost
@@ -54,6 +55,7 @@ class Cells:
         self._seen: dict[tuple[str, tuple[int, ...]], tuple[Merged, ServiceSpec | None, list[Problem]]] = {}
         self._namespaces = {(each.value.region, each.value.namespace) for each in names.cells.values()}
         self._layers = list(_layers(names, lost))
+        self._patches = Patches(names.files)
         self._is_known = not lost.is_everything
 
     def described(self, *, is_first: bool) -> tuple[Described, set[Problem]]:
@@ -75,9 +77,13 @@ class Cells:
                 cells.append(placed)
         problems = {_concerning(problem, subjects) for problem, subjects in self._found.items()}
         problems.update(self._budgets(cells))
+        problems.update(self._patches.conflicts)
         if is_first and not problems:
             problems.update(self._idle(merged.values()))
-        cells = [self._sound(placed) for placed in cells]
+            problems.update(self._patches.idle() if self._names.cells else ())
+        # What a patch is about may be among what is left out.
+        kept = {} if is_first and not problems else {"patches": ()}
+        cells = [self._sound(placed).model_copy(update=kept) for placed in cells]
         return (
             Described(tuple(sorted(cells, key=lambda each: each.cell.name)), merged, tuple(self._notes())),
             problems,
@@ -128,12 +134,14 @@ class Cells:
         placed = PlacedCell(
             cell=cell,
             brand=brand,
+            market=market,
             region=region,
             services=tuple(services),
             providers=providers,
             traces_kept=self._traces(cell, region, services, merged),
             gitops=names.gitops.value if names.gitops is not None else None,
             elsewhere=elsewhere(services, cell.region, regions),
+            patches=self._patches.of(cell, [each.name for each in services]),
         )
         for spec, flaw in store_flaws(Where(placed, regions, beside)):
             self._report(cell, spec, flaw, merged)

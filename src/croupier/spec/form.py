@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
-from croupier.model.platform import Brand, Cell, GitOps, Market, Provider, Region
+from croupier.model.platform import Brand, Cell, GitOps, Market, Patch, Provider, Region
 from croupier.model.service import Tier
 from croupier.model.service_spec import Layer, ServiceSpec, Traffic
 from croupier.spec.partial import partial
@@ -75,6 +75,8 @@ class ServiceLayer(Value):
     set: ServicePart | None = None
     unset: Annotated[tuple[LeafPath, ...], Field(max_length=64)] = ()
     """Paths that are taken away again, like ``scaling`` or ``config.LOG_LEVEL``."""
+    patches: Annotated[tuple[Patch, ...], Field(max_length=64)] = ()
+    """Changes to rendered objects that no key makes."""
 
 
 class PlatformFile(Value):

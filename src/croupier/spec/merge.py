@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pydantic import BaseModel, JsonValue
 
-from croupier.spec.partial import LIST_KEYS, bare
+from croupier.model.service_spec import LIST_KEYS
+from croupier.spec.partial import bare
 from croupier.spec.paths import Path
 from croupier.spec.yaml12 import Mark, Node
 

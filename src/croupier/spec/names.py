@@ -108,8 +108,8 @@ class Names:
                 name = getattr(layer.at, axis)
                 if name is not None:
                     yield from self._unknown(file, (*at, axis), axis, name, names)
-            if layer.set is None and not layer.unset:
-                yield file.problem(("layers", index), "EMPTY", "says nothing", "give set, unset or both")
+            if layer.set is None and not layer.unset and not layer.patches:
+                yield file.problem(("layers", index), "EMPTY", "says nothing", "give set, unset or patches")
             for number, path in enumerate(layer.unset):
                 yield from _path_flaw(file, ("layers", index, "unset", number), path)
         for name, market in file.value.markets.items():

@@ -12,9 +12,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, Discriminator, Tag, create_model
 
 from croupier.model.base import Value
-
-LIST_KEYS = {"objectives": "signal", "ports": "name"}
-"""Lists whose items are told apart by one of their fields; items of the others are told apart by all they are."""
+from croupier.model.service_spec import LIST_KEYS
 
 
 class Change(Value):

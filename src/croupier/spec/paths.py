@@ -8,7 +8,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, JsonValue
 
 from croupier.errors import UnknownName
-from croupier.spec.partial import LIST_KEYS, bare
+from croupier.model.service_spec import LIST_KEYS
+from croupier.spec.partial import bare
 
 Path = tuple[str, ...]
 

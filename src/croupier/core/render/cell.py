@@ -16,6 +16,7 @@ from croupier.core.render.gitops import gitops, guarded
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
 from croupier.core.render.network import doors, walls
+from croupier.core.render.patch import Found, patched
 from croupier.core.render.prometheus import prometheus_rule, rule_file
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
@@ -23,6 +24,7 @@ from croupier.core.render.scaling import scaler
 from croupier.core.render.secrets import external_secrets
 from croupier.core.render.stores import data_namespaces, storage_classes, stores
 from croupier.core.render.workload import account, deployment, disruption_budget, intent
+from croupier.errors import SpecError
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
@@ -46,17 +48,18 @@ def texts(files: Mapping[str, Iterable[JsonObject]]) -> dict[str, str]:
 
 
 def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
-    """File, relative and with slashes -> the objects in it, in their order; all but those that apply the others."""
+    """File, relative and with slashes -> the objects in it, in their order; all but those that apply the others.
+
+    Raises ``SpecError`` for patches that fit nothing, or touch what a market locks.
+    """
     files: dict[str, list[JsonObject]] = {}
     every = list(cells)
+    found = Found()
     for placed in every:
-        folder = f"cells/{placed.cell.name}"
-        # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
-        files[f"{folder}/00-namespace.yaml"] = guarded(placed, tenancy(placed))
-        if secrets := external_secrets(placed):
-            files[f"{folder}/01-secrets.yaml"] = list(secrets)
-        for service in placed.services:
-            files[f"{folder}/{service.name}.yaml"] = guarded(placed, objects_of(placed, service))
+        made = _of_cell(placed)
+        files |= patched(placed, made, _with_part_of, found) if placed.patches else made
+    if problems := found.problems():
+        raise SpecError(problems)
     for region, here in _by_region(every).items():
         if scrapes := tally_scrapes(here[0].region, here):
             files[f"regions/{region}/tallies.yaml"] = scrapes
@@ -76,6 +79,22 @@ def _regions(cells: Iterable[PlacedCell]) -> dict[str, Region]:
         copies = {region for store in stores_of(placed) for region in store.use.copies}
         found |= {region: placed.where(region) for region in (placed.cell.region, *copies)}
     return found
+
+
+def _of_cell(placed: PlacedCell) -> dict[str, list[JsonObject]]:
+    folder = f"cells/{placed.cell.name}"
+    # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
+    files = {f"{folder}/00-namespace.yaml": guarded(placed, tenancy(placed))}
+    if secrets := external_secrets(placed):
+        files[f"{folder}/01-secrets.yaml"] = list(secrets)
+    for service in placed.services:
+        files[f"{folder}/{service.name}.yaml"] = guarded(placed, objects_of(placed, service))
+    return files
+
+
+def _with_part_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """What would be other objects if ``service`` were another."""
+    return [*tenancy(placed), *external_secrets(placed), *objects_of(placed, service)]
 
 
 def prometheus_files(cells: Iterable[PlacedCell]) -> dict[str, str]:
