@@ -1,4 +1,4 @@
-"""Write docs/reference/{cli,json,exit-codes,platform,policy}.md and a page a rule in docs/reference/policy/ from code.
+"""Write docs/reference/{cli,json,exit-codes,platform,policy,markets}.md, a page a rule and one a field of a market.
 
     python tools/reference.py            writes the pages
     python tools/reference.py --check    exits 1 if a page is not what the code says now
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
+import yaml
 from pydantic import BaseModel, TypeAdapter
 from pydantic.alias_generators import to_camel
 
@@ -33,7 +34,7 @@ from croupier.model.backtest import Backtest
 from croupier.model.change import PlatformPlan
 from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.explanation import Explanation
-from croupier.model.platform import Brand, Cell, GitOps, Market, Patch, Provider, Region
+from croupier.model.platform import Brand, Cell, DataClass, GitOps, Lock, Market, Patch, Provider, Region, Residency
 from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachReport, RuleView
 from croupier.model.replay import Replay
 from croupier.model.service_spec import ServiceSpec
@@ -540,7 +541,7 @@ _PARTS = {
 }
 _SECTIONS = {
     "brands": "name -> [Brand](#brand)",
-    "markets": "name -> [Market](#market)",
+    "markets": "name -> [Market](#market); [its fields and who asks for them](markets.md)",
     "regions": "name -> [Region](#region)",
     "providers": "name -> [Provider](#provider)",
     "gitops": "[GitOps](#gitops)",
@@ -633,6 +634,67 @@ def rule_page(rule: RuleView) -> str:
     return "\n".join(lines) + "\n"
 
 
+# --- markets/ ---------------------------------------------------------------------------------------------------------
+
+KNOWN: Mapping[str, Any] = yaml.safe_load((Path(__file__).parent / "market_facts.yaml").read_text(encoding="utf-8"))
+"""What regulators say about the fields of a market, with sources; the file says how it is written."""
+
+
+def market_fields() -> dict[str, str]:
+    """Field of a market as people write it -> what the model says of it; without its title."""
+    said = {f"residency.{key}": meaning for key, _, meaning in _written(Residency)}
+    said |= {f"residency.classes.{key}": meaning for key, _, meaning in _written(DataClass)}
+    return {**said, "locks": _prose(inspect.cleandoc(Lock.__doc__ or ""))}
+
+
+def markets_page() -> str:
+    lines = [MADE, "# Fields of a market", ""]
+    lines += [
+        "What the [platform file](platform.md#market) says of a market because somebody who may judge it says so."
+    ]
+    lines += [
+        "Each page names the sources that we know; they are a start for whoever reviews, and no legal advice.",
+        "",
+    ]
+    lines += ["| field | sources | markets |", "| --- | --- | --- |"]
+    for name in market_fields():
+        facts = [each for each in KNOWN["facts"] if each["field"] == name]
+        markets = ", ".join(sorted({each["market"] for each in facts}))
+        lines.append(f"| [`{name}`](markets/{_file(name)}) | {len(facts) or 'none'} | {markets} |")
+    lines += [
+        "",
+        "## What no field says yet",
+        "",
+        "Regulators ask for it, and it has to be seen to beside croupier:",
+        "",
+    ]
+    lines += ["| what | market | says | source |", "| --- | --- | --- | --- |"]
+    for asked in KNOWN["unsaid"]:
+        lines += [f"| {asked['what']} | {_fact(each)} |" for each in asked["facts"]]
+    return "\n".join(lines) + "\n"
+
+
+def market_page(name: str, meaning: str) -> str:
+    lines = [MADE, f"# {name}", "", _prose(meaning), "", KNOWN["held"][name], "", "## Sources", ""]
+    facts = [each for each in KNOWN["facts"] if each["field"] == name]
+    if not facts:
+        lines.append("We know of none that names it. Give the licence condition in `residency.source`.")
+        return "\n".join(lines) + "\n"
+    lines += ["| market | says | source |", "| --- | --- | --- |"]
+    lines += [f"| {_fact(each)} |" for each in facts]
+    lines += ["", f"Read in excerpts, on {KNOWN['readOn']}; laws change. This is no legal advice."]
+    return "\n".join(lines) + "\n"
+
+
+def _fact(fact: Mapping[str, str]) -> str:
+    where = f": {fact['where']}" if "where" in fact else ""
+    return f"{fact['market']} | {_line(fact['says'])} | {KNOWN['grades'][fact['grade']]}{where}"
+
+
+def _file(field: str) -> str:
+    return f"{field.replace('.', '-')}.md"
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
@@ -640,15 +702,17 @@ def pages() -> dict[str, str]:
     rules = {f"policy/{each.id}.md": rule_page(rule_view(each)) for each in RULES.values()}
     words = {"cli.md": cli_page(), "json.md": json_page(), "platform.md": platform_page()}
     words |= {"exit-codes.md": exits_page(), "policy.md": policy_page()}
-    return words | rules
+    markets = {f"markets/{_file(name)}": market_page(name, said) for name, said in market_fields().items()}
+    return words | rules | {"markets.md": markets_page()} | markets
 
 
 def main() -> int:
     old = []
     made = pages()
-    for page in sorted(each for each in (PAGES / "policy").glob("*.md") if f"policy/{each.name}" not in made):
+    there = [page for folder in ("policy", "markets") for page in (PAGES / folder).glob("*.md")]
+    for page in sorted(each for each in there if each.relative_to(PAGES).as_posix() not in made):
         if "--check" in sys.argv[1:]:
-            old.append(f"policy/{page.name}")
+            old.append(page.relative_to(PAGES).as_posix())
         else:
             page.unlink()
     for name, text in made.items():

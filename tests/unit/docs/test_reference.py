@@ -28,10 +28,23 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "json.md", "platform.md", "exit-codes.md"])
+@pytest.mark.parametrize("name", ["cli.md", "json.md", "platform.md", "exit-codes.md", "markets.md"])
 def test_made_pages_are_up_to_date(reference: ModuleType, name: str) -> None:
     made = reference.pages()[name]
     assert (PAGES / name).read_text(encoding="utf-8") == made, f"{name} is old: run python tools/reference.py"
+
+
+def test_every_field_of_a_market_has_a_page_that_says_what_is_done_and_who_asks_for_it(reference: ModuleType) -> None:
+    """Compliance owns the values: each field says how it is held, and from where we know that somebody wants it."""
+    fields = set(reference.market_fields())
+    known = reference.KNOWN
+    assert known["held"].keys() == fields
+    assert {each["field"] for each in known["facts"]} <= fields
+    every = [*known["facts"], *(each for asked in known["unsaid"] for each in asked["facts"])]
+    assert all(("where" in each) == (each["grade"] != "unverified") for each in every)
+    made = {name: text for name, text in reference.pages().items() if name.startswith("markets/")}
+    written = {f"markets/{page.name}": page.read_text(encoding="utf-8") for page in (PAGES / "markets").glob("*.md")}
+    assert written == made, "run python tools/reference.py"
 
 
 def test_every_command_that_answers_takes_output_json_and_is_documented(reference: ModuleType) -> None:
