@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from croupier.core.render.access import access
 from croupier.core.render.collector import collectors
 from croupier.core.render.config import config_map
+from croupier.core.render.dashboard import dashboards
 from croupier.core.render.emit import document, documents
 from croupier.core.render.front import front
 from croupier.core.render.gitops import gitops, guarded
@@ -131,6 +132,7 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         *(_released if placed.region.released_by == "croupier" else _rolling)(placed, service),
         *pod_monitor(placed, service),
         *prometheus_rule(placed, service),
+        *dashboards(placed, service),
     ]
 
 

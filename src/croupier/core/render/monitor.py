@@ -98,7 +98,7 @@ def _pod_job(
     port, path, seconds, bounds, limit = alike
     meta = "__meta_kubernetes"
     copied = {f"{meta}_namespace": "namespace", f"{meta}_pod_name": "pod"}
-    copied |= {f"{meta}_pod_label_{_sanitized(label)}": _sanitized(label) for label in _COPIED}
+    copied |= {f"{meta}_pod_label_{sanitized(label)}": sanitized(label) for label in _COPIED}
     which = "|".join(f"{namespace};{service}" for namespace, service in sorted(of))
     return {
         "job_name": f"croupier-pods-{number}",
@@ -108,7 +108,7 @@ def _pod_job(
         "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": sorted({namespace for namespace, _ in of})}}],
         "relabel_configs": [
             {
-                "source_labels": [f"{meta}_namespace", f"{meta}_pod_label_{_sanitized(APP)}"],
+                "source_labels": [f"{meta}_namespace", f"{meta}_pod_label_{sanitized(APP)}"],
                 "regex": which,
                 "action": "keep",
             },
@@ -123,7 +123,7 @@ def _store_job(namespaces: Collection[str]) -> JsonObject:
     """Databases and poolers: operators call the port of their counters ``metrics``."""
     meta = "__meta_kubernetes"
     copied = {f"{meta}_namespace": "namespace", f"{meta}_pod_name": "pod"}
-    copied |= {f"{meta}_pod_label_{_sanitized(label)}": _sanitized(label) for label in (CLUSTER, POOLER)}
+    copied |= {f"{meta}_pod_label_{sanitized(label)}": sanitized(label) for label in (CLUSTER, POOLER)}
     return {
         "job_name": "croupier-stores",
         "scrape_interval": "30s",
@@ -176,7 +176,7 @@ def _seconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms" if seconds != int(seconds) else f"{int(seconds)}s"
 
 
-def _sanitized(label: str) -> str:
+def sanitized(label: str) -> str:
     return label.replace(".", "_").replace("/", "_")
 
 

@@ -65,7 +65,7 @@ class Slo:
 
     @cached_property
     def _selector(self) -> str:
-        return _matchers({"cell": self.placed.cell.name, "service": self.service.name, "slo": self.signal})
+        return matchers({"cell": self.placed.cell.name, "service": self.service.name, "slo": self.signal})
 
     def share(self, window: str) -> str:
         """Selector of the share of events that failed in a window."""
@@ -137,10 +137,10 @@ def _target(objective: Objective) -> float:
 
 
 def _rate(name: str, labels: dict[str, str], more: str = "") -> str:
-    return f"sum(rate({name}{_matchers(labels, more)}[{BASE}]))"
+    return f"sum(rate({name}{matchers(labels, more)}[{BASE}]))"
 
 
-def _matchers(labels: dict[str, str], more: str = "") -> str:
+def matchers(labels: dict[str, str], more: str = "") -> str:
     return "{" + ",".join([*(f'{key}="{value}"' for key, value in labels.items()), *([more] if more else [])]) + "}"
 
 

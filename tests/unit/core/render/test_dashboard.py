@@ -1,0 +1,128 @@
+"""Dashboards: valid JSON, found by label, of series that somebody records or shows (S9.3, S9.4)."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from croupier.core.render.cell import objects_of
+from croupier.core.render.dashboard import SCHEMA_VERSION, dashboards
+from croupier.core.render.slo import recordings, slos
+from croupier.model.platform import Monitoring, PlacedCell
+from croupier.model.release_policy import MetricsSource
+from croupier.model.service_spec import ServiceSpec
+from croupier.spec.platform import load_described
+from croupier_kit import tally_page
+from croupier_kit.tally_fold import Fold
+
+ROOT = Path(__file__).parents[4]
+(PLACED,) = load_described(ROOT / "examples" / "reference").cells
+(SERVICE,) = PLACED.services
+LABELS = {"grafana_dashboard": "1"}
+
+
+def _shown(labels: dict[str, str] | None = LABELS) -> PlacedCell:
+    monitoring = Monitoring(form="operator", dashboards=labels)
+    region = PLACED.region.model_copy(update={"prometheus": monitoring, "monitoring_namespace": "monitoring"})
+    return PLACED.model_copy(update={"region": region})
+
+
+def _dashboard(service: ServiceSpec = SERVICE) -> Any:
+    (made,) = dashboards(_shown(), service)
+    (text,) = made["data"].values()
+    return json.loads(text)
+
+
+def _queries(dashboard: Any) -> Iterator[str]:
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"]
+
+
+def _rows(dashboard: Any) -> list[str]:
+    return [panel["title"] for panel in dashboard["panels"] if panel["type"] == "row"]
+
+
+def test_a_dashboard_is_a_config_map_that_the_sidecar_finds() -> None:
+    (made,) = [each for each in objects_of(_shown(), SERVICE) if each["metadata"]["name"].endswith("-dashboard")]
+    assert made["kind"] == "ConfigMap"
+    assert made["metadata"]["labels"].items() >= LABELS.items()
+    assert _dashboard()["schemaVersion"] == SCHEMA_VERSION
+    assert re.fullmatch(r"[a-z0-9-]{1,40}", _dashboard()["uid"])
+
+
+def test_no_region_gets_dashboards_unasked() -> None:
+    assert dashboards(_shown(None), SERVICE) == []
+
+
+def test_it_shows_money_objectives_requests_and_versions() -> None:
+    assert _rows(_dashboard()) == ["Money and players", "Objectives", "Requests", "Releases"]
+    titles = [panel["title"] for panel in _dashboard()["panels"]]
+    assert {"Deposits that fail, by version", "Budget of deposits burns", "Latency", "Requests by version"} <= set(
+        titles
+    )
+
+
+def test_every_series_it_asks_for_is_recorded_or_shown_by_somebody() -> None:
+    """Prevents: a panel that stays empty because a rule or a counter is called otherwise."""
+    recorded = {rule["record"] for slo in slos(_shown(), SERVICE) for rule in recordings(slo)}
+    page = tally_page.render(Fold({}), 0.0)
+    tallied = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
+    of_pods = {"http_requests_total", "http_request_duration_seconds_bucket"}
+    asked = {name for query in _queries(_dashboard()) for name in re.findall(r"([a-z_][\w:]*)\{", query)}
+    assert asked
+    assert asked <= recorded | tallied | of_pods
+    assert asked & recorded
+    assert asked & tallied
+
+
+def test_panels_are_there_only_where_something_counts_for_them() -> None:
+    nobody = SERVICE.model_copy(
+        update={"release": SERVICE.release.model_copy(update={"metrics": MetricsSource(pods=None, tally=None)})}
+    )
+    assert _rows(_dashboard(nobody)) == ["Objectives"]
+    silent = nobody.model_copy(update={"objectives": ()})
+    assert dashboards(_shown(), silent) == []
+
+
+def test_panels_have_numbers_of_their_own_and_do_not_overlap() -> None:
+    panels = _dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+
+
+def test_latency_is_counted_at_the_edges_that_are_kept_and_never_estimated() -> None:
+    queries = list(_queries(_dashboard()))
+    assert not any("quantile" in query for query in queries)
+    (panel,) = [panel for panel in _dashboard()["panels"] if panel["title"] == "Latency"]
+    assert len(panel["targets"]) == len(SERVICE.metrics.latency_buckets)
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool is not installed (Debian: the package prometheus)"
+)
+def test_prometheus_reads_every_query(tmp_path: Path) -> None:
+    queries = [query.replace("$__rate_interval", "5m") for query in _queries(_dashboard())]
+    rules = [{"record": f"q{number}", "expr": query} for number, query in enumerate(queries)]
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "all", "rules": rules}]}))
+    said = subprocess.run(
+        ["promtool", "check", "rules", "rules.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert said.returncode == 0, said.stderr
