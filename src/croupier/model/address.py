@@ -19,3 +19,9 @@ class Endpoint(Value):
 
     host: Hostname
     port: Port = 443
+
+    @property
+    def namespace(self) -> str | None:
+        """Of a Service of the cluster that asks: its namespace. None: a host outside."""
+        inside = self.host.removesuffix(".cluster.local").split(".")
+        return inside[1] if inside[2:] == ["svc"] else None

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Memory, Name, Value
 from croupier.model.container import Resources
+from croupier.model.quantity import size
 from croupier.model.release_policy import Port
 
 POSTGRES_IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9][a-z0-9._-]*)*:[0-9]{2}[A-Za-z0-9._-]*@sha256:[0-9a-f]{64}$"
@@ -26,6 +27,28 @@ Parameter = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_.]{0,62}$")
 
 COMPUTED = ("archive_timeout", "max_connections", "shared_buffers", "superuser_reserved_connections")
 """Parameters of PostgreSQL that follow from the rest."""
+_OPERATED = """
+allow_system_table_mods archive_cleanup_command archive_command archive_mode bonjour bonjour_name cluster_name
+config_file data_directory data_sync_retry event_source external_pid_file hba_file hot_standby ident_file
+jit_provider listen_addresses log_destination log_directory log_file_mode log_filename log_rotation_age
+log_rotation_size log_truncate_on_rotation logging_collector pg_failover_slots.primary_dsn
+pg_failover_slots.standby_slot_names port primary_conninfo primary_slot_name promote_trigger_file
+recovery_end_command recovery_min_apply_delay recovery_target recovery_target_action recovery_target_inclusive
+recovery_target_lsn recovery_target_name recovery_target_time recovery_target_timeline recovery_target_xid
+restart_after_crash restore_command shared_preload_libraries ssl ssl_ca_file ssl_cert_file ssl_crl_file
+ssl_dh_params_file ssl_ecdh_curve ssl_key_file ssl_passphrase_command ssl_passphrase_command_supports_reload
+ssl_prefer_server_ciphers stats_temp_directory synchronized_standby_slots synchronous_standby_names
+syslog_facility syslog_ident syslog_sequence_numbers syslog_split_messages temp_tablespaces
+unix_socket_directories unix_socket_group unix_socket_permissions
+"""
+OPERATED = frozenset(_OPERATED.split())
+"""Parameters that CloudNativePG sets itself: it refuses a cluster that names one."""
+DURABLE = ("fsync", "full_page_writes")
+"""Parameters that lose what was confirmed, or corrupt it, when they are off."""
+_WAITING = ("on", "remote_apply")
+"""Values of ``synchronous_commit`` with which a commit is on disk at a second machine."""
+_LEAST_MEMORY = 4 * 2**20
+"""Bytes. Of less, a quarter is no megabyte, and PostgreSQL does not start."""
 
 
 class Pooler(Value):
@@ -73,21 +96,42 @@ class Postgres(Value):
     most_connections: Annotated[int, Field(ge=20, le=5000)] = 500
     """What ``max_connections`` may come to: it is computed from who connects."""
     parameters: Annotated[dict[Parameter, str], Field(default_factory=dict)]
-    """Of postgresql.conf, beside those that are computed."""
+    """Of postgresql.conf, beside those that are computed, those that CloudNativePG sets, ``fsync`` and
+    ``full_page_writes``."""
 
     @field_validator("parameters")
     @classmethod
     def _computed_is_not_given(cls, parameters: dict[str, str]) -> dict[str, str]:
-        for name in COMPUTED:
-            if name in parameters:
+        for name in parameters:
+            if name in COMPUTED:
                 raise PydanticCustomError("parameter", f"{name} is computed", {"at": name})
+            if name in OPERATED:
+                raise PydanticCustomError("parameter", f"{name} is set by CloudNativePG", {"at": name})
+            if name in DURABLE:
+                raise PydanticCustomError("parameter", f"{name} stays on: without it a crash loses data", {"at": name})
         return parameters
+
+    @field_validator("resources")
+    @classmethod
+    def _memory_is_enough_to_start(cls, resources: Resources) -> Resources:
+        if size(resources.memory) < _LEAST_MEMORY:
+            message = f"with {resources.memory} of memory PostgreSQL does not start"
+            raise PydanticCustomError("resources", message, {"at": "memory"})
+        return resources
 
     @model_validator(mode="after")
     def _quorum_survives_one(self) -> Self:
         if self.rpo_seconds == 0 and self.instances < 3:
             message = f"rpoSeconds 0 takes 3 instances: with {self.instances}, nothing is written while one is away"
             raise PydanticCustomError("instances", message)
+        return self
+
+    @model_validator(mode="after")
+    def _a_commit_waits_where_nothing_may_be_lost(self) -> Self:
+        waits = self.parameters.get("synchronous_commit", "on")
+        if self.rpo_seconds == 0 and waits not in _WAITING:
+            message = f"rpoSeconds 0 takes synchronous_commit on or remote_apply, not {waits[:40]}"
+            raise PydanticCustomError("parameter", message)
         return self
 
     @property

@@ -239,7 +239,9 @@ class Cells:
         rules = market.residency
         # What names a region that is not there may have meant the one that is: it is told already.
         is_clear = rules is not None and all(map(self._names.regions.__contains__, _regions_of(rules)))
-        for flaw in residency_flaws(cell, spec, rules) if rules is not None and is_clear else ():
+        regions = self._names.regions.items()
+        keyed = {name for name, each in regions if each.value.stores is not None and each.value.stores.kms_key}
+        for flaw in residency_flaws(cell, spec, rules, keyed) if rules is not None and is_clear else ():
             if flaw.location == REGION:
                 self._find(declared.file.problem((*declared.location, "region"), *flaw[1:]), subject)
             else:

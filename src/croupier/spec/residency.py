@@ -5,7 +5,7 @@ The classic hole is not the database but what follows it: replicas, the region f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from croupier.model.data import DataUse
 from croupier.model.platform import Cell, DataClass, Residency
@@ -16,9 +16,10 @@ TELEMETRY = "telemetry"
 REGION: Location = ()
 
 
-def residency_flaws(cell: Cell, service: ServiceSpec, rules: Residency) -> Iterator[Flaw]:
+def residency_flaws(cell: Cell, service: ServiceSpec, rules: Residency, keyed: Collection[str] = ()) -> Iterator[Flaw]:
     """What of ``service`` in ``cell`` the market forbids.
 
+    ``keyed``: regions that name a key for backups; elsewhere an object store encrypts with its own, where it is.
     Locations are paths in the service; ``REGION`` where nothing but the region of the cell is at fault.
     """
     for name, use in service.data.items():
@@ -29,7 +30,7 @@ def residency_flaws(cell: Cell, service: ServiceSpec, rules: Residency) -> Itera
             yield _refused(REGION, f"{', '.join(use.classes)} would be kept in {cell.region}", rules.regions)
         for number, each in enumerate(use.classes):
             if each in rules.classes:
-                yield from _of_class(cell, at, use, each, rules)
+                yield from _of_class(cell, at, use, each, rules, keyed=keyed)
             else:
                 hint = did_you_mean(each, list(rules.classes)) or "the market names no class"
                 yield Flaw((*at, "classes", number), "RESIDENCY", f"market {cell.market} knows no class {each!r}", hint)
@@ -47,7 +48,9 @@ def idle_keys(rules: Residency) -> Iterator[Flaw]:
                 yield Flaw(("classes", name, key), "UNUSED", f"{key} of class {name} has no effect", hint)
 
 
-def _of_class(cell: Cell, at: Location, use: DataUse, name: str, rules: Residency) -> Iterator[Flaw]:
+def _of_class(
+    cell: Cell, at: Location, use: DataUse, name: str, rules: Residency, *, keyed: Collection[str]
+) -> Iterator[Flaw]:
     allowed = rules.classes[name]
     primary = use.region or cell.region
     whose = (*at, "region") if use.region else REGION
@@ -71,6 +74,9 @@ def _of_class(cell: Cell, at: Location, use: DataUse, name: str, rules: Residenc
         yield _refused((*at, "drBackup"), f"an archive of {name} would have its key in {use.dr_backup}", keys)
     if (where := use.keys or primary) not in keys:
         yield _refused((*at, "keys") if use.keys else whose, f"keys of {name} are in {where}", keys)
+    elif use.keys is None and use.postgres and primary not in keyed and use.backup and use.backup not in keys:
+        message = f"{primary} names no key, so that of backups of {name} is in {use.backup}"
+        yield _refused((*at, "backup"), message, keys)
 
 
 def _of_telemetry(cell: Cell, service: ServiceSpec, allowed: DataClass) -> Iterator[Flaw]:

@@ -10,14 +10,21 @@ from typing import NamedTuple
 
 from croupier.model.connections import HANDS, RESERVED
 from croupier.model.data import DataUse, Postgres
-from croupier.model.platform import PlacedCell, Region
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
-from croupier.model.store import Store, stores_of
+from croupier.model.store import Store, role_of, stores_of
+from croupier.model.stores import ObjectStore
 from croupier.spec.load import Flaw, Location, did_you_mean
 
 LONGEST_STORE = 40
 """CloudNativePG makes longer names of it."""
 LONGEST_NAMESPACE = 63
+_OPERATORS_SECRETS = ("app", "ca", "pull", "replication", "server", "superuser")
+"""CloudNativePG makes Secrets of a database whose names end so."""
+_RESERVED_ROLES = frozenset(
+    {"cnpg_pooler_pgbouncer", "none", "postgres", "public", "streaming_replica", "template0", "template1"}
+)
+"""Users and databases that PostgreSQL or CloudNativePG has already."""
 _SAID_THERE = ("region", "replicas", "dr", "backup", "dr_backup", "keys", "namespace", "port", "postgres")
 
 
@@ -56,7 +63,10 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
                 flaws = (*_named(owned, owners.setdefault(name, service.name)), *_placed(owned), *_kept(owned))
             yield from ((service, flaw) for flaw in flaws)
     rendered = stores_of(where.placed)
+    yield from _called_apart(where, rendered)
     for store in rendered:
+        if flaw := _role_flaw(store):
+            yield store.owner, flaw
         if flaw := _budget(store):
             yield store.owner, flaw
         if flaw := _shares_storage(where, store, rendered):
@@ -118,6 +128,46 @@ def _named(owned: _Owned, first: str) -> Iterator[Flaw]:
         yield Flaw((*at, "postgres", "rpoSeconds"), "STORE", message, "leave rpoSeconds out")
 
 
+def _called_apart(where: Where, stores: Iterable[Store]) -> Iterator[tuple[ServiceSpec, Flaw]]:
+    """No two objects of the stores' namespace have one name: the later would silently take the place of the first."""
+    taken = {("NetworkPolicy", name): "for all stores" for name in (ALLOW_DNS, DEFAULT_DENY)}
+    taken |= {("Secret", f"object-store-{region}"): "of the object store" for region in where.regions}
+    for store in stores:
+        for made in _made(store):
+            whose = taken.setdefault(made, f"of store {store.name}")
+            if whose != f"of store {store.name}":
+                kind, name = made
+                message = f"its {kind} {name} would have the name of one {whose}"
+                yield store.owner, Flaw(("data", store.name), "DUPLICATE_NAME", message, "call it otherwise")
+                break
+
+
+def _made(store: Store) -> Iterator[tuple[str, str]]:
+    """Kind and name of what is rendered, and of what CloudNativePG makes, where names of stores can meet."""
+    yield from (("NetworkPolicy", name) for name in (store.name, store.pooler) if name is not None)
+    yield "ObjectStore", store.name
+    if store.use.dr_backup is not None:
+        yield "ObjectStore", f"{store.name}-dr"
+    yield from (("Secret", f"{store.name}-{each}") for each in (*_OPERATORS_SECRETS, *store.users))
+
+
+def _role_flaw(store: Store) -> Flaw | None:
+    """Users of one database are told apart, and none is PostgreSQL's or the operator's own."""
+    at: Location = ("data", store.name)
+    for name in store.users:
+        if name in _OPERATORS_SECRETS:
+            message = f"the Secret {store.name}-{name} of service {name} is CloudNativePG's"
+            return Flaw(at, "DUPLICATE_NAME", message, "call the service otherwise")
+    others = [name for name in store.users if name != store.owner.name]
+    if store.name in others:
+        message = f"the user of service {store.name} is the owner's, which is called like the store"
+        return Flaw(at, "DUPLICATE_NAME", message, "call the store otherwise")
+    for name in (store.name, *others):
+        if (role := role_of(name)) in _RESERVED_ROLES or role.startswith("pg_"):
+            return Flaw(at, "STORE", f"PostgreSQL keeps the name {role} for itself", f"call {name} otherwise")
+    return None
+
+
 def _placed(owned: _Owned) -> Iterator[Flaw]:
     """What it runs on, in every region that has it."""
     at, use, home = owned.at, owned.use, owned.where.placed.cell.region
@@ -126,7 +176,10 @@ def _placed(owned: _Owned) -> Iterator[Flaw]:
         yield Flaw((*at, "region"), "STORE", message, "declare the cell there, or leave region out")
     said: dict[str, Location] = {home: at}
     for region in use.copies:
-        said.setdefault(region, (*at, "dr") if use.dr == region else (*at, "replicas", use.replicas.index(region)))
+        place: Location = (*at, "dr") if use.dr == region else (*at, "replicas", use.replicas.index(region))
+        if region == home:
+            yield Flaw(place, "STORE", f"the primary of {owned.name} is in {home}, too", "name another region")
+        said.setdefault(region, place)
     for region, place in said.items():
         if region in owned.where.regions:
             yield from _stands(owned, region, place)
@@ -189,11 +242,21 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
         if region in regions and (stores is None or stores.object_store is None):
             message = f"backups of {owned.name} go to {region}, which has no object store"
             yield Flaw(place, "STORE", message, "give the region stores.objectStore")
+        elif region in regions and stores is not None and stores.object_store is not None:
+            yield from _out_of_reach(owned, region, stores.object_store, place)
     if use.keys is not None and use.keys in regions:
         stores = regions[use.keys].stores
         if stores is None or stores.kms_key is None:
             message = f"keys of {owned.name} are in {use.keys}, which names none"
             yield Flaw((*at, "keys"), "STORE", message, "give the region stores.kmsKey")
+
+
+def _out_of_reach(owned: _Owned, region: str, held: ObjectStore, place: Location) -> Iterator[Flaw]:
+    """A Service of one cluster is another Service, or none, in the next: there backups would be read that are not."""
+    others = [each for each in (owned.where.placed.cell.region, *owned.use.copies) if each != region]
+    if others and held.endpoint is not None and held.endpoint.namespace is not None:
+        message = f"the object store of {region} is inside its cluster, and {owned.name} in {others[0]} has to reach it"
+        yield Flaw(place, "STORE", message, "give it an endpoint outside")
 
 
 def _budget(store: Store) -> Flaw | None:

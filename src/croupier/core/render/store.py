@@ -166,16 +166,15 @@ def api_servers(stands: Stores) -> JsonObject:
 
 def object_stores(reached: Iterable[Bucket]) -> list[JsonObject]:
     """In the cluster, or out by the gateway for backups: NetworkPolicy knows no names of hosts."""
-    ends = sorted({(each.endpoint.host, each.endpoint.port) for each in reached})
-    peers = {(_peer(host), port): None for host, port in ends}
+    peers = {(_peer(each.endpoint), each.endpoint.port) for each in reached}
     return [
         allowed("to", [{"namespaceSelector": {"matchLabels": dict([label])}}], [port]) for label, port in sorted(peers)
     ]
 
 
-def _peer(host: str) -> tuple[str, str]:
-    inside = host.removesuffix(".cluster.local").split(".")
-    return ("kubernetes.io/metadata.name", inside[1]) if inside[2:] == ["svc"] else ("svc", "backup-egress")
+def _peer(endpoint: Endpoint) -> tuple[str, str]:
+    inside = endpoint.namespace
+    return ("kubernetes.io/metadata.name", inside) if inside is not None else ("svc", "backup-egress")
 
 
 def resources_of(cpu: str, memory: str, cpu_limit: str | None, memory_limit: str | None) -> JsonObject:
