@@ -9,7 +9,6 @@ are bounded.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 import struct
@@ -336,7 +335,7 @@ def _tagged(event: yaml.ScalarEvent) -> Scalar:
     if tag == _BINARY:
         try:
             return base64.b64decode(text, validate=False).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise _at(event, "!!binary holds no base64 of text") from None
     if tag in _TYPED:
         value = _plain(event)

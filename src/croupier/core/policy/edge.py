@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from croupier.core.policy.facts import PREFIX, annotation, is_realtime, seconds
 from croupier.core.policy.mesh import duration
@@ -41,8 +42,20 @@ INGRESS = (
 NGINX = "nginx.ingress.kubernetes.io"
 
 
+_NOTHING = re.compile(r"(0[a-z]*|off|false|disabled|none|unlimited)?", re.IGNORECASE)
+"""Values by which an annotation switches off what it is about."""
+_ANYBODY = re.compile(r"(^|[\s,])[0-9a-f:.]+/0+([\s,]|$)", re.IGNORECASE)
+"""A range that holds every address."""
+
+
 def _has(each: Object, wanted: str) -> bool:
-    return any(re.search(wanted, str(key)) for key in each.annotations)
+    return any(
+        re.search(wanted, str(key)) and not _NOTHING.fullmatch(_told(value)) for key, value in each.annotations.items()
+    )
+
+
+def _told(value: Any) -> str:
+    return "false" if value is False else "true" if value is True else str(value or "").strip()
 
 
 @object_rule(
@@ -156,18 +169,27 @@ def _callbacks(world: World) -> Iterator[tuple[Object, Path, str]]:
 
 def _is_listed(world: World, each: Object) -> bool:
     if each.kind == "Ingress":
-        return _has(each, SOURCES)
+        return _has(each, SOURCES) and not any(
+            re.search(SOURCES, str(key)) and _ANYBODY.search(_told(value)) for key, value in each.annotations.items()
+        )
     for policy in world.of("SecurityPolicy"):
         targets = [*listed(policy.spec.get("targetRefs")), policy.spec.get("targetRef")]
         names = [text(at(target, "name")) for target in targets]
         if policy.namespace == each.namespace and each.name in names and policy.spec.get("authorization"):
             return True
-    for policy in world.of("AuthorizationPolicy"):
-        for rule in listed(policy.spec.get("rules")):
-            for source in listed(at(rule, "from")):
-                if at(source, "source", "ipBlocks") or at(source, "source", "remoteIpBlocks"):
-                    return True
-    return False
+    return any(_lists_callers(policy) for policy in world.of("AuthorizationPolicy"))
+
+
+def _lists_callers(policy: Object) -> bool:
+    """Whether it lets in listed addresses, or refuses those that are not."""
+    refuses = policy.spec.get("action") == "DENY"
+    keys = ("notIpBlocks", "notRemoteIpBlocks") if refuses else ("ipBlocks", "remoteIpBlocks")
+    return policy.spec.get("action") in (None, "ALLOW", "DENY") and any(
+        at(source, "source", key)
+        for rule in listed(policy.spec.get("rules"))
+        for source in listed(at(rule, "from"))
+        for key in keys
+    )
 
 
 def _names_of(world: World, pod: Pod) -> Iterator[str]:

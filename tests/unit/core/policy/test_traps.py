@@ -182,3 +182,57 @@ def test_an_empty_peer_list_is_everybody_and_an_empty_selector_every_pod() -> No
     assert found("egress-anywhere", POLICY % "podSelector: {}, egress: [{to: []}]")
     pods = WORKLOAD % ("bets", 3, "bets") + WORKLOAD % ("odds", 3, "odds")
     assert not found("isolated-pod", pods + POLICY % "podSelector: {}")
+
+
+# --- ingress ----------------------------------------------------------------------------------------------------------
+
+
+def ingress(annotation: str, path: str = "/") -> str:
+    return (
+        "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: psp, namespace: casino, annotations: "
+        f"{{{annotation}}}}}\nspec: {{ingressClassName: haproxy, rules: [{{host: a.example, http: {{paths: "
+        f"[{{path: {path}, backend: {{service: {{name: cashier}}}}}}]}}}}]}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("rule", "annotation"),
+    [
+        ("ingress-rate-limit", "nginx.ingress.kubernetes.io/limit-rps: '0'"),
+        ("ingress-body-size", "nginx.ingress.kubernetes.io/proxy-body-size: '0'"),
+        ("ingress-body-size", "nginx.ingress.kubernetes.io/proxy-body-size: 0m"),
+        ("ingress-body-size", "haproxy-ingress.github.io/proxy-body-size: unlimited"),
+        ("ingress-hsts", "haproxy-ingress.github.io/hsts: 'false'"),
+    ],
+)
+def test_a_limit_that_is_switched_off_is_none(rule: str, annotation: str) -> None:
+    assert found(rule, ingress(annotation))
+
+
+@pytest.mark.parametrize("ranges", ["0.0.0.0/0", "'192.0.2.0/28, ::/0'", "''"])
+def test_a_list_that_holds_everybody_guards_no_callback(ranges: str) -> None:
+    said = found("callback-guard", ingress(f"nginx.ingress.kubernetes.io/allowlist-source-range: {ranges}", "/webhook"))
+    assert said == ["anybody may call it: no list of the provider's addresses"]
+
+
+@pytest.mark.parametrize(
+    ("action", "key", "is_guarded"),
+    [("ALLOW", "ipBlocks", True), ("DENY", "notRemoteIpBlocks", True), ("DENY", "ipBlocks", False)],
+)
+def test_a_mesh_guards_a_callback_by_who_may_or_by_all_who_may_not(action: str, key: str, is_guarded: bool) -> None:
+    route = (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: psp, namespace: casino}\nspec: "
+        "{hosts: [a.example], http: [{match: [{uri: {prefix: /webhook}}], route: [{destination: {host: cashier}}]}]}\n"
+    )
+    policy = (
+        "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: psp, namespace: casino}\n"
+        f"spec: {{action: {action}, rules: [{{from: [{{source: {{{key}: [192.0.2.0/28]}}}}]}}]}}\n"
+    )
+    assert bool(found("callback-guard", route + policy)) is not is_guarded
+
+
+def test_a_byte_order_mark_in_base64_is_a_problem_with_its_place() -> None:
+    read = read_text("a: !!binary 'aGVs\ufeffbG8='\n", "a.yaml")
+    assert read.state == "unparsed"
+    assert read.problem is not None
+    assert read.problem.line == 1
