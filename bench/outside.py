@@ -259,13 +259,13 @@ def _cumulated(pods: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
 
 def _phi(rows: Iterator[tuple[Sequence[float], Sequence[float]]] | Any, step: float) -> float:
     series = SeriesDispersion(players=False)
-    for totals, bads in rows:
+    for number, (totals, bads) in enumerate(rows, 1):
         pods = {
             pod: (total, bad)
             for pod, (total, bad) in enumerate(zip(totals, bads, strict=False))
             if not isnan(total + bad)
         }
-        series.add(pods, step)
+        series.add(pods, step, number * step)
     return series.phi
 
 

@@ -55,6 +55,21 @@ async def test_an_aborted_run_gives_all_players_back_at_once() -> None:
     assert (view.outcome, view.code, view.reason) == ("rolled-back", "aborted", "wrong build")
 
 
+async def test_an_outage_is_refused_while_it_lasts_and_forgotten_soon_after() -> None:
+    """S4.6: sixty seconds of it kept a desk from planning for more than six minutes."""
+    world = await World.begin()
+    desk = world.desk()
+    await world.rounds(desk, 120, seconds=5.0)
+    world.failures[STABLE, "deposits"] = 0.5
+    await world.rounds(desk, 12, seconds=5.0)
+    with pytest.raises(Refused, match=r"stable fails [34]\d\.?\d* % since \d\d:\d\d:\d\d UTC \(.* before\)") as refused:
+        await desk.plan(release())
+    assert "wait until" in refused.value.hint
+    del world.failures[STABLE, "deposits"]
+    await world.rounds(desk, 20, seconds=5.0)
+    assert (await desk.plan(release())).forecast.decidable
+
+
 async def test_a_person_promotes_over_an_undecided_gate_and_is_named_for_it() -> None:
     world, desk, run = await started(dwell_seconds=100.0)
     await world.play(desk, run, until=lambda view: view.phase == "holding")

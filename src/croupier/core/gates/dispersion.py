@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import exp, sqrt
-from typing import NamedTuple
 
 from croupier.core.gates.counters import PodCounters, PodDelta
+from croupier.core.gates.recent import Rate, RecentTraffic
 from croupier.model.evidence import ArmSample, Count
 
 WINDOWS_SECONDS = (15.0, 60.0, 300.0, 900.0)
@@ -27,9 +27,6 @@ ACCIDENT = 3.0
 """One overload may be as uneven between pods as a day of bursts. A stretch of up to two chapters that is so many times
 more bursty than all others, and is over for a chapter, is taken for an accident and left out; the second one within the
 memory is not. Bursts that are how the service lives show in most chapters."""
-
-RATE_MEMORY_SECONDS = 900.0
-"""A forecast is about the traffic of now, and an outage that is over must not keep releases from starting for hours."""
 
 PRIOR_EVENTS = 2.0
 """While too little has failed to tell: events that share a cause are likely, so two are counted as one."""
@@ -49,17 +46,6 @@ ONE_BURST = 8.0
 
 FEW_BURSTS = 100.0
 FEW_BURSTS_FACTOR = 1.5
-
-
-class Rate(NamedTuple):
-    """How much of one series the stable arm sees: ``failure_ratio`` 0-1; per second over all its pods.
-
-    ``players``: True when attempts are exposures of players.
-    """
-
-    attempts_per_second: float
-    failure_ratio: float
-    players: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,24 +134,19 @@ class _Window:
 class SeriesDispersion:
     """One series of the stable arm: its dispersion and its rate."""
 
-    __slots__ = ("_attempts", "_failures", "_seconds", "_windows", "players")
+    __slots__ = ("_recent", "_windows", "players")
 
     def __init__(self, *, players: bool) -> None:
         self.players = players
         self._windows = tuple(_Window(seconds) for seconds in WINDOWS_SECONDS)
-        self._attempts = 0.0
-        self._failures = 0.0
-        self._seconds = 0.0
+        self._recent = RecentTraffic()
 
-    def add(self, pods: Mapping[str, PodDelta], seconds: float) -> None:
-        """Fold one interval: pod -> (attempts, failures) in it."""
+    def add(self, pods: Mapping[str, PodDelta], seconds: float, at: float) -> None:
+        """Fold one interval that ended ``at``: pod -> (attempts, failures) in it."""
         for window in self._windows:
             if seconds <= window.seconds * 1.001:
                 window.add(pods, seconds)
-        fade = exp(-seconds / RATE_MEMORY_SECONDS)
-        self._attempts = self._attempts * fade + sum(total for total, _ in pods.values())
-        self._failures = self._failures * fade + sum(bad for _, bad in pods.values())
-        self._seconds = self._seconds * fade + seconds
+        self._recent.add(sum(total for total, _ in pods.values()), sum(bad for _, bad in pods.values()), seconds, at)
 
     @property
     def phi(self) -> float:
@@ -184,9 +165,7 @@ class SeriesDispersion:
     @property
     def rate(self) -> Rate | None:
         """None until something was attempted."""
-        if self._seconds <= 0.0 or self._attempts <= 0.0:
-            return None
-        return Rate(self._attempts / self._seconds, min(self._failures / self._attempts, 1.0), self.players)
+        return self._recent.rate(self.phi, players=self.players)
 
 
 def _estimate(windows: Sequence[tuple[float, _Chapter]]) -> float:
@@ -233,7 +212,7 @@ class _Tracked:
                 pods[pod] = moved[0]
         seconds, self._last_at = at - self._last_at, at
         if pods and seconds > 0.0:
-            self.dispersion.add(pods, seconds)
+            self.dispersion.add(pods, seconds, at)
 
 
 class DispersionHistory:

@@ -3,16 +3,19 @@
 The forecast feeds the gates' own evidence with the counts to be expected, scrape by scrape, so that it cannot drift
 away from what they will do. A required gate that cannot pass before the deadline even with a perfect canary is not
 passed silently and not waited for in vain: the plan is not decidable, and the options are named with their numbers.
+Where stable fails far more than usual, the first option is to wait, and the others are what would do afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from math import inf, log
 
-from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS, Rate
+from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS
 from croupier.core.gates.evidence import STRATA_PART, series_names, stake, stratum_series
 from croupier.core.gates.likelihood import NotWorse, RatioRise
+from croupier.core.gates.recent import Incident, Rate
 from croupier.core.gates.series import LATENCY_NULL, LEAST_FAILURES, SATURATED, TELLING, not_worse
 from croupier.model.forecast import FaultForecast, Forecast, StepForecast, StratumForecast
 from croupier.model.release import GatePolicy, GateSpec, Margin
@@ -56,7 +59,7 @@ def forecast(
     watched = [step for step in steps if step < 100]
     required = [gate for gate in policy.gates if gate.role == "required"]
     waited_for = [gate for gate in policy.gates if gate in required or _required_strata(gate)]
-    walk = _Walk(policy, scrape_seconds=scrape_seconds, deadline=deadline, traffic=traffic, dispersion=dispersion)
+    walk = _Walk(policy, scrape_seconds, deadline, traffic, dispersion)
     times = {gate.signal: walk.times(gate, watched, gate.margin) for gate in waited_for}
 
     of_steps, problems = [], []
@@ -74,7 +77,7 @@ def forecast(
         late = next((index for index, seconds in enumerate(times[gate.signal]) if seconds > deadline), None)
         if late is not None:
             problems.append(walk.problem(gate, watched[late]))
-            options.extend(walk.options(gate, watched))
+            options.extend(_options(walk, gate, watched))
     if not required:
         problems.append("no gate is required, so nothing can show that the canary may go on")
         options.append("make at least one gate required")
@@ -90,13 +93,25 @@ def forecast(
     )
 
 
+def _options(walk: _Walk, gate: GateSpec, weights: Sequence[int]) -> Iterator[str]:
+    """What would make the gate decidable. An incident is waited for, not planned for."""
+    incident = walk.incident(gate)
+    if incident is None:
+        yield from walk.options(gate, weights)
+        return
+    over = " if it is over now" if incident.ended_at is None else " at the latest, if nothing more fails"
+    yield f"wait until {_time(incident.gone_at)}{over}; asking for the plan again changes nothing"
+    usual = walk.usual()
+    if max(usual.times(gate, weights, gate.margin)) == inf:
+        yield from (f"after that, {option}" for option in usual.options(gate, weights))
+
+
 class _Walk:
     """Feeds expected counts into real evidence."""
 
     def __init__(
         self,
         policy: GatePolicy,
-        *,
         scrape_seconds: float,
         deadline: float,
         traffic: Mapping[str, Rate],
@@ -164,6 +179,18 @@ class _Walk:
 
     # --- what to say when it cannot be decided ---
 
+    def usual(self) -> _Walk:
+        """The same with the traffic as it is without incidents."""
+        traffic = {name: rate.usual for name, rate in self._traffic.items()}
+        return _Walk(self._policy, self._scrape, self._deadline, traffic, self._dispersion)
+
+    def incident(self, gate: GateSpec) -> Incident | None:
+        """What stable goes through in the gate's series: the incident that is waited for longest."""
+        names = (*series_names(gate, self._policy), *_required_strata(gate))
+        rates = [self._traffic[name] for name in names if name in self._traffic]
+        found = [rate.incident for rate in rates if rate.incident is not None]
+        return max(found, key=lambda each: each.gone_at, default=None)
+
     def problem(self, gate: GateSpec, weight: int) -> str:
         names = [name for name in series_names(gate, self._policy) if name in self._traffic]
         if not names:
@@ -179,7 +206,7 @@ class _Walk:
         what = name if "=" in name else gate.signal
         return (
             f"{what}: at {weight} % the canary gets {pace:.3g} attempts/s, stable fails "
-            f"{100.0 * rate.failure_ratio:.3g} %; a margin of {_margin(gate.margin)} {tail}, "
+            f"{_failing(rate)}; a margin of {_margin(gate.margin)} {tail}, "
             f"the deadline is {_minutes(self._deadline)}"
         )
 
@@ -302,6 +329,26 @@ def _wider(margin: Margin) -> Iterator[Margin]:
         yield from (Margin(points=points) for points in WIDER_POINTS if points > margin.points)
     elif margin.ratio is not None:
         yield from (Margin(ratio=ratio) for ratio in WIDER_RATIOS if ratio > margin.ratio)
+
+
+def _failing(rate: Rate) -> str:
+    incident = rate.incident
+    seen = _percent(rate.failure_ratio)
+    if incident is None:
+        return seen
+    usual, began = _percent(incident.usual_ratio), _time(incident.began_at)
+    if incident.ended_at is None:
+        return f"{seen} since {began} ({usual} before)"
+    bad, ended = _percent(incident.failure_ratio), _time(incident.ended_at)
+    return f"{seen} in the last quarter of an hour ({bad} from {began} to {ended}, else {usual})"
+
+
+def _percent(ratio: float) -> str:
+    return f"{100.0 * ratio:.3g} %"
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S UTC")
 
 
 def _margin(margin: Margin) -> str:

@@ -35,6 +35,11 @@ class Totals:
         return self.canary_bad / self.canary_total if self.canary_total > 0.0 else 0.0
 
 
+def fails_far_more(bad: float, usual: float, phi: float) -> bool:
+    """Whether ``bad`` failures are beyond three times the usual number and beyond five deviations of it."""
+    return bad >= 10.0 and bad > 3.0 * usual + 5.0 * sqrt(phi * (usual + 1.0))
+
+
 class SharedIncident:
     """Notices that stable itself fails far more than it did: such a block shows nothing in the canary's favour.
 
@@ -55,7 +60,7 @@ class SharedIncident:
         if total <= 0.0:
             return
         usual = total * (self._bad + 0.5) / (self._total + 1.0)
-        self.active = self._blocks >= 3 and bad >= 10.0 and bad > 3.0 * usual + 5.0 * sqrt(phi * (usual + 1.0))
+        self.active = self._blocks >= 3 and fails_far_more(bad, usual, phi)
         if self.active:
             self._lasting += block.seconds
             if self._lasting < INCIDENT_SECONDS:

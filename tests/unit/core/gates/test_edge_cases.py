@@ -195,7 +195,7 @@ def test_retries_that_correlate_errors_show_in_the_dispersion():
     dispersion = SeriesDispersion(players=False)
     for number in range(480):
         pods = {str(pod): (100.0, 10.0 * (pod == number % 10)) for pod in range(10)}
-        dispersion.add(pods, 15.0)
+        dispersion.add(pods, 15.0, 15.0 * number)
     assert dispersion.phi > 5.0
 
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import pytest
 
-from croupier.core.gates import Rate, forecast
+from croupier.core.gates import Incident, Rate, forecast
 from croupier.model.release import GatePolicy, GateSpec, Margin
 from croupier.model.service import Strata
 from croupier.model.verdict import Outcome
@@ -58,6 +58,40 @@ def test_every_option_but_the_veto_would_help():
     assert plan(
         DEPOSITS.model_copy(update={"margin": Margin(points=points)}), traffic=traffic, deadline=300.0
     ).decidable
+
+
+OUTAGE = Incident(
+    began_at=1_796_000_400.0, ended_at=None, failure_ratio=0.34, usual_ratio=0.0002, gone_at=1_796_000_610.0
+)
+
+
+def test_an_outage_that_goes_on_is_refused_and_says_since_when_and_to_wait():
+    said = plan(DEPOSITS, traffic={"deposits": Rate(30.0, 0.34, True, OUTAGE)})
+    assert not said.decidable
+    assert "stable fails 34 % since 01:00:00 UTC (0.02 % before)" in said.problems[0]
+    assert said.options == ("wait until 01:03:30 UTC if it is over now; asking for the plan again changes nothing",)
+
+
+def test_an_outage_that_is_over_and_still_counts_says_when_it_was_and_until_when_at_the_latest():
+    over = OUTAGE._replace(ended_at=1_796_000_520.0)
+    said = plan(DEPOSITS, traffic={"deposits": Rate(30.0, 0.25, True, over)})
+    assert (
+        "stable fails 25 % in the last quarter of an hour (34 % from 01:00:00 UTC to 01:02:00 UTC, else 0.02 %)"
+        in said.problems[0]
+    )
+    assert said.options[0].startswith("wait until 01:03:30 UTC at the latest, if nothing more fails")
+
+
+def test_what_would_not_be_decidable_without_the_outage_either_says_what_is_to_be_done_after_it():
+    said = plan(DEPOSITS, traffic={"deposits": Rate(4.0, 0.34, True, OUTAGE)}, deadline=300.0)
+    assert said.options[0].startswith("wait until")
+    assert "after that, start at 25 %" in said.options
+
+
+def test_an_outage_is_never_an_option_to_widen_a_margin_for():
+    said = plan(DEPOSITS, traffic={"deposits": Rate(30.0, 0.05, True, OUTAGE._replace(failure_ratio=0.05))})
+    assert not said.decidable
+    assert not any("margin" in option for option in said.options)
 
 
 def test_a_signal_never_seen_is_refused():
