@@ -173,7 +173,11 @@ class _InFlight:
         labels = ("service", "route", "code")
         self._requests = Counter("http_requests", "Requests answered", labels, registry=self._registry)
         self._seconds = Histogram(
-            "http_seconds", "Time to answer", ("service", "route"), buckets=_EDGES, registry=self._registry
+            "http_request_duration_seconds",
+            "Time to answer",
+            ("service", "route"),
+            buckets=_EDGES,
+            registry=self._registry,
         )
         self._service = service
         self._count = 0

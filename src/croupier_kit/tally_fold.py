@@ -13,6 +13,9 @@ Players (notes on release gates §1.12): an *exposure* is a player, not yet affe
 decided attempt in one tick of five seconds; the first failure of a player in a run makes the player *affected*. Outside
 releases (run "-") the affected are forgotten every ten minutes, so that history keeps its meaning.
 
+The page does not grow for ever: a run goes half an hour after its last decision, and so does what a version counted
+outside releases once another version is the one that serves.
+
 Strata: what is known of an attempt's provider or market (``provider=psp-b``) makes it count a second time, in a series
 of its own (``deposits:provider=psp-b``) with exposures and affected players of its own. A run has room for sixteen
 names of a kind, the first that are counted, whichever arm they come from; outside releases each version has. The
@@ -395,23 +398,34 @@ class Fold:
 
     def _drop_runs(self, before: float) -> None:
         """Drop runs as a whole, so that no series of a live run ever looks as if its pods had restarted."""
-        decided_at: dict[tuple[str, str], float] = {}
+        decided_at: defaultdict[_Life, float] = defaultdict(float)
+        serving: dict[str, _Life] = {}
         for key, counters in self.series.items():
-            run = (key.service, key.run)
-            decided_at[run] = max(decided_at.get(run, 0.0), counters.decided_at)
-        over = {run for run, at in decided_at.items() if run[1] != NO_RUN and at < before}
+            life = _life(key)
+            decided_at[life] = max(decided_at[life], counters.decided_at)
+            if key.run == NO_RUN and decided_at[life] >= decided_at[serving.setdefault(key.service, life)]:
+                serving[key.service] = life
+        over = {life for life, at in decided_at.items() if at < before and serving.get(life[0]) != life}
         if over:
-            self.series = {key: each for key, each in self.series.items() if (key.service, key.run) not in over}
-            self._affected = {key: each for key, each in self._affected.items() if (key.service, key.run) not in over}
+            self.series = {key: each for key, each in self.series.items() if _life(key) not in over}
+            self._affected = {key: each for key, each in self._affected.items() if _life(key) not in over}
             self.invariants.drop(over)
-            for run in over & self.visits.keys():
-                del self.visits[run]
-            for arm in [arm for arm in self.players_seen if (arm.service, arm.run) in over]:
+            for life in over:
+                self.visits.pop(life[:2], None)
+            for arm in [arm for arm in self.players_seen if _life(arm) in over]:
                 del self.players_seen[arm]
-            for names in [names for names in self._names if names[:2] in over]:
+            for names in [names for names in self._names if names[:3] in over]:
                 del self._names[names]
-            for lane in [lane for lane in self._lanes if (lane[0].service, lane[0].run) in over]:
+            for lane in [lane for lane in self._lanes if _life(lane[0]) in over]:
                 del self._lanes[lane]
+
+
+_Life = tuple[str, str, str]
+"""What is dropped as a whole: (service, run, ""), and outside releases (service, "-", version)."""
+
+
+def _life(of: SeriesKey | Arm) -> _Life:
+    return of.service, of.run, of.version if of.run == NO_RUN else ""
 
 
 def next_tick(at: float) -> float:

@@ -73,9 +73,9 @@ class Invariants:
         self._posted = {key: each for key, each in self._posted.items() if each.at >= before}
         self._asked = {key: each for key, each in self._asked.items() if each[0] >= before}
 
-    def drop(self, runs: set[tuple[str, str]]) -> None:
-        """Forget what was counted of runs (service, run) that are over."""
-        for key in [key for key in self.violations if (key[0].service, key[0].run) in runs]:
+    def drop(self, over: set[tuple[str, str, str]]) -> None:
+        """Forget what was counted of runs (service, run, "") that are over, and of arms (service, run, version)."""
+        for key in [key for key in self.violations if key[0] in over or (*key[0][:2], "") in over]:
             del self.violations[key]
 
     def _violated(self, arm: ArmName, invariant: str, at: float) -> None:

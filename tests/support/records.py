@@ -62,5 +62,5 @@ def rows_of(path: Path) -> list[Row]:
 def insert_rows(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
     """As the format of the file has them."""
     connection.executemany(
-        "INSERT INTO entries VALUES (?, ?, ?, ?, '', '', '', ?)", [(*row[:4], pack(row.hash, row.body)) for row in rows]
+        "INSERT INTO entries VALUES (?, ?, ?, ?, ?)", [(*row[:4], pack(row.hash, row.body)) for row in rows]
     )

@@ -51,7 +51,7 @@ async def test_a_bug_is_a_500_in_json_and_is_counted() -> None:
             page = await response.text()
     assert 'http_requests_total{code="500",route="/broken",service="payments-api"} 1.0' in page
     assert 'http_requests_total{code="404",route="unknown",service="payments-api"} 1.0' in page
-    assert 'http_seconds_count{route="/refusing",service="payments-api"} 1.0' in page
+    assert 'http_request_duration_seconds_count{route="/refusing",service="payments-api"} 1.0' in page
 
 
 async def test_arm_and_player_go_on_into_calls_inside_the_platform_and_not_to_partners() -> None:

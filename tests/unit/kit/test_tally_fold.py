@@ -214,6 +214,30 @@ def test_the_page_does_not_grow_with_every_release() -> None:
     assert totals(series(fold, over, "errors")) == (1, 1, 1, 1), "a counter that starts again, as after a restart"
 
 
+def test_what_a_version_counted_outside_releases_goes_when_another_one_serves() -> None:
+    """Else the page grows with every promotion. The one that serves stays, however quiet it is."""
+    fold = Fold(RULES)
+    newer, quiet = OUTSIDE._replace(version="c" * 12), OUTSIDE._replace(service="identity")
+    fold.request(Request(T, OUTSIDE, "p1", "pod-0", is_failure=True, seconds=0.01))
+    fold.request(Request(T, quiet, "p1", "pod-9", is_failure=False, seconds=0.01))
+    for minute in range(45):
+        at = T + 60.0 * minute
+        if minute >= 5:
+            fold.request(Request(at, newer, "p1", "pod-1", is_failure=False, seconds=0.01))
+        fold.advance(at + 30.0)
+    assert {(key.service, key.version) for key in fold.series} == {
+        (OUTSIDE.service, newer.version),
+        ("identity", quiet.version),
+    }
+    assert {(arm.service, arm.version) for arm in fold.players_seen} == {
+        (OUTSIDE.service, newer.version),
+        ("identity", quiet.version),
+    }
+    fold.request(Request(T + 2730.0, OUTSIDE, "p1", "pod-2", is_failure=False, seconds=0.01))
+    fold.advance(T + 2760.0)
+    assert totals(series(fold, OUTSIDE, "errors"))[0] == 1, "a counter that starts again, as after a restart"
+
+
 def test_people_of_a_run_long_over_are_forgotten_and_its_counters_stay() -> None:
     fold = Fold(RULES)
     fold.begin(deposit(T, "bad"))

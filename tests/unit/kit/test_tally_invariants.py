@@ -66,7 +66,7 @@ def test_memory_is_bounded_and_runs_that_are_over_are_dropped(ledger: Invariants
     for _ in range(2):
         ledger.post("deposit", "d1", 500, CANARY, T + 1)
     ledger.forget(T + 100)
-    ledger.drop({("payments-api", "r-0001")})
+    ledger.drop({("payments-api", "r-0001", "")})
     ledger.post("deposit", "d1", 500, CANARY, T + 101)
     assert not ledger.violations
 

@@ -32,7 +32,7 @@ SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 _ENVIRONMENT = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 )
-FORMAT = 2
+FORMAT = 3
 """``user_version`` of the database."""
 ROWS = """
 SELECT e.seq, e.kind, e.subject, e.at, e.packed, substr(before.packed, 1, 32)

@@ -3,8 +3,8 @@
 Beside ``journal.sqlite`` stand ``journal.sqlite.lock`` (held by the writer for life), ``journal.sqlite.emergency``
 (see ``emergency.py``), ``checkpoints`` (signed notes, append-only) and the key pair. In the database:
 
-- ``entries``: the chain, append-only (triggers refuse UPDATE and DELETE; the chain shows what goes around them). Rows
-  are packed: ``body``, ``previous`` and ``hash`` are empty, ``packed`` holds what they would;
+- ``entries``: the chain, append-only (triggers refuse UPDATE and DELETE; the chain shows what goes around them).
+  ``packed`` is an entry's hash and body;
 - ``head``: the signed note for the last entry, replaced at each commit, so that a cut-off end is found;
 - ``checkpoints``: signed notes every ``CHECKPOINT_EVERY`` entries, at the end of a run and at closing.
 
@@ -50,8 +50,7 @@ CHECKPOINT_AFTER = frozenset({"run.ended"})
 """Kinds of entries after which a checkpoint is kept at once."""
 _SCHEMA = """
 CREATE TABLE entries (
-  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, at REAL NOT NULL, body TEXT NOT NULL,
-  previous TEXT NOT NULL, hash TEXT NOT NULL, packed BLOB
+  seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, subject TEXT NOT NULL, at REAL NOT NULL, packed BLOB NOT NULL
 ) STRICT;
 CREATE INDEX entries_by_subject ON entries (subject, seq);
 CREATE TABLE checkpoints (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
@@ -60,7 +59,7 @@ CREATE TRIGGER entries_stay BEFORE UPDATE ON entries BEGIN SELECT RAISE(ABORT, '
 CREATE TRIGGER entries_last BEFORE DELETE ON entries BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END;
 CREATE TRIGGER notes_stay BEFORE UPDATE ON checkpoints BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END;
 CREATE TRIGGER notes_last BEFORE DELETE ON checkpoints BEGIN SELECT RAISE(ABORT, 'checkpoints are append-only'); END;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 """
 
 
@@ -204,7 +203,7 @@ class SqliteJournal:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._connection.executemany(
-                    "INSERT INTO entries VALUES (?, ?, ?, ?, '', '', '', ?)",
+                    "INSERT INTO entries VALUES (?, ?, ?, ?, ?)",
                     [(*row[:4], pack(row.hash, row.body)) for row in rows],
                 )
                 self._connection.execute("INSERT OR REPLACE INTO head (one, note) VALUES (1, ?)", (note,))

@@ -26,16 +26,21 @@ BIG = Draft("verdict", "r-0001", 1.0, {"text": "x" * 20_000})
 
 
 def _fill(journal: SqliteJournal) -> int:
-    """Let the database grow no further; returns the number of entries that went in."""
+    """Let the database grow no further, and leave no room for even a small one; returns how many entries went in."""
     connection = journal._connection
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
-    for number in range(200):
-        try:
-            journal.append([Draft("verdict", "r-0001", 1.0, {"text": "y" * 3000})])
-        except Unreachable:
-            return number
-    raise AssertionError("the database has no limit")
+    entries = 0
+    for body in ({"text": "y" * 3000}, {}):
+        for _ in range(200):
+            try:
+                journal.append([Draft("verdict", "r-0001", 1.0, body)])
+            except Unreachable:
+                break
+            entries += 1
+        else:
+            raise AssertionError("the database has no limit")
+    return entries
 
 
 def _make_room(journal: SqliteJournal) -> None:

@@ -320,7 +320,6 @@ def test_any_flipped_byte_of_the_file_is_found_or_changes_no_record(path: Path) 
 @pytest.mark.parametrize(
     "packed",
     [
-        "NULL",
         "x''",
         "substr(packed, 1, 32)",
         "CAST(packed || x'00' AS BLOB)",
