@@ -151,7 +151,7 @@ def poison(journal: Path) -> int:
 def clock(home: Home, problems: list[str], say: Say) -> str:
     """A healthy version is promoted though the desk's clock jumps an hour ahead, an hour behind, and back.
 
-    The deadline of a step is longer than the jump: a clock that is past it is a deadline like any other.
+    The deadline of a step is longer than the jumps: a jump counts towards no deadline, but once a step only.
     """
     shifts = home.root / "shifts.json"
     illness = Illness("clock", "wrong", int(2 * _SHIFT_SECONDS), blind_after=1.0)

@@ -41,6 +41,7 @@ class Round:
     restarts: int
     odd_share: bool
     command: CommandName | None
+    unwatched: float = 0.0
 
 
 def mostly(value: bool) -> st.SearchStrategy[bool]:
@@ -60,6 +61,7 @@ ROUNDS = st.builds(
     restarts=st.sampled_from([*[0] * 15, 1, 2]),
     odd_share=mostly(False),
     command=st.sampled_from([*[None] * 20, "pause", "resume", "promote", "abort"]),
+    unwatched=st.sampled_from([*[0.0] * 8, 100.0, 3600.0, -3600.0]),
 )
 
 
@@ -109,6 +111,7 @@ class Stage:
             stable_age=age,
             players=(canary, 2000 - canary),
             faults={} if happens.traffic_answers else {"traffic": "gone"},
+            unwatched_seconds=happens.unwatched,
         )
 
     def do(self, decision: Decision, happens: Round) -> None:
@@ -158,7 +161,7 @@ def test_whatever_happens_a_run_keeps_its_promises(service: Service, calm: int, 
     world = stage(service)
     went_back = False
     for happens in [*[CALM] * calm, *history]:
-        world.now += happens.seconds
+        world.now += happens.seconds + max(happens.unwatched, 0.0)
         if happens.command is not None and happens.command in accepted(world.state, world.state.verdict):
             body = {"command": happens.command, "who": "bob", "reason": "because"}
             command = Draft("command", RUN, world.now, body)
@@ -169,6 +172,11 @@ def test_whatever_happens_a_run_keeps_its_promises(service: Service, calm: int, 
         world.records += decision.drafts
         world.state = decision.state
         kinds = [draft.kind for draft in decision.drafts]
+        after = decision.state
+        if after.phase is Phase.HOLDING:
+            assert after.settled_at is not None
+            assert snapshot.now - after.settled_at < after.current.hold.deadline_seconds, "a deadline is met"
+        assert 0.0 <= after.unwatched_seconds <= 3600.0, "once a step, and given back at most"
 
         again = decide(world.state, snapshot)
         assert (again.drafts, again.actions) == ((), decision.actions), "a repeated round changes nothing"
@@ -212,7 +220,7 @@ def test_whatever_happened_a_run_comes_to_its_end_once_the_world_is_calm(
 ) -> None:
     world = stage(service)
     for happens in [*history, *[CALM] * 60]:
-        world.now += happens.seconds
+        world.now += happens.seconds + max(happens.unwatched, 0.0)
         decision = decide(world.state, world.look(happens))
         world.state = decision.state
         world.do(decision, happens)

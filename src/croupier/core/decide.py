@@ -8,7 +8,8 @@ Rules (DESIGN §2, S9.7):
 
 - Inconclusive never promotes. Missing data, an unconfirmed split, a share of players outside its band hold the step.
 - A failing gate, a crashing canary, or a split that does not land take the run back; so does the deadline of the money
-  tier. Others are held at the deadline, and a person decides.
+  tier. Others are held at the deadline, and a person decides. What nobody watched counts towards no deadline, once a
+  step, nor as dwell or bake.
 - A person's ``promote`` skips the dwell of one step. Once croupier has held the run and called a person, it also
   overrules gates that cannot decide; never a failing gate, missing data, missing pods or an unconfirmed split.
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
@@ -22,7 +23,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from croupier.core.due import due, in_force, pods_ready, restarts_since_start, split_confirmed, stable_down
+from croupier.core.due import (
+    due,
+    in_force,
+    pods_ready,
+    restarts_since_start,
+    split_confirmed,
+    stable_down,
+    unready_kept,
+)
 from croupier.core.phases import Event, Phase
 from croupier.core.run import ACTIONS, RunState, apply
 from croupier.core.share import share_band
@@ -78,6 +87,8 @@ def decide(state: RunState, snapshot: Snapshot) -> Decision:
 
     if not state.is_live:
         return Decision((), (), state)
+    if seconds := _unwatched(state, snapshot):
+        write(_draft(state, snapshot, "unwatched", seconds=seconds))
     for draft in _facts(state, snapshot):
         write(draft)
     for _ in range(MOVES):
@@ -113,6 +124,20 @@ def _facts(state: RunState, s: Snapshot) -> list[Draft]:
     if state.phase is Phase.ROLLING_BACK and state.zero_at is None and state.peak_weight > 0 and _is_zero(state, s):
         drafts.append(_draft(state, s, "traffic.returned"))
     return drafts
+
+
+def _unwatched(state: RunState, s: Snapshot) -> float:
+    """Seconds that the present step is given back, because nobody watched it: the desk was away, or its clock jumped.
+
+    Once a step, so that a desk that comes and goes meets the deadline all the same. Below 0: the clock that had jumped
+    was set back, and what was given is taken again.
+    """
+    if state.phase not in (Phase.PREPARING, Phase.SETTLING, Phase.HOLDING):
+        return 0.0
+    if s.unwatched_seconds < 0.0:
+        return -state.unwatched_seconds
+    was_entered = state.step_at <= s.now - s.unwatched_seconds
+    return s.unwatched_seconds if was_entered and state.unwatched_seconds == 0.0 else 0.0
 
 
 def _gist(verdict: Verdict | None) -> tuple[object, ...] | None:
@@ -228,6 +253,8 @@ def _never_settled(state: RunState, s: Snapshot) -> Draft | None:
         return _overdue(state, s, share.code, share.text)
     what = "the split" if pods_ready(state, s) else "enough canary pods"
     why = f"{what} for {step.name} was not confirmed within {step.settle_seconds:g} s"
+    if kept := unready_kept(state, s):
+        why += f": no old pod leaves while one that stays is not ready ({', '.join(kept)})"
     return _back_or_hold(state, s, "not-settled", why)
 
 

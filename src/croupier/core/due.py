@@ -42,7 +42,7 @@ def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
         if in_force(state, s, action):
             continue
         is_new_split = isinstance(action, SetSplit) and action != state.split
-        if is_new_split and not pods_ready(state, s):
+        if is_new_split and (not pods_ready(state, s) or unready_kept(state, s)):
             break
         if isinstance(action, Reduce) and not (split_confirmed(state, s) and pods_ready(state, s)):
             break  # a pod leaves the split before it ends, and stays while a new one is missing
@@ -126,6 +126,15 @@ def pods_ready(state: RunState, s: Snapshot) -> bool:
     wanted = [condition for condition in state.current.settled if isinstance(condition, ReplicasReady)]
     pods = s.pods
     return all(each.digest in pods and pods[each.digest].ready >= each.replicas for each in wanted)
+
+
+def unready_kept(state: RunState, s: Snapshot) -> list[str]:
+    """Names of stable's pods that are to go on serving while the others leave (rolling), and are not ready now."""
+    kept = next((each.stable_pods for each in state.current.actions if isinstance(each, SetSplit)), None)
+    if not kept or s.pods is None:
+        return []
+    stable = s.pods.get(state.plan.stable)
+    return [] if stable is None else [pod.name for pod in stable.pods[:kept] if not pod.ready]
 
 
 def stable_down(state: RunState, s: Snapshot) -> bool:

@@ -19,6 +19,7 @@ only the engine writes entries. Kinds and bodies (all keys camelCase):
     intent            actions              outcome       actions (those now observed in force)
     traffic.returned  –                    (the data plane confirmed that the canary gets no more players)
     fault             port, message        ("" when the port answers again)
+    unwatched         seconds              (that count towards no time of the present step; below 0: do count again)
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class RunState:
     canary_label: str
     started_at: float
     step_at: float
-    """When the present step was entered, or last resumed."""
+    """When the present step was entered, or last resumed; later by what nobody watched of it."""
     updated_at: float
     forecast: ForecastView | None = None
     group: str = ""
@@ -76,7 +77,9 @@ class RunState:
     """Name of the newest command that had one."""
     step: int = 0
     settled_at: float | None = None
-    """When the present step's split was confirmed; None while settling."""
+    """When the present step's split was confirmed, later by what nobody watched since; None while settling."""
+    unwatched_seconds: float = 0.0
+    """Of the present step, left out of the two times above."""
     split: SetSplit | None = None
     """The split last intended; None before the first one."""
     peak_weight: int = 0
@@ -172,6 +175,14 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             if body["message"]:
                 faults[_text(body, "port")] = _text(body, "message")
             return replace(state, faults=faults)
+        case "unwatched":
+            seconds = cast(float, body["seconds"])
+            return replace(
+                state,
+                step_at=state.step_at + seconds,
+                settled_at=None if state.settled_at is None else state.settled_at + seconds,
+                unwatched_seconds=state.unwatched_seconds + seconds,
+            )
         case _:
             raise IntegrityError(f"run {record.subject}: unknown kind of entry {record.kind!r}")
 
@@ -200,11 +211,15 @@ def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
             )
         case Event.ENTERED:
             step = cast(int, body["step"])
-            return replace(state, step=step, step_at=record.at, settled_at=None, code="", reason="")
+            return replace(
+                state, step=step, step_at=record.at, settled_at=None, unwatched_seconds=0.0, code="", reason=""
+            )
         case Event.SETTLED:
             return replace(state, settled_at=record.at)
         case Event.RESUMED:
-            return replace(state, step_at=record.at, settled_at=None, command=None, code="", reason="")
+            return replace(
+                state, step_at=record.at, settled_at=None, unwatched_seconds=0.0, command=None, code="", reason=""
+            )
         case Event.PASSED:
             by_person = state.command is not None and state.command.name == "promote"
             return replace(state, command=None if by_person else state.command, code=code, reason=reason)
@@ -263,5 +278,10 @@ def story_line(record: Entry | Draft) -> str:
             return (
                 f"{body['port']} does not answer: {body['message']}" if body["message"] else f"{body['port']} is back"
             )
+        case "unwatched":
+            seconds = body["seconds"]
+            if seconds < 0.0:
+                return f"the clock was set back: {-seconds:.0f} s count again"
+            return f"nobody watched for {seconds:.0f} s: they count neither as dwell nor towards a deadline"
         case _:
             return ""

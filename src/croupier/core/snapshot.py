@@ -36,5 +36,7 @@ class Snapshot:
     """Distinct players (canary, stable) seen under the current split."""
     down_seconds: float = 0.0
     """For how long the canary has had pods of which none was ready, at every look; 0 when one is."""
+    unwatched_seconds: float = 0.0
+    """Since the look before, where that was so long ago that nobody watched; below 0: the clock was set back."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Port -> why it did not answer, or why an action on it failed."""

@@ -181,7 +181,7 @@ class Loop:
             self.snapshots.pop(run, None)
         for run, state in live.items():
             if run not in self._watches:
-                self._watches[run] = await Watch.open(state.plan, self._store)
+                self._watches[run] = await Watch.open(state.plan, self._store, state.updated_at)
 
     async def _gather(self, live: Mapping[str, RunState], turn: Mapping[str, RunState], now: float) -> World:
         """Look at the services of ``turn`` and at those without a live run; of the others the last look stands."""
@@ -249,6 +249,7 @@ class Loop:
             stable_age=watch.age("stable", now),
             players=watch.players(revision),
             down_seconds=watch.down_seconds(now),
+            unwatched_seconds=watch.look(now),
             faults=faults,
         )
 

@@ -19,6 +19,10 @@ from croupier.model.verdict import Verdict
 from croupier.model.workload import VersionPods
 from croupier.ports.journal import EvidenceStore
 
+AWAY_SECONDS = 60.0
+"""After so long without a look (and four scrapes) nobody has watched the run: the desk was stopped, or its clock
+jumped."""
+
 TICK_SECONDS = 0.05
 """Scrapes may come this much early: rounds do not start on the instant."""
 
@@ -26,8 +30,9 @@ TICK_SECONDS = 0.05
 class Watch:
     """The memory of one run. ``await Watch.open(...)`` makes it."""
 
-    def __init__(self, plan: Plan, store: EvidenceStore) -> None:
+    def __init__(self, plan: Plan, store: EvidenceStore, watched_at: float) -> None:
         self._plan = plan
+        self._watched_at = watched_at
         self._store = store
         self._evidence = evidence_of(plan)
         self._samples = 0
@@ -47,9 +52,12 @@ class Watch:
         self.verdict: Verdict | None = None
 
     @classmethod
-    async def open(cls, plan: Plan, store: EvidenceStore) -> Watch:
-        """A watch with all evidence the segment holds; with none, and no pass, while it cannot be read."""
-        watch = cls(plan, store)
+    async def open(cls, plan: Plan, store: EvidenceStore, watched_at: float) -> Watch:
+        """A watch with all evidence the segment holds; with none, and no pass, while it cannot be read.
+
+        ``watched_at``: when somebody looked at the run last, as far as its journal tells.
+        """
+        watch = cls(plan, store, watched_at)
         try:
             await watch._refold()
         except (Unreachable, IntegrityError) as error:
@@ -106,6 +114,12 @@ class Watch:
     def down_seconds(self, now: float) -> float:
         return 0.0 if self._down_at is None else now - self._down_at
 
+    def look(self, now: float) -> float:
+        """Note a look; the seconds since the one before if nobody watched between them, below 0 where the clock was
+        set back by so much, else 0."""
+        since, self._watched_at = now - self._watched_at, now
+        return since if abs(since) > max(AWAY_SECONDS, 4 * self._plan.release.scrape_seconds) else 0.0
+
     def age(self, arm: str, now: float) -> float:
         return now - self._seen_at.get(arm, float("-inf"))
 
@@ -144,4 +158,5 @@ class Watch:
         self._samples, self._hash, self._is_whole = len(samples), running, True
         if samples:
             self.scraped_at = self._last_at = samples[-1].at
+            self._watched_at = max(self._watched_at, self._last_at)
             self._note_ages(samples[-1])

@@ -234,6 +234,30 @@ def test_an_objective_missed_while_stable_keeps_it_takes_a_bake_back_whoever_sto
     assert (decision.state.phase, decision.state.code) == (Phase.ROLLING_BACK, "slo-breach")
 
 
+def test_what_nobody_watched_is_neither_bake_nor_deadline() -> None:
+    state, well = holding()
+    late = replace(well, now=well.now + 3600.0, verdict=UNDECIDED)
+    assert decide(state, late).state.phase is not Phase.HOLDING, "an hour is beyond the deadline"
+    away = replace(late, unwatched_seconds=3600.0)
+    decision = decide(state, away)
+    assert kinds(decision)[0] == "unwatched"
+    assert decision.state.phase is Phase.HOLDING
+    assert state.settled_at is not None
+    assert decision.state.settled_at == state.settled_at + 3600.0
+    again = decide(decision.state, replace(away, now=away.now + 3600.0))
+    assert "unwatched" not in kinds(again), "once a step"
+    assert again.state.phase is not Phase.HOLDING
+
+
+def test_pods_that_start_while_nobody_watches_are_not_given_up_at_once() -> None:
+    state = started()
+    starting = replace(
+        world(BEGAN + 3600.0, 0, 0), pods={STABLE: pods(STABLE, 4, restarts=7), HEALTHY: pods(HEALTHY, 0)}
+    )
+    assert decide(state, starting).state.code == "never-ready"
+    assert decide(state, replace(starting, unwatched_seconds=3595.0)).state.phase is Phase.PREPARING
+
+
 @pytest.mark.parametrize(("restarts", "phase"), [(2, Phase.PASSED), (3, Phase.ROLLING_BACK)])
 def test_the_third_restart_more_than_stable_is_one_too_many(restarts: int, phase: Phase) -> None:
     state, well = holding()

@@ -54,6 +54,41 @@ async def test_without_metrics_until_the_deadline_the_money_tier_goes_back() -> 
     assert "no counters of canary and stable" in view.reason
 
 
+@pytest.mark.parametrize("is_restarted", [True, False])
+async def test_a_desk_that_was_away_or_a_clock_that_jumped_meets_no_deadline(is_restarted: bool) -> None:
+    """A good release was taken back for it. ``is_restarted``: the desk was stopped; else its clock jumped."""
+    world, desk, run = await begun()
+    world.clock.time += 3600.0
+    desk = world.desk() if is_restarted else desk
+    view = await world.play(desk, run)
+    assert view.outcome == "promoted"
+    assert [entry.body["seconds"] for entry in world.entries("unwatched")] == [pytest.approx(3600.0, abs=10.0)]
+
+
+async def test_a_clock_that_was_set_back_takes_the_time_again_that_it_was_given() -> None:
+    world, desk, run = await begun()
+    world.clock.time += 3600.0
+    await world.rounds(desk, 2)
+    world.clock.time -= 3600.0
+    await world.rounds(desk, 2)
+    assert sum(entry.body["seconds"] for entry in world.entries("unwatched")) == 0.0
+    view = await world.play(desk, run, seconds=300.0)
+    assert view.outcome == "rolled-back", "no evidence is taken until the clock has caught up"
+    assert view.code == "deadline"
+
+
+async def test_a_desk_that_comes_and_goes_meets_the_deadline_of_the_money_tier() -> None:
+    world, desk, run = await begun()
+    world.metrics.unreachable = True
+    for _ in range(4):
+        world.clock.time += 90.0
+        desk = world.desk()
+        await world.rounds(desk, 2)
+    view = await world.play(desk, run, seconds=30.0)
+    assert (view.outcome, view.code) == ("rolled-back", "deadline")
+    assert len(world.entries("unwatched")) == 1
+
+
 async def test_without_metrics_until_the_deadline_other_tiers_hold_and_call_a_person() -> None:
     world, desk, run = await begun(service=IDENTITY.name)
     world.metrics.unreachable = True

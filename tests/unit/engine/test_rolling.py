@@ -77,3 +77,22 @@ async def test_no_old_pod_ends_while_a_new_one_that_players_are_on_is_not_ready(
     assert not [call for call in world.tripwire.calls if call.startswith("reduce")]
     assert (await world.play(desk, run)).outcome == "rolled-back"
     assert world.serves() == {STABLE: 100}
+
+
+async def test_no_old_pod_leaves_while_one_that_stays_is_not_ready() -> None:
+    """Players would be left with fewer pods than maxUnavailable allows."""
+    world, desk, run = await started(rolling())
+    world.workloads.unready[STABLE] = "crashed"
+    await world.rounds(desk, 4)
+    assert not world.splits_set
+    assert not [call for call in world.tripwire.calls if call.startswith("reduce")]
+    del world.workloads.unready[STABLE]
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
+async def test_old_pods_that_never_become_ready_are_named() -> None:
+    world, desk, run = await started(rolling())
+    world.workloads.unready[STABLE] = "crashed"
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "not-settled")
+    assert "no old pod leaves while one that stays is not ready (payments-api-" in view.reason
