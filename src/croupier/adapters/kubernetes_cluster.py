@@ -7,9 +7,11 @@ so that a round sees what the one before it wrote.
 from __future__ import annotations
 
 import asyncio
+import copy
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -57,6 +59,13 @@ class Policy:
     object: JsonObject
     owner: Owner | None
     problems: tuple[str, ...] = ()
+    fallback: Owner | None = None
+    """Of one that cannot be used: what a live run of it goes on with, and goes back by. None: nothing is known."""
+
+    @property
+    def known(self) -> Owner | None:
+        """The policy as it may be used for what is under way already."""
+        return self.owner or self.fallback
 
     @property
     def uid(self) -> str:
@@ -163,10 +172,10 @@ class Cluster:
         return found
 
     def owner(self, service: str) -> Owner:
-        """The policy behind an engine's service. Raises ``UnknownName``."""
+        """The policy behind an engine's service, also one that is known but not usable now. Raises ``UnknownName``."""
         name, _, namespace = service.partition(".")
         obj = self._caches[RELEASE_POLICIES].get(namespace, name)
-        owner = self._policy(obj).owner if obj is not None else None
+        owner = self._policy(obj).known if obj is not None else None
         if owner is None:
             raise UnknownName("service with a usable ReleasePolicy", service, list(self._services()))
         return owner
@@ -190,22 +199,41 @@ class Cluster:
         uid, version = str(obj["metadata"]["uid"]), obj["metadata"]["resourceVersion"]
         known = self._policies.get(uid)
         if known is None or known[0] != version:
-            known = self._policies[uid] = version, _read(obj)
+            before = None if known is None else known[1].known
+            known = self._policies[uid] = version, _read(obj, before)
         return known[1]
 
     def _services(self) -> Iterable[str]:
         return (policy.owner.service for policy in self.policies() if policy.owner is not None)
 
 
-def _read(obj: JsonObject) -> Policy:
-    metadata = obj["metadata"]
-    problems: list[str] = []
+def _read(obj: JsonObject, before: Owner | None) -> Policy:
+    """``before``: the same policy as it could be used last; without it, what is left without the unknown fields that a
+    newer croupier's definitions let in."""
+    metadata, given = obj["metadata"], obj.get("spec", {})
     if re.fullmatch(NAME, metadata["name"]) is None:
-        problems.append(f"metadata.name: {metadata['name']} is no DNS label that begins with a letter")
+        return Policy(obj, None, (f"metadata.name: {metadata['name']} is no DNS label that begins with a letter",))
+
+    def owner(spec: ReleasePolicySpec) -> Owner:
+        return Owner(metadata["namespace"], metadata["name"], metadata["uid"], spec)
+
     try:
-        spec = ReleasePolicySpec.model_validate(obj.get("spec", {}))
+        return Policy(obj, owner(ReleasePolicySpec.model_validate(given)))
     except ValidationError as error:
-        problems += [f"spec.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-    if problems:
-        return Policy(obj, None, tuple(problems))
-    return Policy(obj, Owner(metadata["namespace"], metadata["name"], metadata["uid"], spec))
+        problems = tuple(f"spec.{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        known = None if before is not None else _known_part(given, error)
+        return Policy(obj, None, problems, before if known is None else owner(known))
+
+
+def _known_part(spec: JsonObject, error: ValidationError) -> ReleasePolicySpec | None:
+    """The spec without the fields that do not exist; None when that is not all that is wrong with it."""
+    known = copy.deepcopy(spec)
+    for each in error.errors():
+        *way, last = each["loc"]
+        if each["type"] != "extra_forbidden":
+            return None
+        place: Any = known
+        for part in way:
+            place = place[part]
+        del place[last]
+    return ReleasePolicySpec.model_validate(known)

@@ -46,7 +46,10 @@ class Drift:
             found += await self._traffic.put_back(owner.service, standing.stable)
             found += await self._rest(owner, standing)
         await self._tell(owner, found, memory)
-        for text in await self._workloads.tidy(owner.service, frozenset(keep)):
+        done = (
+            [] if keeper is None or standing.live is not None else await self._workloads.follow(owner.service, keeper)
+        )
+        for text in (*done, *await self._workloads.tidy(owner.service, frozenset(keep))):
             log.info("%s: %s", owner.service, text)
 
     async def _capacity(self, owner: Owner, digest: str) -> list[str]:

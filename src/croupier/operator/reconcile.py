@@ -142,9 +142,7 @@ class Reconciler:
     async def _policy(self, policy: Policy) -> bool:
         owner = policy.owner
         if owner is None:
-            word = status.Word("stalled", "InvalidSpec", "; ".join(policy.problems))
-            await self._show.policy(policy.object, None, None, None, word)
-            return True
+            return await self._unusable(policy)
         memory = self._memory.setdefault(owner.uid, Memory())
         run = await self._desk.last_run(owner.service, owner=owner.uid)
         faults: list[str] = []
@@ -163,6 +161,22 @@ class Reconciler:
         await self._show.release(owner, run, memory)
         await self._show.policy(policy.object, standing.stable, standing.wanted, run, word)
         return not faults and not memory.drift and move.kind == "rest" and self._has_drained(owner, run)
+
+    async def _unusable(self, policy: Policy) -> bool:
+        """Nothing begins by such a policy; a run that is live goes on, shows itself and obeys."""
+        word = status.Word("stalled", "InvalidSpec", "; ".join(policy.problems))
+        owner = policy.fallback
+        run = None if owner is None else await self._desk.last_run(owner.service, owner=owner.uid)
+        if owner is None or run is None:
+            await self._show.policy(policy.object, None, None, None, word)
+            return True
+        memory = self._memory.setdefault(owner.uid, Memory())
+        await self._obey(owner, run, memory)
+        await self._show.tell(owner, run, memory)
+        await self._show.release(owner, run, memory)
+        stable = serving(run, intent_digest(owner.namespace, owner.spec.deployment), leaving=False)
+        await self._show.policy(policy.object, stable, None, run, word)
+        return run.ended_at is not None
 
     def _has_drained(self, owner: Owner, run: RunView | None) -> bool:
         """Whether nothing of the last run is left to be done but what a change will tell of."""

@@ -28,7 +28,7 @@ def test_the_operator_may_do_what_it_does_and_no_more() -> None:
     assert may["croupier.dev", "releasepolicies"] == watched, "Git owns the policy"
     assert may["", "pods"] == watched
     assert ("", "secrets") not in may
-    assert "delete" not in may["gateway.networking.k8s.io", "httproutes"]
+    assert may["gateway.networking.k8s.io", "httproutes"] == {*watched, "create", "patch", "delete"}
     assert {"create", "patch", "delete"} <= may["", "services"] & may["", "configmaps"] & may["apps", "deployments"]
 
 

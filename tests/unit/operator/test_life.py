@@ -343,6 +343,60 @@ async def test_a_route_on_a_cluster_without_gateway_api_is_refused_in_words(worl
     assert "no httproutes" in condition(world.status(), "Stalled")["message"]
 
 
+async def test_a_route_that_is_taken_away_goes(world: SmallCluster) -> None:
+    """It stayed, and named a version that ends with the next release."""
+    operator = await world.operator()
+    stable = await world.open(operator)
+    await world.declare(route=None)
+    for _ in range(3):
+        await world.tick(operator)
+    assert world.all(HTTP_ROUTES) == []
+    assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == short(stable)
+
+
+async def test_a_route_of_somebody_else_stays_when_the_policy_has_none(world: SmallCluster) -> None:
+    operator = await world.operator()
+    await world.open(operator)
+    await world.change(HTTP_ROUTES, POLICY_NAME, lambda obj: obj["metadata"].pop("ownerReferences"))
+    await world.declare(route=None)
+    for _ in range(3):
+        await world.tick(operator)
+    assert len(world.all(HTTP_ROUTES)) == 1
+
+
+async def test_fewer_replicas_in_git_end_pods_and_a_hand_that_gave_more_is_left_alone(world: SmallCluster) -> None:
+    operator = await world.operator()
+    stable = await world.open(operator)
+    await world.change(DEPLOYMENTS, f"{POLICY_NAME}-{stable}", lambda obj: obj["spec"].update(replicas=6))
+    for _ in range(3):
+        await world.tick(operator)
+    assert world.running() == {stable: 6}
+    await world.declare(replicas=3)
+    for _ in range(3):
+        await world.tick(operator)
+    assert world.running() == {stable: 3}
+    await world.declare(replicas=5)
+    for _ in range(3):
+        await world.tick(operator)
+    assert world.running() == {stable: 5}
+
+
+async def test_fewer_replicas_in_git_wait_for_the_end_of_a_release(world: SmallCluster) -> None:
+    """A way back never waits for pods."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["phase"] == "holding")
+    await world.declare(replicas=2)
+    for _ in range(3):
+        await world.tick(operator)
+    assert world.running()[first] == 4
+    status = await world.until(operator, lambda status: status["stable"] != first and is_ready(status))
+    for _ in range(6):
+        await world.tick(operator)
+    assert world.running() == {status["stable"]: 2}
+
+
 # --- what must not stop the others ------------------------------------------------------------------------------------
 
 
@@ -367,6 +421,21 @@ async def test_a_policy_that_cannot_be_used_says_why_and_touches_nobody(
     status = world.status("bets")
     assert condition(status, "Stalled")["reason"] == "InvalidSpec"
     assert next(iter(spec)) in condition(status, "Stalled")["message"]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_run_goes_on_and_back_while_its_policy_cannot_be_used(world: SmallCluster, is_restarted: bool) -> None:
+    """A field that the operator does not know kept players on a bad version until somebody mended it."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2", DEFECT="deposit-loss")
+    await world.until(operator, lambda status: status["phase"] == "holding")
+    await world.declare(surprise=True)
+    if is_restarted:
+        operator = await world.operator()
+    await world.until(operator, lambda status: status["phase"] == "rolled-back")
+    assert world.weights() == {first: 100}
+    assert condition(world.status(), "Stalled")["reason"] == "InvalidSpec"
 
 
 @pytest.mark.parametrize("name", ["1bets", "bets.old", "b" * 70])

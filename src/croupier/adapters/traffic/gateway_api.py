@@ -1,5 +1,7 @@
 """Traffic by Gateway API: one HTTPRoute a service, with a backend a version, and the Service that callers know.
 
+Where a policy's ``spec.route`` was taken away, our route goes, too.
+
 A change counts once every gateway says that it has accepted this generation of the route and found its backends; the
 players' counters then show whether it also took effect. Callers inside the cluster stay with the stable version until
 a release is at 100 %: a Service cannot split. Clusters without Gateway API have only that Service.
@@ -56,6 +58,8 @@ class GatewayTraffic:
                 await self._apply(each)
             await self._confirm(owner, route)
         await self._apply(callers)
+        if route is None and (left := self._left_behind(owner)) is not None:
+            await self._cluster.delete(HTTP_ROUTES, left)
 
     async def observe(self, service: str) -> ObservedSplit:
         """What the gateways have accepted. While nothing of ours is there, the intent's own pods serve."""
@@ -115,6 +119,8 @@ class GatewayTraffic:
             owner.spec.route is None and (_annotation(stable, RUN), _revision(stable)) != ("-", 0)
         ):
             found.append(f"Service {owner.spec.service.name} had other annotations")
+        if owner.spec.route is None and self._left_behind(owner) is not None:
+            found.append(f"HTTPRoute {owner.name} was left of a spec.route that is gone")
         if found:
             backend = ArmBackend(digest=digest, weight=100, endpoints=())
             await self.set_split(Split(service=service, run="-", revision=0, stable=backend))
@@ -125,6 +131,15 @@ class GatewayTraffic:
     def _untouched(self, owner: Owner) -> ObservedSplit:
         digest = intent_digest(owner.namespace, owner.spec.deployment)
         return ObservedSplit(service=owner.service, run="-", revision=0, weights={digest: 100})
+
+    def _left_behind(self, owner: Owner) -> JsonObject | None:
+        """A route of ours, of the time when the policy had ``spec.route``: it would go on sending players to versions
+        that end. One that is not ours is none of our business."""
+        if not self._cluster.has_gateway:
+            return None
+        route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
+        owners = (route or {}).get("metadata", {}).get("ownerReferences") or ()
+        return route if any(each.get("uid") == owner.uid for each in owners) else None
 
     def _pointed(self, owner: Owner, stable: JsonObject | None) -> str:
         """The version that the Service follows; "" when it follows none, or one that went with an earlier policy."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HPAS, PODS, SERVICES
 from croupier.adapters.kubernetes_cluster import SCALES, Cluster
 from croupier.core.render.version import (
+    ASKED,
     COPY_OF,
     DIGEST,
     POLICY_LABEL,
@@ -111,6 +112,22 @@ class KubernetesWorkloads:
     def is_scaled(self, service: str) -> bool:
         """Whether a HorizontalPodAutoscaler in Git says how many pods there are."""
         return self._scaler(self._owner(service)) is not None
+
+    async def follow(self, service: str, digest: str) -> list[str]:
+        """Lower a version where the policy asks for fewer pods than it did before; tells so.
+
+        Pods that a hand gave it stay until then, and an autoscaler says for itself how many there are.
+        """
+        owner = self._owner(service)
+        each = self._find(owner, digest)
+        if each is None or each is self._intent(owner) or self._scaler(owner) is not None:
+            return []
+        asked, replicas, desired = _asked(each), owner.spec.replicas, _desired(each)
+        if asked == replicas:
+            return []
+        wanted = replicas if asked is not None and asked > replicas else max(desired, replicas)
+        await self._write(owner, each, wanted, asked=replicas)
+        return [f"{each['metadata']['name']} has {wanted} pods now instead of {desired}"] if wanted < desired else []
 
     async def hold(self, service: str, digest: str, floor: int) -> None:
         """Keep the version's own scaler like the one in Git, and at ``floor`` pods at least; without one, nothing."""
@@ -239,14 +256,26 @@ class KubernetesWorkloads:
         await self._cluster.apply(version_service(owner, digest))
         await self._cluster.apply(version_deployment(owner, digest, intent, replicas))
 
-    async def _write(self, owner: Owner, deployment: JsonObject, replicas: int, retire_at: float | None = None) -> None:
-        """Set replicas, and when to retire. Of a version all is ours and is written again; of the intent only this."""
+    async def _write(
+        self,
+        owner: Owner,
+        deployment: JsonObject,
+        replicas: int,
+        retire_at: float | None = None,
+        *,
+        asked: int | None = None,
+    ) -> None:
+        """Set replicas, and when to retire. Of a version all is ours and is written again; of the intent only this.
+
+        ``asked``: how many the policy asks for, where the version follows it; None: as is noted already.
+        """
         stored = deployment["metadata"]
         annotations = {} if retire_at is None else {RETIRE_AT: f"{retire_at:.0f}"}
         metadata: JsonObject = {"name": stored["name"], "namespace": stored["namespace"]}
         spec: JsonObject = {"replicas": replicas}
         if stored["name"] != owner.spec.deployment:
-            annotations[DIGEST] = _digest(deployment)
+            noted = _asked(deployment) if asked is None else asked
+            annotations |= {DIGEST: _digest(deployment), **({} if noted is None else {ASKED: str(noted)})}
             metadata |= {"labels": stored["labels"], "ownerReferences": stored["ownerReferences"]}
             spec = {**deployment["spec"], "replicas": replicas}
         kind = {"apiVersion": DEPLOYMENTS.api_version, "kind": DEPLOYMENTS.kind}
@@ -280,6 +309,11 @@ def _retire_at(deployment: JsonObject) -> float | None:
         return float((deployment["metadata"].get("annotations") or {})[RETIRE_AT])
     except (KeyError, ValueError):
         return None
+
+
+def _asked(deployment: JsonObject) -> int | None:
+    text = str((deployment["metadata"].get("annotations") or {}).get(ASKED, ""))
+    return int(text) if text.isdecimal() else None
 
 
 def _is_retired(deployment: JsonObject) -> bool:

@@ -25,6 +25,8 @@ DIGEST = f"{GROUP}/digest"
 RETIRE_AT = f"{GROUP}/retire-at"
 """Annotation: epoch seconds at which a version that serves nobody is scaled to zero."""
 COPY_OF = f"{GROUP}/copy-of"
+ASKED = f"{GROUP}/replicas"
+"""Annotation of a version: how many pods the policy asked for when the version was made, or followed it last."""
 
 LONGEST_NAME = 63
 _LONGEST_BASE = LONGEST_NAME - 13
@@ -124,7 +126,9 @@ def version_deployment(owner: Owner, digest: str, intent: Mapping[str, Any], rep
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(owner, digest, object_name(owner.name, digest), {DIGEST: digest}),
+        "metadata": _metadata(
+            owner, digest, object_name(owner.name, digest), {DIGEST: digest, ASKED: str(owner.spec.replicas)}
+        ),
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels(owner.name, digest)},
