@@ -228,12 +228,15 @@ def _read(obj: JsonObject, before: Owner | None) -> Policy:
 def _known_part(spec: JsonObject, error: ValidationError) -> ReleasePolicySpec | None:
     """The spec without the fields that do not exist; None when that is not all that is wrong with it."""
     known = copy.deepcopy(spec)
-    for each in error.errors():
-        *way, last = each["loc"]
-        if each["type"] != "extra_forbidden":
-            return None
-        place: Any = known
-        for part in way:
-            place = place[part]
-        del place[last]
-    return ReleasePolicySpec.model_validate(known)
+    try:
+        for each in error.errors():
+            *way, last = each["loc"]
+            if each["type"] != "extra_forbidden":
+                return None
+            place: Any = known
+            for part in way:
+                place = place[part]
+            del place[last]
+        return ReleasePolicySpec.model_validate(known)
+    except (LookupError, TypeError, ValidationError):  # one policy's oddity must not stop the others
+        return None

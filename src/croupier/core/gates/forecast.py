@@ -206,9 +206,13 @@ class _Walk:
         what = name if "=" in name else gate.signal
         return (
             f"{what}: at {weight} % the canary gets {pace:.3g} attempts/s, stable fails "
-            f"{_failing(rate)}; a margin of {_margin(gate.margin)} {tail}, "
+            f"{_failing(rate)}{self._bursts(name)}; a margin of {_margin(gate.margin)} {tail}, "
             f"the deadline is {_minutes(self._deadline)}"
         )
+
+    def _bursts(self, name: str) -> str:
+        phi = self._phi(name)
+        return f" in bursts ({phi:.0f} count as one)" if phi > PRIOR_EVENTS else ""
 
     def options(self, gate: GateSpec, weights: Sequence[int]) -> Iterator[str]:
         need, _ = self._unlimited(gate, weights[0])

@@ -94,6 +94,19 @@ def test_an_outage_is_never_an_option_to_widen_a_margin_for():
     assert not any("margin" in option for option in said.options)
 
 
+def test_a_refusal_for_bursts_says_so():
+    said = forecast(
+        GatePolicy(gates=(DEPOSITS,)),
+        STEPS,
+        dwell=15.0,
+        deadline=900.0,
+        scrape_seconds=5.0,
+        traffic={"deposits": Rate(30.0, 0.002, players=True)},
+        dispersion={"deposits": 18.3},
+    )
+    assert "stable fails 0.2 % in bursts (18 count as one)" in said.problems[0]
+
+
 def test_a_signal_never_seen_is_refused():
     said = plan(DEPOSITS, traffic={})
     assert not said.decidable
