@@ -251,6 +251,11 @@ class GitOps(Value):
             raise PydanticCustomError("secret", "secret is for flux: Argo CD has credentials in Secrets of its own")
         return self
 
+    @property
+    def runs_in(self) -> str:
+        """The namespace of the tool."""
+        return self.namespace or {"argocd": "argocd", "flux": "flux-system"}[self.tool]
+
 
 class Cell(Value):
     """A brand in a market in a region, declared: combinations that nobody declares do not exist.

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from croupier.errors import Problem, UnknownName
-from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, Market, Region
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, GitOps, Market, Region
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.form import FIXED, PlatformFile
 from croupier.spec.load import Location, did_you_mean, place
@@ -116,8 +116,20 @@ class Names:
             yield from self._of_market(file, name, market)
         for name, region in file.value.regions.items():
             yield from self._of_region(file, name, region)
-        for name in file.value.gitops.clusters if file.value.gitops is not None else ():
-            yield from self._unknown(file, ("gitops", "clusters", name), "region", name, known["region"])
+        if file.value.gitops is not None:
+            yield from self._clusters(file, file.value.gitops, known["region"])
+
+    def _clusters(self, file: File, wanted: GitOps, known: Mapping[str, Declared]) -> Iterator[Problem]:
+        """A region has a cluster of its own: namespaces are called by brand and market only."""
+        regions = {name: name for name in known if name not in wanted.clusters}
+        for name, cluster in wanted.clusters.items():
+            at: Location = ("gitops", "clusters", name)
+            yield from self._unknown(file, at, "region", name, known)
+            if (other := regions.setdefault(cluster, name)) != name:
+                message = (
+                    f"{cluster} is the cluster of region {other} already, and namespaces of cells would meet there"
+                )
+                yield file.problem(at, "CLUSTER", message, "name another cluster")
 
     def _of_region(self, file: File, name: str, region: Region) -> Iterator[Problem]:
         for key, held in region.stores.storage.items() if region.stores is not None else ():
@@ -191,6 +203,8 @@ class Names:
         }
         if region.stores is not None and region.stores.postgres is not None:
             owners[region.stores.postgres.namespace] = "CloudNativePG's"
+        if self.gitops is not None:
+            owners[self.gitops.value.runs_in] = "for what applies the manifests"
         return owners.get(cell.namespace, "")
 
     def is_lost(self, kind: str, name: str) -> bool:

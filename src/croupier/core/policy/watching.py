@@ -132,7 +132,10 @@ def _is_scraped_unasked(world: World, pod: Pod) -> bool:
 
 def _tally(world: World, policy: Object) -> list[Pod]:
     """Pods of the tally that a ReleasePolicy names by address."""
-    host = urlsplit(text(at(policy.spec, "metrics", "tally"))).hostname or ""
+    try:
+        host = urlsplit(text(at(policy.spec, "metrics", "tally"))).hostname or ""
+    except ValueError:  # "http://[": no address
+        return []
     name, _, rest = host.partition(".")
     return world.behind(rest.partition(".")[0] or policy.namespace, name)
 

@@ -16,7 +16,6 @@ from croupier.model.platform import GitOps, PlacedCell
 
 OWNERS = ("croupier", "kube-controller-manager")
 """Field managers whose fields Argo CD leaves alone: the operator, and the autoscaler's."""
-_NAMESPACES: Mapping[str, str] = {"argocd": "argocd", "flux": "flux-system"}
 _GUARDED = frozenset({"Namespace", "PersistentVolumeClaim", "ReleasePolicy", "StatefulSet"})
 """Kinds whose deletion takes with it what serves or what is stored. Of Deployments those that serve by themselves."""
 _NEVER_PRUNED = frozenset({"Namespace", "PersistentVolumeClaim", "StatefulSet"})
@@ -123,8 +122,7 @@ def _folder(wanted: GitOps, *parts: str) -> str:
 
 
 def _object(wanted: GitOps, api: str, kind: str, name: str, spec: JsonObject) -> JsonObject:
-    namespace = wanted.namespace or _NAMESPACES[wanted.tool]
-    metadata = {"name": name, "namespace": namespace, "labels": dict(MANAGED_BY)}
+    metadata = {"name": name, "namespace": wanted.runs_in, "labels": dict(MANAGED_BY)}
     return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
 
 
