@@ -75,9 +75,14 @@ def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]
     for store in used_by(placed, service):
         remote = service.data[store.name].credentials
         if remote is not None and store.name not in own:
-            secret = f"{service.name}-{store.name}"
+            secret = credentials_of(service, store.name)
             own[store.name] = SecretRef(secret=secret, keys=("password", "username"), remote=remote)
     return own
+
+
+def credentials_of(service: ServiceSpec, store: str) -> str:
+    """The Secret beside the pods of ``service`` with what it may log in to ``store`` by."""
+    return f"{service.name}-{store}"
 
 
 def role_of(name: str) -> str:

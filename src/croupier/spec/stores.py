@@ -12,7 +12,7 @@ from croupier.model.connections import HANDS, RESERVED
 from croupier.model.data import DataUse, Postgres
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
-from croupier.model.store import Store, role_of, stores_of
+from croupier.model.store import Store, credentials_of, role_of, stores_of
 from croupier.model.stores import ObjectStore
 from croupier.spec.load import Flaw, Location, did_you_mean
 
@@ -63,7 +63,10 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
                 flaws = (*_named(owned, owners.setdefault(name, service.name)), *_placed(owned), *_kept(owned))
             yield from ((service, flaw) for flaw in flaws)
     rendered = stores_of(where.placed)
+    if not rendered:
+        return
     yield from _called_apart(where, rendered)
+    yield from _read_apart(where.placed)
     for store in rendered:
         if flaw := _role_flaw(store):
             yield store.owner, flaw
@@ -140,6 +143,25 @@ def _called_apart(where: Where, stores: Iterable[Store]) -> Iterator[tuple[Servi
                 message = f"its {kind} {name} would have the name of one {whose}"
                 yield store.owner, Flaw(("data", store.name), "DUPLICATE_NAME", message, "call it otherwise")
                 break
+
+
+def _read_apart(placed: PlacedCell) -> Iterator[tuple[ServiceSpec, Flaw]]:
+    """Each service reads its own password: no Secret, and no folder of a pod, is that of two."""
+    taken = {each.secret: service.name for service in placed.services for each in service.secrets.values()}
+    for service in placed.services:
+        for name, use in service.data.items():
+            if use.credentials is None or (use.postgres is None and use.of is None):
+                continue
+            at: Location = ("data", name, "credentials")
+            if name in service.secrets:
+                message = f"secrets of {service.name} has {name} already, which pods find in the same place"
+                yield service, Flaw(at, "SECRET", message, "call the store or the secret otherwise")
+                continue
+            secret = credentials_of(service, name)
+            if secret in taken:
+                message = f"its Secret {secret} in the cell is {taken[secret]}'s already"
+                yield service, Flaw(at, "SECRET", message, "call the store or the secret otherwise")
+            taken.setdefault(secret, service.name)
 
 
 def _made(store: Store) -> Iterator[tuple[str, str]]:
