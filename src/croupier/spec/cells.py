@@ -20,7 +20,7 @@ from croupier.spec.patches import Patches
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.services import service_flaws
 from croupier.spec.sound import Lost
-from croupier.spec.stores import Where, elsewhere, store_flaws
+from croupier.spec.stores import Where, regions_of, store_flaws
 from croupier.spec.watched import budget_flaw, watch_flaws
 
 MOST_PLACED = 50_000
@@ -83,22 +83,34 @@ class Cells:
             problems.update(self._patches.idle() if self._names.cells else ())
         # What a patch is about may be among what is left out.
         kept = {} if is_first and not problems else {"patches": ()}
-        cells = [self._sound(placed).model_copy(update=kept) for placed in cells]
+        cells = [
+            self._sound(placed).model_copy(update=kept)
+            for placed in cells
+            if self._names.has_sound_region(placed.cell.region)
+        ]
         return (
             Described(tuple(sorted(cells, key=lambda each: each.cell.name)), merged, tuple(self._notes())),
             problems,
         )
 
     def _sound(self, placed: PlacedCell) -> PlacedCell:
-        """Without services that something is wrong with, and those that depend on them."""
+        """Without services that something is wrong with, and those that need what is left out."""
         wrong = {subject for subjects in self._found.values() for subject in subjects}
-        good = {each.name: each for each in placed.services if f"{each.name} in {placed.cell.name}" not in wrong}
+        good = {
+            each.name: each
+            for each in placed.services
+            if f"{each.name} in {placed.cell.name}" not in wrong
+            and placed.providers.keys() >= set(each.egress)
+            and all(map(self._names.has_sound_region, regions_of([each])))
+        }
         while odd := [name for name, each in good.items() if not good.keys() >= {*each.depends_on, *_shares(each)}]:
             for name in odd:
                 del good[name]
-        return (
-            placed.model_copy(update={"services": tuple(good.values())}) if len(good) < len(placed.services) else placed
-        )
+        if len(good) == len(placed.services):
+            return placed
+        sent = {each.telemetry.traces or placed.cell.region for each in good.values()}
+        kept = {region: endpoint for region, endpoint in placed.traces_kept.items() if region in sent}
+        return placed.model_copy(update={"services": tuple(good.values()), "traces_kept": kept})
 
     def _cell(self, declared: Declared, merged: dict[tuple[str, str], Merged]) -> PlacedCell | None:
         cell: Cell = declared.value
@@ -140,7 +152,7 @@ class Cells:
             providers=providers,
             traces_kept=self._traces(cell, region, services, merged),
             gitops=names.gitops.value if names.gitops is not None else None,
-            elsewhere=elsewhere(services, cell.region, regions),
+            elsewhere={name: regions[name] for name in sorted(regions_of(services) - {cell.region}) if name in regions},
             patches=self._patches.of(cell, [each.name for each in services]),
         )
         for spec, flaw in store_flaws(Where(placed, regions, beside)):

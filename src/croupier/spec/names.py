@@ -11,7 +11,7 @@ from croupier.errors import Problem, UnknownName
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, GitOps, Market, Region
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.form import FIXED, PlatformFile
-from croupier.spec.load import Location, did_you_mean, place
+from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.paths import parse_path
 from croupier.spec.residency import idle_keys
 from croupier.spec.sound import Lost
@@ -132,14 +132,7 @@ class Names:
                 yield file.problem(at, "CLUSTER", message, "name another cluster")
 
     def _of_region(self, file: File, name: str, region: Region) -> Iterator[Problem]:
-        for key, held in region.stores.storage.items() if region.stores is not None else ():
-            at: Location = ("regions", name, "stores", "storage", key, "pool")
-            if held.pool is not None and held.pool not in region.pools:
-                hint = did_you_mean(held.pool, list(region.pools)) or "declare it under pools of the region"
-                yield file.problem(at, "UNKNOWN_NAME", f"pool {held.pool!r} is not declared", hint)
-            elif held.pool is not None and region.pools[held.pool].spot:
-                message = f"pool {held.pool} is spot capacity, which is not for what is stored"
-                yield file.problem(at, "POOL", message, "name another pool")
+        return (file.problem(("regions", name, *flaw.location), *flaw[1:]) for flaw in _region_flaws(region))
 
     def _of_market(self, file: File, name: str, market: Market) -> Iterator[Problem]:
         for number, lock in enumerate(market.locks):
@@ -207,6 +200,10 @@ class Names:
             owners[self.gitops.value.runs_in] = "for what applies the manifests"
         return owners.get(cell.namespace, "")
 
+    def has_sound_region(self, name: str) -> bool:
+        """Whether region ``name`` is declared, and nothing is wrong with it."""
+        return name in self.regions and not any(True for _ in _region_flaws(self.regions[name].value))
+
     def is_lost(self, kind: str, name: str) -> bool:
         """Whether ``name`` may be declared where something else is wrong."""
         return self._lost.is_everything or (kind, name) in self._lost.names
@@ -241,6 +238,18 @@ class Names:
                 message = f"{kind} {name!r} is declared at {first.place} already"
                 self._duplicates.append(each.file.problem(each.location, "DUPLICATE_NAME", message, key=True))
         return found
+
+
+def _region_flaws(region: Region) -> Iterator[Flaw]:
+    """What of a region points to nothing. Locations are paths in it."""
+    for key, held in region.stores.storage.items() if region.stores is not None else ():
+        at: Location = ("stores", "storage", key, "pool")
+        if held.pool is not None and held.pool not in region.pools:
+            hint = did_you_mean(held.pool, list(region.pools)) or "declare it under pools of the region"
+            yield Flaw(at, "UNKNOWN_NAME", f"pool {held.pool!r} is not declared", hint)
+        elif held.pool is not None and region.pools[held.pool].spot:
+            message = f"pool {held.pool} is spot capacity, which is not for what is stored"
+            yield Flaw(at, "POOL", message, "name another pool")
 
 
 def _path_flaw(file: File, location: Location, path: str) -> Iterator[Problem]:

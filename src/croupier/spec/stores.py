@@ -5,7 +5,7 @@ Where data may be is asked in ``residency.py``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from croupier.model.connections import HANDS, RESERVED
@@ -76,17 +76,16 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
             yield store.owner, flaw
 
 
-def elsewhere(services: Sequence[ServiceSpec], region: str, regions: Mapping[str, Region]) -> dict[str, Region]:
-    """Other regions that stores of ``services`` in ``region`` have to do with, by name."""
-    named = {
+def regions_of(services: Iterable[ServiceSpec]) -> set[str]:
+    """Regions that stores of ``services`` which are rendered name, whether or not there are such."""
+    return {
         each
         for service in services
         for use in service.data.values()
         if use.postgres is not None
         for each in (*use.copies, use.backup, use.dr_backup, use.keys)
-        if each is not None and each != region and each in regions
+        if each is not None
     }
-    return {name: regions[name] for name in sorted(named)}
 
 
 def _shared(where: Where, service: ServiceSpec, name: str, use: DataUse) -> Iterator[Flaw]:
