@@ -65,7 +65,8 @@ def _tried(
 ) -> Pushed | _Moved | None:
     there = {name.removeprefix("refs/heads/") for name in _heads(repository, base, branch)}
     if branch not in there and base not in there:
-        raise UsageError(f"{_named(repository)} has no branch {base}", hint="name the branch to begin at with --base")
+        hint = "name the branch to begin at with --base; an empty repository wants a first commit"
+        raise UsageError(f"{_named(repository)} has no branch {base}", hint=hint)
     began = branch not in there
     _must("clone", "--quiet", "--no-tags", "--depth=1", "--branch", base if began else branch, "--", repository, clone)
     if began:

@@ -301,7 +301,12 @@ def _why(described: Described, change: Change) -> str:
         found = next((each for each in patches if each.target == change.path), None)
         return f"{found.layer} at {found.place}: {found.patch.why}" if found is not None else ""
     merged = described.merged.get((change.cells[0], change.subject))
-    said = merged.winner(change.path.split(".")) if merged is not None and change.path else None
+    if merged is None or not change.path:
+        return ""
+    path = tuple(change.path.split("."))
+    if not any(at[: len(path)] == path or path[: len(at)] == at for at in merged.chains):
+        return "default of croupier"
+    said = merged.winner(path)
     return f"{said.layer.label} at {said.place}" if said is not None else ""
 
 

@@ -32,9 +32,12 @@ TRACES_REGION = "croupier.traces"
 """Resource attribute of every span: the region that its service sends traces to."""
 LongName = Annotated[str, Field(min_length=1, max_length=200)]
 
-
+GitAddress = Annotated[str, StringConstraints(pattern=r"^(https|ssh)://[^\s{}]+$", max_length=500)]
+Branch = Annotated[str, StringConstraints(pattern=r"^[^\s~^:?*\[\\{}-][^\s~^:?*\[\\{}]*$", max_length=200)]
+Folder = Annotated[
+    str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*)$", max_length=500)
+]
 ClusterName = Annotated[str, StringConstraints(pattern=r"^[^\s{}]{1,200}$")]
-
 Group = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,200}$")]
 """A group of people as the clusters' identity provider names it."""
 
@@ -218,12 +221,10 @@ class GitOps(Value):
     tool: Literal["argocd", "flux"]
     """``argocd``: one ApplicationSet and a project for each cell and region; ``flux``: a GitRepository and
     Kustomizations for each region, whose cluster has a Flux of its own."""
-    repository: Annotated[str, StringConstraints(pattern=r"^(https|ssh)://[^\s{}]+$", max_length=500)]
+    repository: GitAddress
     """Address of the Git repository with the manifests, like ``https://git.example/casino/deployments.git``."""
-    branch: Annotated[str, StringConstraints(pattern=r"^[^\s~^:?*\[\\{}-][^\s~^:?*\[\\{}]*$", max_length=200)] = "main"
-    path: Annotated[
-        str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*)$", max_length=500)
-    ] = "."
+    branch: Branch = "main"
+    path: Folder = "."
     """The folder in it that holds what is rendered."""
     name: Name = "platform"
     """Of the ApplicationSet or GitRepository."""

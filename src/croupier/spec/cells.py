@@ -251,14 +251,15 @@ class Cells:
         rules = market.residency
         # What names a region that is not there may have meant the one that is: it is told already.
         is_clear = rules is not None and all(map(self._names.regions.__contains__, _regions_of(rules)))
+        by = self._names.markets[cell.market]
         regions = self._names.regions.items()
         keyed = {name for name, each in regions if each.value.stores is not None and each.value.stores.kms_key}
-        for flaw in residency_flaws(cell, spec, rules, keyed) if rules is not None and is_clear else ():
+        for bare in residency_flaws(cell, spec, rules, keyed) if rules is not None and is_clear else ():
+            flaw = bare._replace(hint=f"{bare.hint}; market {cell.market} at {by.place}")
             if flaw.location == REGION:
                 self._find(declared.file.problem((*declared.location, "region"), *flaw[1:]), subject)
             else:
                 self._find(problem_of(merged, flaw), subject)
-        by = self._names.markets[cell.market]
         tree = spec.model_dump(mode="json", by_alias=True) if market.locks else {}
         for number, lock in enumerate(market.locks):
             if why := loosened(lock, tree, merged):
@@ -304,7 +305,9 @@ class Cells:
             for said in layer.statements:
                 if said.verb in ("unset", "remove") and id(said) not in effective:
                     what = ".".join(said.path)
-                    yield problem_at(said, (), "UNUSED", f"takes nothing away: nobody else gives {what} that", "")
+                    these = " any of these" if said.verb == "remove" else ""
+                    message = f"takes nothing away: no other layer gives {what}{these}"
+                    yield problem_at(said, (), "UNUSED", message)
 
     def _notes(self) -> Iterator[str]:
         for name, each in self._names.markets.items():

@@ -22,7 +22,7 @@ from croupier.model.address import Hostname
 from croupier.model.base import Cpu, Digest, Memory, Name, ServiceName
 from croupier.model.container import IMAGE
 from croupier.model.data import Cron, PostgresImage
-from croupier.model.platform import Group
+from croupier.model.platform import Branch, Folder, GitAddress, Group
 from croupier.model.service_spec import EnvName, Path, PortName
 from croupier.model.stores import Bucket, Cidr
 from croupier.spec.files import read_text
@@ -59,6 +59,9 @@ _FORMS: dict[str, tuple[str, str]] = {
         (Cidr, ("{} is no range of addresses", "like 10.0.0.1/32")),
         (Hostname, ("{} is not the name of a host", "like api.example.com: lower case, no scheme, port, path or *")),
         (Group, ("{} is not the name of a group", "no spaces, at most 200 characters")),
+        (GitAddress, ("{} is not the address of a repository", "like https://host/path or ssh://user@host/path")),
+        (Branch, ("{} is not the name of a branch", "like main: no spaces, no patterns")),
+        (Folder, ("{} is not a folder of the repository", "like clusters or a/b: no / first, nothing upwards")),
         (EnvName, ("{} is not the name of a variable", "letters, digits and _, no digit first")),
         (Path, ("{} is not a path", "it begins with / and has no spaces")),
         (PortName, ("{} is not the name of a port", "lower-case letters, digits and hyphens, at most 15")),

@@ -90,14 +90,18 @@ class Merged:
         return root
 
     def winner(self, path: Sequence[str]) -> Statement | None:
-        """Who spoke last at ``path`` or below it, or else at or below the nearest parent; None: nobody."""
+        """Who spoke last at ``path`` or below it, or else at or below the nearest parent; None: nobody.
+
+        Below, who gives something speaks before who takes something else away.
+        """
         for length in range(len(path), 0, -1):
             near = tuple(path[:length])
             if chain := self.chains.get(near):
                 return chain[-1]
             below = [chain[-1] for at, chain in self.chains.items() if at[:length] == near]
             if below:
-                return max(below, key=lambda each: (each.layer.rank, each.place))
+                given = [each for each in below if each.verb != "unset"] or below
+                return max(given, key=lambda each: (each.layer.rank, each.layer.file, each.node.mark))
         return None
 
 

@@ -49,6 +49,11 @@ class _Owned(NamedTuple):
     def at(self) -> Location:
         return ("data", self.name)
 
+    @property
+    def declared(self) -> Location:
+        """Where it is declared, for what is wrong with all of it: the one key that every store has."""
+        return (*self.at, "classes")
+
 
 def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
     """Services and what is wrong with their stores; locations are paths in the service."""
@@ -118,10 +123,10 @@ def _named(owned: _Owned, first: str) -> Iterator[Flaw]:
         hint = f"call it otherwise, or share: of: {first}"
         yield Flaw(at, "DUPLICATE_NAME", f"store {name!r} of the cell is {first}'s already", hint)
     if len(name) > LONGEST_STORE:
-        yield Flaw(at, "LENGTH", f"the name {name} has {len(name)} characters", f"at most {LONGEST_STORE}")
+        yield Flaw(owned.declared, "LENGTH", f"the name {name} has {len(name)} characters", f"at most {LONGEST_STORE}")
     if len(namespace) > LONGEST_NAMESPACE:
         message = f"its namespace {namespace} has {len(namespace)} characters"
-        yield Flaw(at, "LENGTH", message, f"at most {LONGEST_NAMESPACE}: shorten brand or region")
+        yield Flaw(owned.declared, "LENGTH", message, f"at most {LONGEST_NAMESPACE}: shorten brand or region")
     for key in ("namespace", "port"):
         if getattr(owned.use, key) is not None:
             yield Flaw((*at, key), "STORE", f"{name} is rendered: its {key} is croupier's choice", "leave it out")
@@ -195,7 +200,7 @@ def _placed(owned: _Owned) -> Iterator[Flaw]:
     if use.region not in (None, home):
         message = f"{owned.name} would run in {use.region}, and its service runs in {home}"
         yield Flaw((*at, "region"), "STORE", message, "declare the cell there, or leave region out")
-    said: dict[str, Location] = {home: at}
+    said: dict[str, Location] = {home: owned.declared}
     for region in use.copies:
         place: Location = (*at, "dr") if use.dr == region else (*at, "replicas", use.replicas.index(region))
         if region == home:
@@ -252,7 +257,7 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
     """Backups have a place, and a key where one is asked for."""
     at, use, regions = owned.at, owned.use, owned.where.regions
     own = owned.where.placed.cell.region
-    places = {use.backup or own: (*at, "backup") if use.backup else at}
+    places = {use.backup or own: (*at, "backup") if use.backup else owned.declared}
     if use.dr_backup is not None:
         places.setdefault(use.dr_backup, (*at, "drBackup"))
         if not use.copies:

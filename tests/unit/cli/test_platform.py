@@ -344,6 +344,9 @@ def test_a_plan_compares_a_revision_with_what_is_here(demo: Path, monkeypatch: p
         "    in lucky-se-eu-north",
         "    layer market=se service=payments-api at services.yaml:58:26",
     ]
+    _change(demo / "services.yaml", "namespace: databases, ", "")
+    assert "    default of croupier" in _run("plan", "HEAD", "--why").stdout  # nobody says the namespace any more
+    _change(demo / "services.yaml", "{classes: [wallet-ledger], ", "{classes: [wallet-ledger], namespace: databases, ")
     monkeypatch.chdir(demo.parent)
     named = json.loads(_run("plan", "HEAD:demo", "demo", "-o", "json").stdout)
     assert [(each["path"], each["kind"]) for each in named["changes"]] == [("scaling.min", "scaling")]

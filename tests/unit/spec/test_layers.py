@@ -58,6 +58,19 @@ def test_a_layer_may_take_a_part_away_and_give_it_anew(tmp_path: Path) -> None:
     assert (lobby.scaling.min, lobby.scaling.max, lobby.scaling.cpu_percent) == (2, 3, None)
 
 
+def test_what_is_wrong_with_a_part_stands_where_it_is_given_and_not_where_some_of_it_is_taken_away(
+    tmp_path: Path,
+) -> None:
+    _lobby(
+        tmp_path,
+        "  - at: {service: lobby}\n    set: {scaling: {min: 1, max: 5, cpuPercent: 50}}\n"
+        "  - at: {service: lobby, market: mt}\n    unset: [scaling.cpuPercent]\n",
+    )
+    said = load_described(tmp_path).merged["acme-mt-west", "lobby"].winner(["scaling", "trigger"])
+    assert said is not None
+    assert (said.path, said.verb) == (("scaling", "max"), "set")
+
+
 def test_items_with_a_name_replace_those_of_the_same_name(tmp_path: Path) -> None:
     lobby = _lobby(
         tmp_path,
