@@ -49,10 +49,10 @@ class _Owned(NamedTuple):
     def at(self) -> Location:
         return ("data", self.name)
 
-    @property
-    def declared(self) -> Location:
-        """Where it is declared, for what is wrong with all of it: the one key that every store has."""
-        return (*self.at, "classes")
+
+def _declared(store: str) -> Location:
+    """Where a rendered store is declared, for what is wrong with all of it: a key that every one has."""
+    return ("data", store, "postgres", "storage")
 
 
 def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
@@ -121,12 +121,14 @@ def _named(owned: _Owned, first: str) -> Iterator[Flaw]:
     name, at, namespace = owned.name, owned.at, owned.where.placed.cell.data_namespace
     if first != owned.service.name:
         hint = f"call it otherwise, or share: of: {first}"
-        yield Flaw(at, "DUPLICATE_NAME", f"store {name!r} of the cell is {first}'s already", hint)
+        yield Flaw(_declared(name), "DUPLICATE_NAME", f"store {name!r} of the cell is {first}'s already", hint)
     if len(name) > LONGEST_STORE:
-        yield Flaw(owned.declared, "LENGTH", f"the name {name} has {len(name)} characters", f"at most {LONGEST_STORE}")
+        yield Flaw(
+            _declared(owned.name), "LENGTH", f"the name {name} has {len(name)} characters", f"at most {LONGEST_STORE}"
+        )
     if len(namespace) > LONGEST_NAMESPACE:
         message = f"its namespace {namespace} has {len(namespace)} characters"
-        yield Flaw(owned.declared, "LENGTH", message, f"at most {LONGEST_NAMESPACE}: shorten brand or region")
+        yield Flaw(_declared(owned.name), "LENGTH", message, f"at most {LONGEST_NAMESPACE}: shorten brand or region")
     for key in ("namespace", "port"):
         if getattr(owned.use, key) is not None:
             yield Flaw((*at, key), "STORE", f"{name} is rendered: its {key} is croupier's choice", "leave it out")
@@ -145,7 +147,7 @@ def _called_apart(where: Where, stores: Iterable[Store]) -> Iterator[tuple[Servi
             if whose != f"of store {store.name}":
                 kind, name = made
                 message = f"its {kind} {name} would have the name of one {whose}"
-                yield store.owner, Flaw(("data", store.name), "DUPLICATE_NAME", message, "call it otherwise")
+                yield store.owner, Flaw(_declared(store.name), "DUPLICATE_NAME", message, "call it otherwise")
                 break
 
 
@@ -179,7 +181,7 @@ def _made(store: Store) -> Iterator[tuple[str, str]]:
 
 def _role_flaw(store: Store) -> Flaw | None:
     """Users of one database are told apart, and none is PostgreSQL's or the operator's own."""
-    at: Location = ("data", store.name)
+    at = _declared(store.name)
     for name in store.users:
         if name in _OPERATORS_SECRETS:
             message = f"the Secret {store.name}-{name} of service {name} is CloudNativePG's"
@@ -200,7 +202,7 @@ def _placed(owned: _Owned) -> Iterator[Flaw]:
     if use.region not in (None, home):
         message = f"{owned.name} would run in {use.region}, and its service runs in {home}"
         yield Flaw((*at, "region"), "STORE", message, "declare the cell there, or leave region out")
-    said: dict[str, Location] = {home: owned.declared}
+    said: dict[str, Location] = {home: _declared(owned.name)}
     for region in use.copies:
         place: Location = (*at, "dr") if use.dr == region else (*at, "replicas", use.replicas.index(region))
         if region == home:
@@ -257,7 +259,7 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
     """Backups have a place, and a key where one is asked for."""
     at, use, regions = owned.at, owned.use, owned.where.regions
     own = owned.where.placed.cell.region
-    places = {use.backup or own: (*at, "backup") if use.backup else owned.declared}
+    places = {use.backup or own: (*at, "backup") if use.backup else _declared(owned.name)}
     if use.dr_backup is not None:
         places.setdefault(use.dr_backup, (*at, "drBackup"))
         if not use.copies:
