@@ -233,14 +233,17 @@ def _stands(owned: _Owned, region: str, said: Location) -> Iterator[Flaw]:
 
 def _shares_storage(where: Where, store: Store, others: Iterable[Store]) -> Flaw | None:
     """Money has disks and nodes that it shares with nothing else (S7.8)."""
-    stores, wanted = where.placed.region.stores, store.postgres.storage
-    held = stores.storage.get(wanted) if stores else None
+    wanted, home = store.postgres.storage, where.placed.cell.region
     place: Location = ("data", store.name, "postgres", "storage")
-    if held is None or store.owner.tier != "money":
+    if store.owner.tier != "money":
         return None
-    if held.pool is None:
-        hint = f"give stores.storage.{wanted} a pool, or name a class that has one"
-        return Flaw(place, "STORE", f"{wanted} has no nodes of its own, and {store.name} is money", hint)
+    for region in (home, *store.use.copies):
+        stores = where.regions[region].stores if region in where.regions else None
+        held = stores.storage.get(wanted) if stores else None
+        if held is not None and held.pool is None:
+            there = "" if region == home else f" in {region}"
+            hint = f"give stores.storage.{wanted} a pool, or name a class that has one"
+            return Flaw(place, "STORE", f"{wanted} has no nodes of its own{there}, and {store.name} is money", hint)
     beside = next((each for each in others if each.owner.tier != "money" and each.postgres.storage == wanted), None)
     if beside is not None:
         message = f"{wanted} also holds {beside.name} of {beside.owner.name}, which is not money"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from croupier.core.render.names import cell_labels
+from croupier.core.render.names import APP, cell_labels
 from croupier.errors import Problem
 from croupier.model.manifest import Path
 from croupier.model.objects import JsonObject
@@ -71,7 +71,7 @@ def patched(
             if after is None:
                 found.add(_problem(each, before, *why), placed.cell.name)
             elif _identity(placed, before) != _identity(placed, after):
-                message = "a name, a kind, or a label that all of the cell have would be another"
+                message = "a name, a kind, a selector, or a label that pods are found by would be another"
                 found.add(
                     _problem(each, before, "IDENTITY", message, "walls and selectors go by those"), placed.cell.name
                 )
@@ -132,12 +132,28 @@ def _related(one: _Tokens, other: _Tokens) -> bool:
 
 
 def _identity(placed: PlacedCell, each: JsonObject) -> Any:
+    """What others find an object and its pods by, and which pods it is about."""
     metadata = each.get("metadata")
     if not isinstance(metadata, dict):
         return None
-    labels = metadata.get("labels")
-    fixed = {key: labels.get(key) for key in cell_labels(placed.cell)} if isinstance(labels, dict) else None
-    return each.get("apiVersion"), each.get("kind"), metadata.get("name"), metadata.get("namespace"), fixed
+    fixed = {key: _at(metadata, "labels", key) for key in cell_labels(placed.cell)}
+    pods = {key: _at(each, "spec", "template", "metadata", "labels", key) for key in (APP, *fixed)}
+    chosen = _at(each, "spec", "selector"), _at(each, "spec", "podSelector")
+    return (
+        each.get("apiVersion"),
+        each.get("kind"),
+        metadata.get("name"),
+        metadata.get("namespace"),
+        fixed,
+        pods,
+        chosen,
+    )
+
+
+def _at(value: Any, *way: str) -> Any:
+    for key in way:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 # --- one patch on one object ------------------------------------------------------------------------------------------
