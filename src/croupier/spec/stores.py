@@ -248,6 +248,19 @@ def _shares_storage(where: Where, store: Store, others: Iterable[Store]) -> Flaw
     if beside is not None:
         message = f"{wanted} also holds {beside.name} of {beside.owner.name}, which is not money"
         return Flaw(place, "STORE", message, "give one of them another class")
+    return _shares_nodes(where.placed, store)
+
+
+def _shares_nodes(placed: PlacedCell, store: Store) -> Flaw | None:
+    """Whose pods beside the owner's would run on the nodes of a money store; None: nobody's."""
+    region, wanted = placed.region, store.postgres.storage
+    held = region.stores.storage.get(wanted) if region.stores is not None else None
+    pool = region.pools.get(held.pool) if held is not None and held.pool is not None else None
+    for service in placed.services if pool is not None else ():
+        if service.name != store.owner.name and region.pool_of(service) is pool:
+            message = f"pods of {service.name} go to the nodes of {wanted}, too, and {store.name} is money"
+            hint = f"name another pool for {service.name}"
+            return Flaw(("data", store.name, "postgres", "storage"), "STORE", message, hint)
     return None
 
 
