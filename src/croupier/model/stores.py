@@ -5,9 +5,11 @@ Field names are the keys of the platform file; ``docs/reference/platform.md`` is
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, field_validator
+from pydantic_core import PydanticCustomError
 
 from croupier.model.address import Endpoint
 from croupier.model.base import LabelKey, Name, Value
@@ -70,3 +72,16 @@ class Stores(Value):
     """The key that backups with ``keys`` there are encrypted with (S5.5). None: with the object store's own."""
     postgres: PostgresOperator | None = None
     """None: no PostgreSQL can be run there."""
+
+    @field_validator("api_servers")
+    @classmethod
+    def _ranges_are_of_addresses(cls, ranges: tuple[str, ...]) -> tuple[str, ...]:
+        for number, each in enumerate(ranges):
+            try:
+                held = ip_network(each)
+            except ValueError:
+                message = f"{each} is no range of addresses, like 10.0.0.0/24"
+                raise PydanticCustomError("range", message, {"at": number}) from None
+            if held.prefixlen == 0:
+                raise PydanticCustomError("range", f"{each} holds every address", {"at": number})
+        return ranges
