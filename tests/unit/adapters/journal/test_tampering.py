@@ -191,7 +191,11 @@ TAMPERED: dict[str, tuple[Callable[[sqlite3.Connection, Path], None], int | None
         None,
         "stands in the file",
     ),
-    "head edited": (_sql("UPDATE head SET note = replace(note, '150', '149')"), None, "checkpoint for 149 entries"),
+    "head edited": (
+        _sql("UPDATE head SET note = replace(note, char(10) || '150' || char(10), char(10) || '149' || char(10))"),
+        None,
+        "checkpoint for 149 entries",
+    ),
     "all forged with another key": (_forge, None, "checkpoint for 64 entries: signed by another key"),
 }
 
@@ -484,8 +488,14 @@ def test_an_export_verifies_offline(path: Path, tmp_path: Path) -> None:
         (lambda lines: [*lines[: COUNT - 2], *lines[COUNT + 1 :]], "entry 148: cut off"),
         (lambda lines: lines[:-1], "entry 129: not vouched for"),
         (lambda lines: [*lines[:-1], lines[-1][:-1]], "cut off in line"),
-        (lambda lines: [lines[0].replace(b"150", b"151"), *lines[1:]], "says it has 151 entries; it has 150"),
-        (lambda lines: [*lines[:-1], lines[-1].replace(b"150", b"151")], "forged or the checkpoint was changed"),
+        (
+            lambda lines: [lines[0].replace(b'"entries":150', b'"entries":151'), *lines[1:]],
+            "says it has 151 entries; it has 150",
+        ),
+        (
+            lambda lines: [*lines[:-1], lines[-1].replace(rb"\n150\n", rb"\n151\n")],
+            "forged or the checkpoint was changed",
+        ),
     ],
 )
 def test_a_changed_export_is_found(
