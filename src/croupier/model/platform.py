@@ -242,6 +242,8 @@ class GitOps(Value):
         user, is_given, _ = repository.partition("://")[2].partition("/")[0].rpartition("@")
         if is_given and (":" in user or repository.startswith("https:")):
             raise PydanticCustomError("repository", "a password does not belong here; the tool has it from elsewhere")
+        if "?" in repository or "#" in repository:
+            raise PydanticCustomError("repository", "the address ends before ? and #; a token does not belong here")
         return repository
 
     @model_validator(mode="after")

@@ -316,5 +316,5 @@ def _budget(store: Store) -> Flaw | None:
         largest = sorted(store.users.items(), key=lambda each: (-each[1].connections, each[0]))
         words = " + ".join(each.told(name) for name, each in largest)
         hint = "put a pooler between, lower connections or scaling.max, or raise mostConnections"
-    message = f"{words} = {store.used} connections, with {RESERVED + HANDS} for hands {needed}"
+    message = f"{words} = {store.used} connections; with {RESERVED + HANDS} for operator and people, in tens, {needed}"
     return Flaw(at, "CONNECTIONS", f"{message}; mostConnections is {postgres.most_connections}", hint)
