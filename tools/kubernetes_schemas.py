@@ -5,8 +5,8 @@
     python -m tools.kubernetes_schemas --own      only those of croupier's own resources; needs no Go
 
 Fields, types and what is required come from the OpenAPI documents in the module k8s.io/kubernetes; the values of
-enumerations, which those leave out, from the source that they are made of; Gateway API and operators of stores from the
-custom resource definitions of their modules. Descriptions and defaults are dropped, and a type that two versions share
+enumerations, which those leave out, from the source that they are made of; Gateway API and operators from the custom
+resource definitions of their modules. Descriptions and defaults are dropped, and a type that two versions share
 is kept once. To add a version, name its module in ``KUBERNETES``.
 """
 
@@ -31,7 +31,7 @@ DATA = Path(__file__).parents[1] / "src" / "croupier" / "spec" / "schemas"
 KUBERNETES = {"1.35": "v1.35.4", "1.36": "v1.36.3", "1.37": "v1.37.2"}
 """Version -> the module k8s.io/kubernetes it is read from, oldest first."""
 GATEWAY_API = "v1.6.3"
-STORES = {
+OPERATORS = {
     "github.com/cloudnative-pg/cloudnative-pg@v1.30.0": (
         "config/crd/bases/postgresql.cnpg.io_clusters.yaml",
         "config/crd/bases/postgresql.cnpg.io_poolers.yaml",
@@ -40,8 +40,31 @@ STORES = {
     "github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0": (
         "config/crd/bases/barmancloud.cnpg.io_objectstores.yaml",
     ),
+    "github.com/external-secrets/external-secrets@v1.3.2": (
+        "config/crds/bases/external-secrets.io_externalsecrets.yaml",
+    ),
+    "github.com/kedacore/keda/v2@v2.21.0": (
+        "config/crd/bases/keda.sh_scaledobjects.yaml",
+        "config/crd/bases/keda.sh_triggerauthentications.yaml",
+    ),
+    "github.com/prometheus-operator/prometheus-operator@v0.94.0": (
+        "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_scrapeconfigs.yaml",
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+    ),
+    "github.com/argoproj/argo-cd/v3@v3.5.3": (
+        "manifests/crds/applicationset-crd.yaml",
+        "manifests/crds/appproject-crd.yaml",
+    ),
+    "github.com/fluxcd/source-controller@v1.9.0": (
+        "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
+    ),
+    "github.com/fluxcd/kustomize-controller@v1.9.0": (
+        "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
+    ),
 }
-"""Module -> definitions of the kinds that croupier renders for stores."""
+"""Module -> definitions of the kinds that croupier renders."""
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _OPEN = (f"{_META}FieldsV1", f"{_META}Patch", "io.k8s.apimachinery.pkg.runtime.RawExtension")
 """Types that hold what another program put there."""
@@ -60,7 +83,7 @@ def main(words: list[str]) -> int:
     stale = False
     wanted = {"croupier.json": _own}
     if "--own" not in words:
-        wanted |= {"kubernetes.json": _kubernetes, "gateway-api.json": _gateway_api, "stores.json": _stores}
+        wanted |= {"kubernetes.json": _kubernetes, "gateway-api.json": _gateway_api, "operators.json": _operators}
     for name, make in wanted.items():
         path, text = DATA / name, make()
         if "--check" not in words:
@@ -90,15 +113,15 @@ def _gateway_api() -> str:
     return _custom(filter(None, definitions), f"sigs.k8s.io/gateway-api {GATEWAY_API}")
 
 
-def _stores() -> str:
-    """Operators of databases, caches and queues: the kinds that are rendered, whole."""
+def _operators() -> str:
+    """What others' operators serve, of that the kinds that are rendered, whole."""
     definitions = [
         each
-        for module, files in STORES.items()
+        for module, files in OPERATORS.items()
         for file in files
         for each in yaml.load_all((_fetched(module) / file).read_text(), Loader=yaml.CSafeLoader)
     ]
-    return _custom(filter(None, definitions), ", ".join(module.replace("@", " ") for module in STORES))
+    return _custom(filter(None, definitions), ", ".join(module.replace("@", " ") for module in OPERATORS))
 
 
 def _own() -> str:

@@ -13,8 +13,8 @@ from croupier.model.schemas import NEWEST, VERSIONS, Kind, SchemaSet
 
 
 def load_schemas(kubernetes: str = NEWEST) -> SchemaSet:
-    """All schemas of one version (``1.37``), and of the custom resources of Gateway API, of operators
-    of stores and of croupier.
+    """All schemas of one version (``1.37``), and of the custom resources of Gateway API, of the
+    operators that croupier renders for, and of croupier.
 
     Raises ``UnknownName`` for a version that did not come with croupier.
     """
@@ -25,7 +25,7 @@ def load_schemas(kubernetes: str = NEWEST) -> SchemaSet:
     types = _laid(data["types"][each] for each in until)
     kinds = {_kind(name): {"$ref": held} for name, held in _laid(data["kinds"][each] for each in until).items()}
     groups = {_kind(name)[0].rpartition("/")[0] for each in VERSIONS for name in data["kinds"][each]}
-    for file in ("gateway-api.json", "stores.json", "croupier.json"):
+    for file in ("gateway-api.json", "operators.json", "croupier.json"):
         kinds.update((_kind(name), held) for name, held in _read(file)["kinds"].items())
     return SchemaSet(kubernetes, kinds, types, frozenset(groups))
 

@@ -1,0 +1,29 @@
+"""Every kind that is rendered is known, and held against what its definition says."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from tests.support.platforms import applied, kept, manifests, queued, stored, traced
+
+from croupier.engine.schemas import validator
+from croupier.model.schemas import VERSIONS
+
+CELLS = {
+    "secrets": kept,
+    "queues": queued,
+    "stores": stored,
+    "traces": traced,
+    "argocd": lambda: applied("argocd"),
+    "flux": lambda: applied("flux"),
+}
+
+
+@pytest.mark.parametrize("kubernetes", VERSIONS)
+@pytest.mark.parametrize("held", CELLS)
+def test_no_kind_is_rendered_without_a_schema(held: str, kubernetes: str) -> None:
+    schemas = validator(kubernetes)
+    for name, text in manifests(CELLS[held]()).items():
+        for each in yaml.safe_load_all(text):
+            assert schemas.covers(each), f"{name}: {each['apiVersion']} {each['kind']}"
+            assert not list(schemas.check(each)), name
