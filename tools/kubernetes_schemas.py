@@ -57,9 +57,7 @@ OPERATORS = {
         "manifests/crds/applicationset-crd.yaml",
         "manifests/crds/appproject-crd.yaml",
     ),
-    "github.com/fluxcd/source-controller@v1.9.0": (
-        "config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",
-    ),
+    "github.com/fluxcd/source-controller@v1.9.0": ("config/crd/bases/source.toolkit.fluxcd.io_gitrepositories.yaml",),
     "github.com/fluxcd/kustomize-controller@v1.9.0": (
         "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
     ),
