@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import get_args
+from typing import Any, TypeVar, get_args
 
 import rfc8785
 from pydantic import BaseModel, JsonValue
@@ -16,6 +16,7 @@ from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
 
 Path = tuple[str, ...]
+Whole = TypeVar("Whole", bound=BaseModel)
 
 _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("image", "args"), "image"),
@@ -63,17 +64,17 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
         before, after = (each.cell.name if each else None for each in (old, new))
         yield _change("cell", (), "cell", before, after, is_release=old is None)
         return
-    yield from _differences("cell", old.cell, new.cell, is_release=False)
-    yield from _differences("gitops", old.gitops, new.gitops, is_release=False, kind="policy")
-    yield from _differences(f"brands.{new.cell.brand}", old.brand, new.brand, is_release=False, kind="policy")
-    moved = old.model_copy(update={"region": new.region})
-    yield from _differences(f"regions.{new.cell.region}", old.region, new.region, is_release=_rolls(old, moved))
+    yield from _differences("cell", old.cell, new.cell)
+    yield from _differences("gitops", old.gitops, new.gitops, kind="policy")
+    yield from _differences(f"brands.{new.cell.brand}", old.brand, new.brand, kind="policy")
+    for change, path in _each(f"regions.{new.cell.region}", old.region, new.region):
+        yield _marked(change, old, old.model_copy(update={"region": _moved(old.region, new.region, path)}))
     for name in sorted(old.elsewhere.keys() & new.elsewhere.keys()):
-        yield from _differences(f"regions.{name}", old.elsewhere[name], new.elsewhere[name], is_release=False)
+        yield from _differences(f"regions.{name}", old.elsewhere[name], new.elsewhere[name])
     for name in sorted(old.providers.keys() & new.providers.keys()):
-        moved = old.model_copy(update={"providers": {**old.providers, name: new.providers[name]}})
-        rolls = _rolls(old, moved)
-        yield from _differences(f"providers.{name}", old.providers[name], new.providers[name], is_release=rolls)
+        for change, path in _each(f"providers.{name}", old.providers[name], new.providers[name]):
+            moved = _moved(old.providers[name], new.providers[name], path)
+            yield _marked(change, old, old.model_copy(update={"providers": {**old.providers, name: moved}}))
     yield from _of_patches(old, new)
     was = {each.name: each for each in old.services}
     will = {each.name: each for each in new.services}
@@ -103,7 +104,7 @@ def _of_service(
     template = _template(placed, before)
     for path in sorted(was.keys() | will.keys()):
         if was.get(path) != will.get(path):
-            rolls = _template(placed, _with(before, after, path[0])) != template
+            rolls = _template(placed, _moved(before, after, path[:1])) != template
             yield _change(name, path, _CLASSES[path[0]], was.get(path), will.get(path), is_release=rolls)
 
 
@@ -121,10 +122,24 @@ def _versions(old: PlacedCell | None, new: PlacedCell) -> Iterator[str]:
             yield f"{service.name} in {new.cell.name}"
 
 
-def _with(before: ServiceSpec, after: ServiceSpec, key: str) -> ServiceSpec:
-    """``before`` with one field of ``after``: what a change of that field alone would give."""
-    name = next(name for name, field in ServiceSpec.model_fields.items() if (field.alias or name) == key)
-    return before.model_copy(update={name: getattr(after, name)})
+def _moved(before: Whole, after: Whole, path: Path) -> Whole:
+    """``before`` with what ``after`` has at ``path``, by aliases: what that change alone would give."""
+    moved: Whole = _at(before, after, path)
+    return moved
+
+
+def _at(before: Any, after: Any, path: Path) -> Any:
+    if not path or type(before) is not type(after):
+        return after
+    key, *rest = path
+    if isinstance(before, BaseModel):
+        name = next(name for name, field in type(before).model_fields.items() if (field.alias or name) == key)
+        return before.model_copy(update={name: _at(getattr(before, name), getattr(after, name), tuple(rest))})
+    if not isinstance(before, Mapping):
+        return after
+    if key not in after:
+        return {each: held for each, held in before.items() if each != key}
+    return {**before, key: _at(before.get(key), after[key], tuple(rest))}
 
 
 def _template(placed: PlacedCell, service: ServiceSpec) -> JsonValue:
@@ -138,13 +153,25 @@ def _template(placed: PlacedCell, service: ServiceSpec) -> JsonValue:
 
 
 def _differences(
-    subject: str, old: BaseModel | None, new: BaseModel | None, *, is_release: bool, kind: ChangeClass = "network"
+    subject: str, old: BaseModel | None, new: BaseModel | None, *, kind: ChangeClass = "network"
 ) -> Iterator[Change]:
+    return (change for change, _ in _each(subject, old, new, kind=kind))
+
+
+def _each(
+    subject: str, old: BaseModel | None, new: BaseModel | None, *, kind: ChangeClass = "network"
+) -> Iterator[tuple[Change, Path]]:
+    """Changes that release nothing, each with its path."""
     was, will = (_leaves(each) if each is not None else {} for each in (old, new))
     for path in sorted(was.keys() | will.keys()):
         if was.get(path) != will.get(path):
             its: ChangeClass = "data" if path[0] == "stores" else kind
-            yield _change(subject, path, its, was.get(path), will.get(path), is_release=is_release)
+            yield _change(subject, path, its, was.get(path), will.get(path), is_release=False), path
+
+
+def _marked(change: Change, old: PlacedCell, moved: PlacedCell) -> Change:
+    """``change`` as a release where it alone makes ``moved`` of ``old``, and some service has other pods there."""
+    return change.model_copy(update={"releases": ("here",)}) if _rolls(old, moved) else change
 
 
 def _change(

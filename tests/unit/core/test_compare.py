@@ -67,6 +67,24 @@ def test_a_slower_provider_gives_new_versions_to_those_who_wait_for_it(changed: 
     assert plan.versions == tuple(f"payments in {cell}" for cell in change.cells)
 
 
+def test_of_several_changes_only_those_are_marked_that_make_new_versions(changed: Callable[..., PlatformPlan]) -> None:
+    """Prevents: a reviewer who takes a change of zones for a release, because nodes moved in the same commit."""
+    old = "west: {zones: [a], gateway: {name: web}"
+    pools = "pools: {api: {serves: [http], labels: {pool: api}}}, monitoringNamespace: metrics"
+    provider = "psp-a: {kind: psp, region: EU, timeoutSeconds: 8"
+    plan = changed(
+        (old, f"{old.replace('web', 'gate')}, {pools}"), (provider, provider.replace("EU", "UK").replace("8", "80"))
+    )
+    marked = {(each.subject, ".".join(each.path.split(".")[:2])): bool(each.releases) for each in plan.changes}
+    assert marked == {
+        ("regions.west", "gateway.name"): False,
+        ("regions.west", "monitoringNamespace"): False,
+        ("regions.west", "pools.api"): True,
+        ("providers.psp-a", "region"): False,
+        ("providers.psp-a", "timeoutSeconds"): True,
+    }
+
+
 def test_a_cell_that_comes_is_named_with_all_that_starts_in_it(changed: Callable[..., PlatformPlan]) -> None:
     cell = "  - {brand: bolt, market: mt, region: west, hostnames: [mt.bolt.example]}\n"
     plan = changed(("\nproviders:", f"{cell}\nproviders:"))
