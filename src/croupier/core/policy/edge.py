@@ -35,6 +35,8 @@ _KEEPS = re.compile(r"^(HTTP_|SERVER_|GUNICORN_|UVICORN_|APP_)*(KEEP_?ALIVE|IDLE
 _CALLS = re.compile(r"^(HTTP_)?(CLIENT|POOL|OUTBOUND)_(KEEP_?ALIVE|IDLE)(_TIMEOUT)?(_SECONDS|_S|_MS)?$")
 MESH_IDLE_SECONDS = 3600.0
 """How long a proxy of the mesh keeps a connection that nobody uses, where nothing is written."""
+MESH_ROOT = "istio-system"
+"""The namespace whose policies hold for the whole mesh, where its settings name no other."""
 INGRESS = (
     "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: bets, namespace: casino, annotations: {%s}}, "
     "spec: {ingressClassName: %s, rules: [{host: a.example}]}}"
@@ -128,7 +130,8 @@ CALLBACK = (
     source="S10.9, S8.9",
     why="Whoever finds the path can say that a deposit was paid.",
     fix="List the provider's addresses (nginx: allowlist-source-range; Envoy Gateway: a SecurityPolicy; Istio: an "
-    "AuthorizationPolicy), and give the pods the key that signatures are checked by (PSP_HMAC_KEY_FILE or the like).",
+    "AuthorizationPolicy beside the route or its gateway, or in istio-system), and give the pods the key that "
+    "signatures are checked by (PSP_HMAC_KEY_FILE or the like).",
     bad=CALLBACK % ("", ""),
     good=CALLBACK % (
         f", annotations: {{{NGINX}/allowlist-source-range: 192.0.2.0/28}}",
@@ -177,7 +180,16 @@ def _is_listed(world: World, each: Object) -> bool:
         names = [text(at(target, "name")) for target in targets]
         if policy.namespace == each.namespace and each.name in names and policy.spec.get("authorization"):
             return True
-    return any(_lists_callers(policy) for policy in world.of("AuthorizationPolicy"))
+    places = {MESH_ROOT, each.namespace, *filter(None, _gateways(each))}
+    return any(policy.namespace in places and _lists_callers(policy) for policy in world.of("AuthorizationPolicy"))
+
+
+def _gateways(route: Object) -> Iterator[str]:
+    """Namespaces of the gateways that a route names: what it is about comes in there."""
+    if route.kind == "HTTPRoute":
+        yield from (text(at(parent, "namespace")) for parent in listed(route.spec.get("parentRefs")))
+    else:
+        yield from (text(name).rpartition("/")[0] for name in listed(route.spec.get("gateways")))
 
 
 def _lists_callers(policy: Object) -> bool:

@@ -97,12 +97,13 @@ def stores(world: World) -> Iterator[Store]:
     for each in world.of("Bucket"):
         if each.group.startswith("s3.aws."):
             given = mapping(each.spec.get("forProvider"))
-            is_locked = given.get("objectLockEnabled") is True
-            keeps = _retained(world, each) if is_locked else False
+            keeps = _retained(world, each.name) if given.get("objectLockEnabled") is True else False
             yield Store(each.name, each, ("spec", "forProvider"), text(given.get("region")), keeps)
         elif each.group == "s3.services.k8s.aws":
             place = text(at(each.spec, "createBucketConfiguration", "locationConstraint"))
-            yield Store(each.name, each, ("spec",), place, each.spec.get("objectLockEnabledForBucket") is True)
+            named, is_locked = text(each.spec.get("name")), each.spec.get("objectLockEnabledForBucket") is True
+            keeps = _retained(world, named) if is_locked else False
+            yield Store(each.name, each, ("spec",), place, keeps)
     for each in world.of("StorageBucket"):
         policy = mapping(each.spec.get("retentionPolicy"))
         is_kept = policy.get("isLocked") is True and (number(policy.get("retentionPeriod")) or 0) > 0
@@ -113,11 +114,11 @@ def stores(world: World) -> Iterator[Store]:
             yield Store(text(held.get("name")), each, path, text(held.get("region")), held.get("objectLock") is True)
 
 
-def _retained(world: World, bucket: Object) -> bool | None:
+def _retained(world: World, bucket: str) -> bool | None:
     """Whether objects of a bucket that can be locked are, for a time that nobody can shorten."""
     for each in world.of("BucketObjectLockConfiguration"):
         given = mapping(each.spec.get("forProvider"))
-        if bucket.name in (text(at(given, "bucketRef", "name")), text(given.get("bucket"))):
+        if bucket and bucket in (text(at(given, "bucketRef", "name")), text(given.get("bucket"))):
             for _, rule in items(given.get("rule")):
                 for _, kept in items(rule.get("defaultRetention")):
                     return kept.get("mode") == "COMPLIANCE"
@@ -133,7 +134,8 @@ def _is_written_once(store: Store) -> bool:
     "write-once", "What is kept for auditors can be changed by nobody", level=Level.ERROR, source="S9.6, S10.12",
     why="Who gets in wipes the traces first; and what can be changed proves nothing to a regulator.",
     fix="Lock the objects: S3 objectLockEnabled with a default retention in COMPLIANCE mode, Google Cloud "
-    "retentionPolicy with isLocked, MinIO objectLock.",
+    "retentionPolicy with isLocked, MinIO objectLock. ACK's objectLockEnabledForBucket only allows a retention: give "
+    "one as a BucketObjectLockConfiguration, or waive the rule for a bucket that has it by other means.",
     bad=BUCKET % ("eu-north-1", "false"), good=BUCKET % ("eu-north-1", "true") + DAYS,
 )  # fmt: skip
 def write_once(world: World) -> Iterator[Found]:

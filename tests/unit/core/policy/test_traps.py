@@ -231,6 +231,27 @@ def test_a_mesh_guards_a_callback_by_who_may_or_by_all_who_may_not(action: str, 
     assert bool(found("callback-guard", route + policy)) is not is_guarded
 
 
+@pytest.mark.parametrize(
+    ("namespace", "is_guarded"),
+    [("casino", True), ("istio-system", True), ("ingress", True), ("edge", True), ("sportsbook", False)],
+)
+@pytest.mark.parametrize("kind", ["HTTPRoute", "VirtualService"])
+def test_a_policy_of_another_namespace_guards_no_callback(kind: str, namespace: str, is_guarded: bool) -> None:
+    """It holds for what is beside it; only those of the mesh's root namespace hold everywhere."""
+    path = {"VirtualService": "uri: {prefix: /webhook}", "HTTPRoute": "path: {value: /webhook}"}[kind]
+    route = (
+        f"apiVersion: x/v1\nkind: {kind}\nmetadata: {{name: psp, namespace: casino}}\nspec: {{gateways: [ingress/web, "
+        "edge/web], parentRefs: [{name: web, namespace: ingress}, {name: web, namespace: edge}], "
+        f"http: [{{match: [{{{path}}}]}}], rules: [{{matches: [{{{path}}}]}}]}}\n"
+    )
+    policy = (
+        "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n"
+        f"metadata: {{name: psp, namespace: {namespace}}}\n"
+        "spec: {rules: [{from: [{source: {ipBlocks: [192.0.2.0/28]}}]}]}\n"
+    )
+    assert bool(found("callback-guard", route + policy)) is not is_guarded
+
+
 def test_a_byte_order_mark_in_base64_is_a_problem_with_its_place() -> None:
     read = read_text("a: !!binary 'aGVs\ufeffbG8='\n", "a.yaml")
     assert read.state == "unparsed"
