@@ -153,7 +153,8 @@ def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
 def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
     """Tell where a value comes from: each layer that spoke of it, and where, the last one winning.
 
-    PATH is a service and a path in it, like payments-api.scaling.max; a path to a part lists all values in it.
+    PATH is a service and a path in it, like payments-api.scaling.max; a path to a part lists all values in it. Or it
+    is brand, cell, gitops, market or region, and a path in that, like region.pools.
     """
     from croupier.spec.explain import explained
 

@@ -31,12 +31,14 @@ MOST_PLACED = 50_000
 class Described:
     """A platform without a problem.
 
-    ``merged``: (cell, service) -> its layers. ``notes``: what is right and somebody should still know.
+    ``merged``: (cell, service) -> its layers. ``notes``: what is right and somebody should still know. ``names``: what
+    is declared, and where.
     """
 
     cells: tuple[PlacedCell, ...]
     merged: Mapping[tuple[str, str], Merged]
     notes: tuple[str, ...]
+    names: Names
 
     def cell(self, name: str) -> PlacedCell:
         """Raises ``UnknownName``."""
@@ -89,7 +91,7 @@ class Cells:
             if self._names.has_sound_region(placed.cell.region)
         ]
         return (
-            Described(tuple(sorted(cells, key=lambda each: each.cell.name)), merged, tuple(self._notes())),
+            Described(tuple(sorted(cells, key=lambda each: each.cell.name)), merged, tuple(self._notes()), self._names),
             problems,
         )
 

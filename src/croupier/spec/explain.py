@@ -1,20 +1,31 @@
-"""Where a value of a service comes from: every layer that spoke of it, with its place."""
+"""Where a value of a cell comes from: of a service every layer that spoke of it, of what the cell is placed in the
+declaration, with its place."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue
 
 from croupier.errors import UnknownName
-from croupier.model.platform import PlacedPatch
+from croupier.model.platform import Brand, Cell, GitOps, Market, PlacedCell, PlacedPatch, Region
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.cells import Described
 from croupier.spec.merge import Layer, Statement, Verb
-from croupier.spec.paths import parse_path, value_at
+from croupier.spec.names import Names
+from croupier.spec.paths import Path, parse_path, value_at
 from croupier.spec.yaml12 import Mark, Node
+
+AROUND: Mapping[str, type[BaseModel]] = {
+    "brand": Brand,
+    "cell": Cell,
+    "gitops": GitOps,
+    "market": Market,
+    "region": Region,
+}
+"""What is declared once and not by layers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +55,19 @@ class Told:
 
 
 def explained(described: Described, cell: str, path: str) -> list[Told]:
-    """All values at ``path`` (a service and a path in it), sorted by path. Raises ``UnknownName``."""
+    """All values at ``path``, sorted by path: a service, or else a key of ``AROUND``, and a path in it.
+
+    Raises ``UnknownName``.
+    """
     placed = described.cell(cell)
     name, _, rest = path.partition(".")
     service = next((each for each in placed.services if each.name == name), None)
+    if service is None and name in AROUND:
+        return _of_declared(described.names, placed, name, rest)
     if service is None:
-        raise UnknownName("service", name, [each.name for each in placed.services])
+        inside = [f"{part}.{name}" for part, model in AROUND.items() if name in _keys(model)]
+        known = inside or [*(each.name for each in placed.services), *AROUND]
+        raise UnknownName("service or part of the cell", name, known)
     wanted = parse_path(rest, ServiceSpec) if rest else ()
     merged = described.merged[cell, name]
     patches = [] if rest else [_of_patch(each) for each in placed.patches if _is_of(each, name)]
@@ -62,6 +80,42 @@ def explained(described: Described, cell: str, path: str) -> list[Told]:
         here = at if len(at) >= len(wanted) else wanted
         told.append(Told(".".join((name, *here)), value_at(tree, here), merged.chains[at]))
     return [*told, *patches]
+
+
+def _of_declared(names: Names, placed: PlacedCell, part: str, rest: str) -> list[Told]:
+    cell = placed.cell
+    declared = {
+        "brand": names.brands[cell.brand],
+        "cell": names.cells[cell.name],
+        "gitops": names.gitops,
+        "market": names.markets[cell.market],
+        "region": names.regions[cell.region],
+    }[part]
+    wanted = parse_path(rest, AROUND[part]) if rest else ()
+    said = [] if declared is None else list(_said(declared.file.node(*declared.location), wanted))
+    tree = declared.value.model_dump(mode="json", by_alias=True) if declared is not None else None
+    if declared is None or not said:
+        return [Told(".".join((part, *wanted)), value_at(tree, wanted), ())]
+    called = {"region": cell.region, "market": cell.market, "brand": cell.brand, "cell": cell.name}.get(part)
+    layer = Layer(f"{part} {called}" if called else part, (0, 0), declared.file.name, Mark(1, 1))
+    return [
+        Told(".".join((part, *at)), value_at(tree, at), [Statement(layer, at, "set", node.value, node)])
+        for at, node in sorted(said, key=lambda each: each[0])
+    ]
+
+
+def _said(node: Node, wanted: Path, at: Path = ()) -> Iterator[tuple[Path, Node]]:
+    """What somebody wrote at ``wanted`` or below it."""
+    if isinstance(node.value, dict) and node.value:
+        for key, inner in node.children.items():
+            if len(at) >= len(wanted) or key == wanted[len(at)]:
+                yield from _said(inner, wanted, (*at, str(key)))
+    else:
+        yield at, node
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _is_of(each: PlacedPatch, service: str) -> bool:

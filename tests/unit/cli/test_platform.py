@@ -164,6 +164,33 @@ def test_explain_of_what_nobody_said_names_the_default(demo: Path) -> None:
     assert json.loads(told.stdout)["values"] == [{"path": "lobby.startSeconds", "value": 30, "chain": []}]
 
 
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        (
+            "region.prometheus",
+            ['region.prometheus.form: "files"', '  = "files"  region eu-north  platform.yaml:27:24'],
+        ),
+        ("region.seriesBudget", []),
+        ("region.pools", ["region.pools: {}", "  = default of croupier"]),
+        ("gitops", ["gitops: not set", "  = default of croupier"]),
+        ("gitops.branch", ["gitops.branch: not set", "  = default of croupier"]),
+        (
+            "cell.hostnames",
+            [
+                'cell.hostnames: ["se.lucky.example"]',
+                '  = ["se.lucky.example"]  cell lucky-se-eu-north  platform.yaml:32:61',
+            ],
+        ),
+        ("market.title", ['market.title: "Sweden"', '  = "Sweden"  market se  platform.yaml:10:12']),
+    ],
+)
+def test_explain_tells_where_the_cell_is_placed_and_who_said_so(demo: Path, path: str, lines: list[str]) -> None:
+    told = _run("explain", "lucky-se-eu-north", path, "--platform", demo)
+    assert told.stdout.replace(f"{demo}/", "").splitlines() == lines
+    assert told.exit_code == (0 if lines else 2)
+
+
 def test_explain_of_what_was_taken_away_shows_by_whom(demo: Path) -> None:
     told = _run("explain", "lucky-mt-eu-south", "wallet.data.ledger.dr", "--platform", demo)
     assert told.stdout.replace(f"{demo}/", "").splitlines() == [
@@ -180,6 +207,9 @@ def test_explain_of_what_was_taken_away_shows_by_whom(demo: Path) -> None:
         ("lucky-se-eu-north", "loby.replicas", "did you mean lobby?"),
         ("lucky-se-eu-north", "lobby.replica", "did you mean replicas?"),
         ("lucky-se-eu-north", "lobby.replicas.min", "known: replicas"),
+        ("lucky-se-eu-north", "pools", "known: region.pools"),
+        ("lucky-se-eu-north", "providers", "brand, cell, gitops, lobby, market, payments-api, region, wallet"),
+        ("lucky-se-eu-north", "region.pool", "did you mean pools?"),
     ],
 )
 def test_explain_answers_a_wrong_name_with_those_there_are(demo: Path, cell: str, path: str, hint: str) -> None:
