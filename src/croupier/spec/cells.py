@@ -241,22 +241,30 @@ class Cells:
                     message = f"{use.namespace} is the namespace of a cell: its walls would close the store in"
                     flaw = Flaw(("data", store, "namespace"), "NAMESPACE", message, "give stores their own namespace")
                     self._report(cell, spec, flaw, merged)
-            for location, region in _regions(spec):
-                if region not in self._names.regions and not self._names.is_lost("region", region):
-                    hint = did_you_mean(region, list(self._names.regions))
-                    flaw = Flaw(location, "UNKNOWN_NAME", f"region {region!r} is not declared", hint)
-                    self._report(cell, spec, flaw, merged)
+            for location, region in self._unknown_regions(spec):
+                hint = did_you_mean(region, list(self._names.regions))
+                flaw = Flaw(location, "UNKNOWN_NAME", f"region {region!r} is not declared", hint)
+                self._report(cell, spec, flaw, merged)
+
+    def _unknown_regions(self, spec: ServiceSpec) -> Iterator[tuple[Location, str]]:
+        """Regions that a service names and nobody declares, and where."""
+        for location, region in _regions(spec):
+            if region not in self._names.regions and not self._names.is_lost("region", region):
+                yield location, region
 
     def _market(self, declared: Declared, spec: ServiceSpec, market: Market, merged: Merged) -> None:
         cell: Cell = declared.value
         subject = f"{spec.name} in {cell.name}"
         rules = market.residency
-        # What names a region that is not there may have meant the one that is: it is told already.
+        # What names a region that is not there may have meant one that is: that is told, and not what follows.
+        unclear = {location for location, _ in self._unknown_regions(spec)}
         is_clear = rules is not None and all(map(self._names.regions.__contains__, _regions_of(rules)))
         by = self._names.markets[cell.market]
         regions = self._names.regions.items()
         keyed = {name for name, each in regions if each.value.stores is not None and each.value.stores.kms_key}
         for bare in residency_flaws(cell, spec, rules, keyed) if rules is not None and is_clear else ():
+            if _follows(bare, unclear):
+                continue
             flaw = bare._replace(hint=f"{bare.hint}; market {cell.market} at {by.place}")
             if flaw.location == REGION:
                 self._find(declared.file.problem((*declared.location, "region"), *flaw[1:]), subject)
@@ -351,6 +359,12 @@ def _regions_of(rules: Residency) -> Iterator[str]:
     yield from (*rules.regions, *rules.dr_regions)
     for data in rules.classes.values():
         yield from (*data.store, *data.backup, *data.keys, *data.replica_required)
+
+
+def _follows(flaw: Flaw, unclear: Collection[Location]) -> bool:
+    """Whether a flaw is about a region at one of the places ``unclear``, or about what depends on it."""
+    at = ("telemetry",) if flaw.location == ("telemetry", "redact") else flaw.location
+    return at != REGION and any(each[: len(at)] == at for each in unclear)
 
 
 def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tuple[str, str] | None:
