@@ -29,7 +29,7 @@ RELEASE = """\
 service: payments-api
 digest: {digest}
 steps: [25, 100]
-dwellSeconds: 5
+dwellSeconds: {dwell}
 deadlineSeconds: 600
 bakeSeconds: 5
 policy:
@@ -73,10 +73,13 @@ class Bench:
         assert stable is not None
         return self.digest("stable" if stable.label == "healthy" else "healthy")
 
-    def start(self, digest: str, directory: Path, *, points: int = 5) -> str:
-        """Start a short release through the command line; gives the run. ``points``: margin of the deposits."""
+    def start(self, digest: str, directory: Path, *, points: int = 5, dwell: int = 5) -> str:
+        """Start a short release through the command line; gives the run.
+
+        ``points``: margin of the deposits. ``dwell``: seconds that a step lasts at least.
+        """
         file = directory / "release.yaml"
-        file.write_text(RELEASE.format(digest=digest, points=points))
+        file.write_text(RELEASE.format(digest=digest, points=points, dwell=dwell))
         said: list[Result] = []
 
         def has_history() -> bool:

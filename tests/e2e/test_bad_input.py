@@ -39,13 +39,16 @@ def test_wrong_words(bench: Bench, words: tuple[str, ...], code: int, said: str)
     ("text", "said"),
     [
         ("service: payments-api\ndigest: [unclosed\n", "release.yaml:3:1"),
-        (RELEASE.format(digest=DIGEST, points=5).replace("steps: [25, 100]", "steps: [25, 101]"), "release.yaml:3:13"),
         (
-            RELEASE.format(digest=DIGEST, points=5).replace("steps: [25, 100]", "steps: [50, 25, 100]"),
+            RELEASE.format(digest=DIGEST, points=5, dwell=5).replace("steps: [25, 100]", "steps: [25, 101]"),
+            "release.yaml:3:13",
+        ),
+        (
+            RELEASE.format(digest=DIGEST, points=5, dwell=5).replace("steps: [25, 100]", "steps: [50, 25, 100]"),
             "release.yaml:3:",
         ),
-        (RELEASE.format(digest=DIGEST, points=5).replace("dwellSeconds", "dwelSeconds"), "release.yaml:4:1"),
-        (RELEASE.format(digest="payments-api:healthy", points=5), "release.yaml:2:9"),
+        (RELEASE.format(digest=DIGEST, points=5, dwell=5).replace("dwellSeconds", "dwelSeconds"), "release.yaml:4:1"),
+        (RELEASE.format(digest="payments-api:healthy", points=5, dwell=5), "release.yaml:2:9"),
     ],
     ids=["malformed", "101 percent", "falling", "misspelt", "tag"],
 )

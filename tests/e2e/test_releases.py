@@ -26,6 +26,9 @@ from croupier_stand.stats import PlayersStats, read_stats
 
 pytestmark = [pytest.mark.stand, pytest.mark.timeout(400)]
 
+UNDECIDED_SECONDS = 40
+"""A step that lasts so long has time for calm, and for a fault before its gates may pass."""
+
 
 @pytest.fixture
 def nobody_notices(bench: Bench) -> Iterator[None]:
@@ -124,7 +127,7 @@ def test_nothing_passes_while_the_stable_version_is_dead_and_a_healthy_one_is_pr
     It stands still for 25 s, not for minutes: counters are stale after 20, and whatever a desk may do wrong when it
     goes on after a gap, it does after the first.
     """
-    run = bench.start(bench.sound(), tmp_path)
+    run = bench.start(bench.sound(), tmp_path, dwell=UNDECIDED_SECONDS)
     before = bench.wait(run, lambda view: view.phase == "holding" and view.updated_at - view.step_at > CALM_SECONDS)
     stable = bench.pods(before.stable.digest)
     assert len(stable) == 4
@@ -154,7 +157,7 @@ def test_a_partner_that_is_down_for_everybody_and_then_no_metrics_hold_a_healthy
     bench: Bench, tmp_path: Path
 ) -> None:
     """S9.7: both versions fail alike, then nothing is counted: nobody can tell. It waits, goes on, and is promoted."""
-    run = bench.start(bench.sound(), tmp_path)
+    run = bench.start(bench.sound(), tmp_path, dwell=UNDECIDED_SECONDS)
     bench.wait(run, lambda view: view.phase == "holding" and view.updated_at - view.step_at > CALM_SECONDS)
     done = bench.croupier("stand", "fault", "psp-a", "down", "--for", "15s", "--name", bench.home.name)
     assert done.exit_code == 0, done.stderr
