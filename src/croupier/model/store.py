@@ -36,6 +36,10 @@ class Store(NamedTuple):
         """What pods connect to, without the namespace."""
         return self.pooler or f"{self.name}-rw"
 
+    def secret(self, service: str) -> str:
+        """The Secret beside the store with the user and password of ``service``."""
+        return f"{self.name}-{service}"
+
     @property
     def used(self) -> int:
         """Connections that its database has to take from pods, or from the pooler before it."""

@@ -10,6 +10,7 @@ from croupier.errors import Problem, SpecError, UnknownName
 from croupier.model.address import Endpoint
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
 from croupier.model.service_spec import SecretRef, ServiceSpec
+from croupier.model.store import stores_of
 from croupier.spec.form import FIXED
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
@@ -91,7 +92,12 @@ class Cells:
             if self._names.has_sound_region(placed.cell.region)
         ]
         return (
-            Described(tuple(sorted(cells, key=lambda each: each.cell.name)), merged, tuple(self._notes()), self._names),
+            Described(
+                tuple(sorted(cells, key=lambda each: each.cell.name)),
+                merged,
+                (*self._notes(), *_awaited(cells, merged)),
+                self._names,
+            ),
             problems,
         )
 
@@ -328,6 +334,24 @@ class Cells:
             region: Region = each.value
             if region.released_by != "croupier":
                 yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
+
+
+def _awaited(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merged]) -> Iterator[str]:
+    """Passwords of rendered stores that nothing here brings."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for placed in cells:
+        for store in stores_of(placed):
+            for service in placed.services:
+                if service.name in store.users and service.data[store.name].credentials is None:
+                    said = merged[placed.cell.name, service.name].winner(("data", store.name))
+                    what = (service.name, store.name, store.secret(service.name), said.place if said else "")
+                    found.setdefault(what, []).append(placed.cell.data_namespace)
+    for (service_name, store_name, secret, at), spaces in sorted(found.items()):
+        where = f"{min(spaces)} and {len(spaces) - 1} more" if len(spaces) > 1 else spaces[0]
+        yield (
+            f"{service_name} has no credentials for store {store_name} ({at}): "
+            f"somebody else makes the Secret {secret} in {where}, and brings it to the pods"
+        )
 
 
 def _layers(names: Names, lost: Lost) -> Iterator[tuple[Fits, Layer]]:

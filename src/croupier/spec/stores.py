@@ -176,7 +176,8 @@ def _made(store: Store) -> Iterator[tuple[str, str]]:
     yield "ObjectStore", store.name
     if store.use.dr_backup is not None:
         yield "ObjectStore", f"{store.name}-dr"
-    yield from (("Secret", f"{store.name}-{each}") for each in (*_OPERATORS_SECRETS, *store.users))
+    yield from (("Secret", f"{store.name}-{each}") for each in _OPERATORS_SECRETS)
+    yield from (("Secret", store.secret(each)) for each in store.users)
 
 
 def _role_flaw(store: Store) -> Flaw | None:

@@ -75,13 +75,9 @@ def _secrets(home: Home, store: Store) -> list[JsonObject]:
         for service in home.placed.services
         if service.name in store.users and (remote := service.data[store.name].credentials)
         for each in external_secret(
-            home, store, _secret(store, service.name), remote, keys=("password", "username"), template=template
+            home, store, store.secret(service.name), remote, keys=("password", "username"), template=template
         )
     ]
-
-
-def _secret(store: Store, service: str) -> str:
-    return f"{store.name}-{service}"
 
 
 def _archive_name(store: Store, bucket: Bucket, first: Bucket) -> str:
@@ -187,7 +183,7 @@ def _zones(home: Home, postgres: Postgres, labels: dict[str, str]) -> JsonObject
 
 
 def _bootstrap(home: Home, store: Store) -> JsonObject:
-    owned = {"database": store.role, "owner": store.role, "secret": {"name": _secret(store, store.owner.name)}}
+    owned = {"database": store.role, "owner": store.role, "secret": {"name": store.secret(store.owner.name)}}
     if home.is_primary(store.use):
         return {"initdb": {**owned, "dataChecksums": True}}
     return {"recovery": {"source": home.placed.cell.region, **owned}}
@@ -228,7 +224,7 @@ def _roles(home: Home, store: Store) -> list[JsonObject]:
             "ensure": "present",
             "login": True,
             "inRoles": [store.role],
-            "passwordSecret": {"name": _secret(store, name)},
+            "passwordSecret": {"name": store.secret(name)},
             **({} if store.postgres.pooler else {"connectionLimit": asked.connections}),
         }
         for name, asked in sorted(store.users.items())

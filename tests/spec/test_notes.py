@@ -1,0 +1,50 @@
+"""What ``croupier check`` says although nothing is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from croupier.spec.platform import load_described
+
+BASE = Path(__file__).parent / "base" / "base.yaml"
+LEDGER = "      main: {classes: [ledger], replicas: [east], backup: north, keys: north}\n"
+POSTGRES = ', postgres: {storage: money, size: 10Gi, resources: {cpu: "1", memory: 4Gi}, pooler: {size: 20}}}\n'
+RENDERED = LEDGER.replace("}\n", POSTGRES)
+GATEWAY = "gateway: {name: web}"
+
+
+def _notes(folder: Path, *replacements: tuple[str, str]) -> list[str]:
+    text = BASE.read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "x.yaml").write_text(text)
+    return [each.replace(f"{folder}/", "") for each in load_described(folder).notes]
+
+
+def test_a_store_whose_password_nobody_here_brings_is_named_with_its_secret(tmp_path: Path) -> None:
+    """Prevents: a database that waits for a Secret that everybody takes for somebody else's."""
+    (note,) = _notes(tmp_path, (LEDGER, RENDERED))
+    assert note == (
+        "wallet has no credentials for store main (x.yaml:59:169): somebody else makes the Secret main-wallet in "
+        "acme-ro-north-data, and brings it to the pods"
+    )
+
+
+@pytest.mark.parametrize(
+    "replacements",
+    [
+        pytest.param((), id="a-store-that-is-run-by-other-means"),
+        pytest.param(
+            ((LEDGER, RENDERED.replace("main: {", "main: {credentials: casino/main, ")),
+             (GATEWAY, f"{GATEWAY}, secretStore: vault")),
+            id="credentials",
+        ),
+    ],
+)  # fmt: skip
+def test_nothing_is_noted_of_a_password_that_comes_by_itself(
+    tmp_path: Path, replacements: tuple[tuple[str, str], ...]
+) -> None:
+    assert _notes(tmp_path, *replacements) == []
