@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -18,9 +18,10 @@ from tests.support.crds import (
     KEDA,
     definitions,
 )
-from tests.support.platforms import applied, example, kept, manifests, queued, stored, traced
+from tests.support.platforms import applied, example, gated, kept, manifests, queued, stored, traced
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
+from croupier.model.platform import EGRESS_GATEWAY, PlacedCell
 from croupier.operator.crds import custom_resources
 
 MANAGER = "gitops"
@@ -100,22 +101,29 @@ def test_stores_of_a_region_apply_and_a_second_time_change_nothing(kinds: Cluste
             kinds.kubectl("delete", kind, *names, "--ignore-not-found", "--timeout=60s")
 
 
-def test_collectors_apply_and_their_pods_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:
-    """Those of one region: each region is a cluster of its own."""
-    files = {name: text for name, text in manifests(traced()).items() if name.startswith("regions/eu-north/")}
+@pytest.mark.parametrize(
+    ("cells", "namespace", "names"),
+    [(traced, "telemetry", (RECEIVER, SAMPLER)), (gated, "psp-egress", (EGRESS_GATEWAY,))],
+    ids=["collectors", "egress"],
+)
+def test_what_a_region_has_once_applies_and_its_pods_are_taken_under_pod_security_restricted(
+    kinds: Cluster, cells: Callable[[], list[PlacedCell]], namespace: str, names: Sequence[str]
+) -> None:
+    """Of one region: each region is a cluster of its own."""
+    files = {name: text for name, text in manifests(cells()).items() if name.startswith("regions/eu-north/")}
     try:
         _applies_once(kinds, files)
-        for name in (RECEIVER, SAMPLER):
+        for name in names:
             pods = (
                 "get",
                 "pods",
-                "--namespace=telemetry",
+                f"--namespace={namespace}",
                 f"--selector=app.kubernetes.io/name={name}",
                 "--output=name",
             )
             kinds.until(f"two pods of {name}", lambda pods=pods: len(kinds.kubectl(*pods).split()) == 2, 30.0)
     finally:
-        kinds.kubectl("delete", "namespace", "telemetry", "--ignore-not-found", "--timeout=60s")
+        kinds.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=60s")
 
 
 @pytest.mark.parametrize(

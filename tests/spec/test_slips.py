@@ -29,6 +29,7 @@ regions:
     secretStore: vault
     pools: {{api: {{serves: [http], labels: {{pool: api}}}}, disks: {{labels: {{pool: disks}}}}}}
     traces: {{image: "otel/collector@{DIGEST}", endpoint: {{host: tempo.monitoring.svc, port: 4317}}}}
+    egress: {{image: "envoy@{DIGEST}", replicas: 3, resources: {{cpu: 100m, memory: 256Mi}}}}
     stores:
       apiServers: [10.0.0.1/32]
       postgres: {{image: "registry.example/postgresql:17.6@{DIGEST}"}}
@@ -37,7 +38,8 @@ regions:
       storage: {{disks: {{purpose: local, provisioner: csi.example, pool: disks}}}}
   south: *region
 cells: [{{brand: lucky, market: se, region: north, hostnames: [lucky.example]}}]
-providers: {{psp: {{kind: psp, region: EU, timeoutSeconds: 8, endpoints: [{{host: psp.example}}]}}}}
+providers: {{psp: {{kind: psp, region: EU, timeoutSeconds: 8, endpoints: [{{host: psp.example}}],
+  addresses: [192.0.2.0/28], maxConnections: 30}}}}
 gitops: {{tool: argocd, repository: "https://git.example/lucky.git", clusters: {{north: in-cluster}}}}
 defaults: {{replicas: 2, routes: [], resources: {{cpu: 100m, memory: 64Mi}}, image: "registry.example/lucky@{DIGEST}"}}
 services:

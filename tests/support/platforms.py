@@ -14,7 +14,7 @@ from croupier.model.address import Endpoint
 from croupier.model.container import Resources
 from croupier.model.data import DataUse, Pooler, Postgres
 from croupier.model.nodes import NodePool, Taint
-from croupier.model.platform import GitOps, PlacedCell, Traces
+from croupier.model.platform import Egress, GitOps, PlacedCell, Traces
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.stores import ObjectStore, PostgresOperator, StorageClass, Stores
 from croupier.spec.platform import load_described
@@ -137,6 +137,16 @@ def traced() -> list[PlacedCell]:
     return [
         placed.model_copy(update={"traces_kept": {placed.cell.region: endpoint}})
         for placed in example(traces=Traces(image=image, endpoint=endpoint))
+    ]
+
+
+def gated(**of_provider: object) -> list[PlacedCell]:
+    """The cells of the example with egress gateways in every region; ``of_provider``: fields that every one has."""
+    return [
+        placed.model_copy(
+            update={"providers": {name: each.model_copy(update=of_provider) for name, each in placed.providers.items()}}
+        )
+        for placed in example(egress=Egress(image=f"registry.example/envoy@sha256:{64 * 'e'}"))
     ]
 
 

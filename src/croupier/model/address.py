@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import StringConstraints
+from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Value
 from croupier.model.release_policy import Port
@@ -12,6 +14,21 @@ from croupier.model.release_policy import Port
 Hostname = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$", max_length=253)
 ]
+
+Cidr = Annotated[str, StringConstraints(pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$")]
+
+
+def networks(ranges: tuple[str, ...]) -> tuple[str, ...]:
+    """``ranges``, each of addresses and none of all. Raises ``PydanticCustomError`` at the first that is not."""
+    for number, each in enumerate(ranges):
+        try:
+            held = ip_network(each)
+        except ValueError:
+            message = f"{each} is no range of addresses, like 10.0.0.0/24"
+            raise PydanticCustomError("range", message, {"at": number}) from None
+        if held.prefixlen == 0:
+            raise PydanticCustomError("range", f"{each} holds every address", {"at": number})
+    return ranges
 
 
 class Endpoint(Value):

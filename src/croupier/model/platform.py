@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from datetime import date
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, JsonValue, StringConstraints, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.address import Endpoint, Hostname
+from croupier.model.address import Cidr, Endpoint, Hostname, networks
 from croupier.model.base import LabelKey, LabelValue, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.nodes import NodePool
@@ -22,6 +22,9 @@ from croupier.model.slo import Form
 from croupier.model.stores import Stores
 
 ProviderClass = Literal["psp", "kyc", "game"]
+EGRESS_GATEWAY = "gateway"
+EGRESS_PORT = 3128
+"""What the egress gateway of a class is called in its namespace, and where it takes ``CONNECT``."""
 ALLOW_DNS = "allow-dns"
 DEFAULT_DENY = "default-deny"
 """Walls of a cell: NetworkPolicies beside those that bear the names of its services."""
@@ -164,6 +167,17 @@ class Traces(Value):
     """Of each pod."""
 
 
+class Egress(Value):
+    """The egress gateways of a region: one for each class of provider that its cells call (S2.5, S8.9)."""
+
+    image: Image
+    """Envoy."""
+    replicas: Annotated[int, Field(ge=2, le=32)] = 2
+    """Pods of each gateway."""
+    resources: Resources = Resources(cpu="100m", memory="256Mi")
+    """Of each pod."""
+
+
 class Region(Value):
     """A place with a cluster."""
 
@@ -182,6 +196,8 @@ class Region(Value):
     """What is rendered for it. None: nothing, so nobody is called."""
     traces: Traces | None = None
     """None: pods are not told where to send spans."""
+    egress: Egress | None = None
+    """None: what stands in the namespaces labelled ``svc: psp-egress`` and so on is yours."""
     stores: Stores | None = None
     """What databases, caches and queues stand on there. None: none is rendered."""
     pools: Annotated[dict[Name, NodePool], Field(default_factory=dict, max_length=32)]
@@ -198,6 +214,17 @@ class Region(Value):
     def _prometheus_is_somewhere(self) -> Self:
         if self.prometheus is not None and self.monitoring_namespace is None:
             raise PydanticCustomError("prometheus", "prometheus needs monitoringNamespace: where it runs")
+        return self
+
+    @model_validator(mode="after")
+    def _gateways_are_alone(self) -> Self:
+        taken = {self.gateway.namespace, self.operator_namespace, self.monitoring_namespace}
+        taken.add(self.traces.namespace if self.traces is not None else None)
+        if self.stores is not None and self.stores.postgres is not None:
+            taken.add(self.stores.postgres.namespace)
+        for kind in get_args(ProviderClass) if self.egress is not None else ():
+            if (name := egress_namespace(kind)) in taken:
+                raise PydanticCustomError("egress", f"{name} is the namespace of an egress gateway; name another")
         return self
 
     @field_validator("pools")
@@ -288,6 +315,11 @@ class Cell(Value):
         return f"{self.name}-data"
 
 
+def egress_namespace(kind: ProviderClass) -> str:
+    """Namespace of the egress gateway for providers of a class, and the value of its label ``svc``."""
+    return f"{kind}-egress"
+
+
 class Provider(Value):
     """An external party that services call. Pods reach it through the egress gateway of its class only (S2.5, S8.9)."""
 
@@ -296,7 +328,18 @@ class Provider(Value):
     region: LongName
     """Where it handles what it is sent."""
     timeout_seconds: Annotated[float, Field(gt=0.0, le=120.0)]
-    """How long a call may take. Pods that end wait for it."""
+    """How long a call may take. Pods that end wait for it, and the region's egress gateway closes a connection that
+    has been silent for so long."""
+    addresses: Annotated[tuple[Cidr, ...], Field(max_length=64)] = ()
+    """Where its hosts are, like ``192.0.2.0/28``: the egress gateway of a region reaches nothing else for it. Empty:
+    every address that is not private."""
+    max_connections: Annotated[int, Field(ge=2, le=100_000)] = 1024
+    """Connections at a time to each of its endpoints from each region with an egress gateway."""
+
+    @field_validator("addresses")
+    @classmethod
+    def _addresses_are_some(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        return networks(addresses)
 
 
 class Patch(Value):

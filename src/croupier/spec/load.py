@@ -18,13 +18,13 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from croupier.errors import Problem, SpecError
-from croupier.model.address import Hostname
+from croupier.model.address import Cidr, Hostname
 from croupier.model.base import Cpu, Digest, Memory, Name, ServiceName
 from croupier.model.container import IMAGE
 from croupier.model.data import Cron, PostgresImage
 from croupier.model.platform import Branch, Folder, GitAddress, Group
 from croupier.model.service_spec import EnvName, Path, PortName
-from croupier.model.stores import Bucket, Cidr
+from croupier.model.stores import Bucket
 from croupier.spec.files import read_text
 from croupier.spec.partial import Change
 from croupier.spec.yaml12 import Mark, Node, old_boolean, parse

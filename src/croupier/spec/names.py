@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from croupier.errors import Problem, UnknownName
-from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, GitOps, Market, Region
+from croupier.model.platform import (
+    ALLOW_DNS,
+    DEFAULT_DENY,
+    Cell,
+    GitOps,
+    Market,
+    Provider,
+    ProviderClass,
+    Region,
+    egress_namespace,
+)
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.form import FIXED, PlatformFile
 from croupier.spec.load import Flaw, Location, did_you_mean, place
@@ -116,6 +126,8 @@ class Names:
             yield from self._of_market(file, name, market)
         for name, region in file.value.regions.items():
             yield from self._of_region(file, name, region)
+        for name, provider in file.value.providers.items():
+            yield from self._of_provider(file, name, provider)
         if file.value.gitops is not None:
             yield from self._clusters(file, file.value.gitops, known["region"])
 
@@ -133,6 +145,16 @@ class Names:
 
     def _of_region(self, file: File, name: str, region: Region) -> Iterator[Problem]:
         return (file.problem(("regions", name, *flaw.location), *flaw[1:]) for flaw in _region_flaws(region))
+
+    def _of_provider(self, file: File, name: str, provider: Provider) -> Iterator[Problem]:
+        """Each pod of a gateway has its share of the connections."""
+        for where, each in self.regions.items():
+            egress = each.value.egress
+            if egress is not None and provider.max_connections < egress.replicas:
+                message = f"fewer than the {egress.replicas} pods of each egress gateway of region {where}"
+                at: Location = ("providers", name, "maxConnections")
+                yield file.problem(at, "EGRESS", message, "let more be, or fewer pods")
+                return
 
     def _of_market(self, file: File, name: str, market: Market) -> Iterator[Problem]:
         for number, lock in enumerate(market.locks):
@@ -193,6 +215,11 @@ class Names:
             region.gateway.namespace: "the gateway's",
             region.traces.namespace if region.traces else None: "the collectors'",
             **self._data_namespaces,
+            **(
+                dict.fromkeys(map(egress_namespace, get_args(ProviderClass)), "an egress gateway's")
+                if region.egress
+                else {}
+            ),
         }
         if region.stores is not None and region.stores.postgres is not None:
             owners[region.stores.postgres.namespace] = "CloudNativePG's"

@@ -11,6 +11,7 @@ from croupier.core.render.access import access
 from croupier.core.render.collector import collectors
 from croupier.core.render.config import config_map
 from croupier.core.render.dashboard import dashboards
+from croupier.core.render.egress import egress_gateways
 from croupier.core.render.emit import document, documents
 from croupier.core.render.front import front
 from croupier.core.render.gitops import gitops, guarded
@@ -66,6 +67,7 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
             files[f"regions/{region}/tallies.yaml"] = scrapes
         if traced := collectors(here):
             files[f"regions/{region}/traces.yaml"] = traced
+        files |= {f"regions/{region}/egress-{kind}.yaml": made for kind, made in egress_gateways(here).items()}
     for name, place in _regions(every).items():
         files[f"regions/{name}/priorities.yaml"] = priorities()
         if classes := storage_classes(place):

@@ -8,7 +8,14 @@ from croupier.core.render.collector import GRPC, HTTP
 from croupier.core.render.names import of_cell, of_service, selector
 from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.model.objects import JsonObject
-from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
+from croupier.model.platform import (
+    ALLOW_DNS,
+    DEFAULT_DENY,
+    EGRESS_PORT,
+    Cell,
+    PlacedCell,
+    egress_namespace,
+)
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.store import POSTGRES_PORT, used_by
 
@@ -69,9 +76,11 @@ def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
         yield [{"podSelector": selector(name)}], [port]
     for kind in sorted({placed.providers[name].kind for name in service.egress}):
         providers = [placed.providers[name] for name in service.egress]
-        ports = sorted({end.port for each in providers if each.kind == kind for end in each.endpoints})
+        ports = {end.port for each in providers if each.kind == kind for end in each.endpoints}
+        # Pods of versions before the gateway go on by the way that they know.
+        ports |= {EGRESS_PORT} if placed.region.egress is not None else set()
         # The gateway alone knows hosts: an address of a provider moves, and NetworkPolicy knows no names.
-        yield [{"namespaceSelector": {"matchLabels": {"svc": f"{kind}-egress"}}}], ports
+        yield [{"namespaceSelector": {"matchLabels": {"svc": egress_namespace(kind)}}}], sorted(ports)
     elsewhere = sorted({(use.namespace, use.port or POSTGRES_PORT) for use in service.data.values() if use.namespace})
     for namespace, number in elsewhere:
         yield [_namespace(namespace)], [number]

@@ -12,6 +12,7 @@ from typing import Any
 
 from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
+from croupier.core.render.egress import proxied
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
 from croupier.core.render.store import told
@@ -172,6 +173,7 @@ def _environment(placed: PlacedCell, service: ServiceSpec, version_label: str) -
         {"name": "CROUPIER_SERVICE", "value": f"{service.name}.$(NAMESPACE)"},
         *({"name": name, "value": value} for name, value in told(placed, service).items()),
         *({"name": name, "value": value} for name, value in tracing(placed, service).items()),
+        *({"name": name, "value": value} for name, value in proxied(placed, service).items()),
     ]
 
 

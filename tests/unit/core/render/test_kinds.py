@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from tests.support.platforms import applied, kept, manifests, queued, stored, traced
+from tests.support.platforms import applied, gated, kept, manifests, queued, stored, traced
 
 from croupier.engine.schemas import validator
 from croupier.model.schemas import VERSIONS
@@ -14,6 +14,7 @@ CELLS = {
     "queues": queued,
     "stores": stored,
     "traces": traced,
+    "egress": gated,
     "argocd": lambda: applied("argocd"),
     "flux": lambda: applied("flux"),
 }

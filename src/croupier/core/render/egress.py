@@ -1,0 +1,383 @@
+"""Egress gateways of a region: pods reach providers through the one of their class, and it reaches the hosts and ports
+that the platform declares (S2.5, S8.9, S10.11).
+
+A gateway is an Envoy that takes HTTP ``CONNECT`` and hands bytes on: TLS stays between pod and provider, so it needs no
+key and sees no call. It looks hosts up itself; what a pod asks for only chooses among those that are declared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from croupier.core.render.emit import document
+from croupier.core.render.names import APP, MANAGED_BY, priority_class, selector
+from croupier.core.render.network import names_looked_up, nothing_else
+from croupier.model.address import Endpoint
+from croupier.model.objects import JsonObject
+from croupier.model.platform import (
+    ALLOW_DNS,
+    DEFAULT_DENY,
+    EGRESS_GATEWAY,
+    EGRESS_PORT,
+    ENDPOINTS_SECONDS,
+    SLACK_SECONDS,
+    Egress,
+    PlacedCell,
+    Provider,
+    ProviderClass,
+    egress_namespace,
+)
+from croupier.model.service_spec import ServiceSpec
+
+PRIVATE = (
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+)
+"""Ranges that no provider is in: the cluster, its machines, the metadata of the cloud."""
+FILE = "envoy.yaml"
+_ANYWHERE = "0.0.0.0/0"
+_READY = 8081
+_ADMIN = 9901
+_CONFIG = "/etc/envoy"
+_USER = 65_532
+"""The user of Envoy's image without a shell; the configuration needs no particular one."""
+_CONNECT_SECONDS = 5.0
+_FAILURES = 5
+_EJECTED_SECONDS = 30
+_THREADS = 2
+_SPARE = 64
+"""Connections of pods beyond those that clusters take: what is refused is told so."""
+_TYPE = "type.googleapis.com/envoy.extensions"
+_MANAGER = f"{_TYPE}.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_LOGGED = {
+    "time": "%START_TIME%",
+    "event": "%ACCESS_LOG_TYPE%",
+    "from": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    "method": "%REQ(:METHOD)%",
+    "asked": "%REQ(:AUTHORITY)%",
+    "provider": "%UPSTREAM_CLUSTER%",
+    "to": "%UPSTREAM_HOST%",
+    "status": "%RESPONSE_CODE%",
+    "why": "%RESPONSE_CODE_DETAILS%",
+    "flags": "%RESPONSE_FLAGS%",
+    "sent": "%BYTES_RECEIVED%",
+    "received": "%BYTES_SENT%",
+    "milliseconds": "%DURATION%",
+}
+"""Of every tunnel when it is made and when it ends, and of all that is refused. No header but the name that was asked
+for: credentials may stand in the others."""
+
+
+class _Class(NamedTuple):
+    """Providers of a class that cells of a region call. ``callers``: namespace of a cell -> services there."""
+
+    kind: ProviderClass
+    egress: Egress
+    providers: Mapping[str, Provider]
+    callers: Mapping[str, Sequence[str]]
+
+    @property
+    def namespace(self) -> str:
+        return egress_namespace(self.kind)
+
+    def most(self, provider: Provider) -> int:
+        """Connections to each endpoint of ``provider`` from one pod: all pods together stay within what it takes."""
+        return max(1, provider.max_connections // self.egress.replicas)
+
+
+def proxied(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
+    """What a pod must know to reach its providers: a variable for each, and where one gateway has all of them, those
+    that HTTP clients read by themselves. What the service's own configuration says stays as it is."""
+    if placed.region.egress is None or not service.egress:
+        return {}
+    kinds = {name: placed.providers[name].kind for name in sorted(service.egress)}
+    gateways = {kind: f"http://{EGRESS_GATEWAY}.{egress_namespace(kind)}:{EGRESS_PORT}" for kind in kinds.values()}
+    said = {f"EGRESS_{name.upper().replace('-', '_')}": gateways[kind] for name, kind in kinds.items()}
+    if len(gateways) == 1:
+        (said["HTTPS_PROXY"],) = gateways.values()
+        said["NO_PROXY"] = ",".join(("localhost", "127.0.0.1", ".svc", ".cluster.local", *sorted(service.depends_on)))
+    return {name: value for name, value in said.items() if name not in service.config}
+
+
+def egress_gateways(cells: Iterable[PlacedCell]) -> dict[ProviderClass, list[JsonObject]]:
+    """Class of provider -> all that its gateway is. ``cells``: all those of one region."""
+    return {each.kind: _gateway(each) for each in _classes(list(cells))}
+
+
+def _classes(cells: Sequence[PlacedCell]) -> list[_Class]:
+    egress = cells[0].region.egress
+    if egress is None:
+        return []
+    providers: dict[ProviderClass, dict[str, Provider]] = {}
+    callers: dict[ProviderClass, dict[str, set[str]]] = {}
+    for placed in cells:
+        for service in placed.services:
+            for name in service.egress:
+                provider = placed.providers[name]
+                providers.setdefault(provider.kind, {})[name] = provider
+                callers.setdefault(provider.kind, {}).setdefault(placed.cell.namespace, set()).add(service.name)
+    return [
+        _Class(
+            kind,
+            egress,
+            dict(sorted(called.items())),
+            {namespace: sorted(services) for namespace, services in sorted(callers[kind].items())},
+        )
+        for kind, called in sorted(providers.items())
+    ]
+
+
+def _gateway(held: _Class) -> list[JsonObject]:
+    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    space = {"name": held.namespace, "labels": {**MANAGED_BY, "svc": held.namespace, **security}}
+    text = document(bootstrap(held))
+    config = f"{EGRESS_GATEWAY}-config-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+    port = {"name": "connect", "port": EGRESS_PORT, "targetPort": "connect", "protocol": "TCP"}
+    service = {"selector": selector(EGRESS_GATEWAY)["matchLabels"], "ports": [port]}
+    budget = {"maxUnavailable": 1, "selector": selector(EGRESS_GATEWAY)}
+    walls = {DEFAULT_DENY: nothing_else(), ALLOW_DNS: names_looked_up(), EGRESS_GATEWAY: _doors(held)}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": space},
+        *(_object(held, name, "networking.k8s.io/v1", "NetworkPolicy", {"spec": spec}) for name, spec in walls.items()),
+        _object(held, EGRESS_GATEWAY, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
+        _object(held, config, "v1", "ConfigMap", {"immutable": True, "data": {FILE: text}}),
+        _object(held, EGRESS_GATEWAY, "policy/v1", "PodDisruptionBudget", {"spec": budget}),
+        _object(held, EGRESS_GATEWAY, "apps/v1", "Deployment", {"spec": _deployment(held, config)}),
+        _object(held, EGRESS_GATEWAY, "v1", "Service", {"spec": service}),
+    ]
+
+
+def _object(held: _Class, name: str, api: str, kind: str, body: JsonObject) -> JsonObject:
+    labels = {**MANAGED_BY, **({APP: EGRESS_GATEWAY} if kind != "NetworkPolicy" else {})}
+    metadata = {"name": name, "namespace": held.namespace, "labels": labels}
+    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
+
+
+def _doors(held: _Class) -> JsonObject:
+    """In: pods of the services that call the class. Out: its providers' ports at their addresses."""
+    callers = [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "podSelector": {"matchExpressions": [{"key": APP, "operator": "In", "values": list(services)}]},
+        }
+        for namespace, services in held.callers.items()
+    ]
+    outside: dict[tuple[str, ...], set[int]] = {}
+    for provider in held.providers.values():
+        outside.setdefault(provider.addresses, set()).update(each.port for each in provider.endpoints)
+    return {
+        "podSelector": selector(EGRESS_GATEWAY),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": callers, "ports": [_port(EGRESS_PORT)]}],
+        "egress": [
+            {"to": _blocks(addresses), "ports": [_port(number) for number in sorted(ports)]}
+            for addresses, ports in sorted(outside.items())
+        ],
+    }
+
+
+def _blocks(addresses: Iterable[str]) -> list[JsonObject]:
+    named = [{"ipBlock": {"cidr": each}} for each in addresses]
+    return named or [{"ipBlock": {"cidr": _ANYWHERE, "except": list(PRIVATE)}}]
+
+
+def _port(number: int) -> JsonObject:
+    return {"port": number, "protocol": "TCP"}
+
+
+# --- Envoy ------------------------------------------------------------------------------------------------------------
+
+
+def bootstrap(held: _Class) -> JsonObject:
+    """The configuration of Envoy: whole and static, so that another one is another pod."""
+    ends = [(name, each, provider) for name, provider in held.providers.items() for each in provider.endpoints]
+    # Two providers may share a host, not a port of it: the first has it.
+    unique = {f"{end.host}:{end.port}": (name, end, provider) for name, end, provider in reversed(ends)}
+    allowed = [_allowed(address, provider) for address, (_, _, provider) in sorted(unique.items())]
+    anything: list[JsonObject] = [{"connect_matcher": {}}, {"prefix": "/"}]
+    refusals = [_answer(each, 403) for each in anything]
+    most = sum(2 * held.most(provider) for _, _, provider in unique.values()) + _SPARE
+    limit = {"@type": f"{_TYPE}.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"}
+    monitor = {
+        "name": "envoy.resource_monitors.global_downstream_max_connections",
+        "typed_config": {**limit, "max_active_downstream_connections": most},
+    }
+    return {
+        "admin": {"address": _address("127.0.0.1", _ADMIN)},
+        "overload_manager": {"resource_monitors": [monitor]},
+        "static_resources": {
+            "listeners": [
+                _listener("connect", EGRESS_PORT, [*allowed, _host("refused", ["*"], refusals)], is_logged=True),
+                _listener("ready", _READY, [_host("ready", ["*"], [_answer({"path": "/ready"}, 200)])]),
+            ],
+            "clusters": [
+                _cluster(held, address, end, provider) for address, (_, end, provider) in sorted(unique.items())
+            ],
+        },
+    }
+
+
+def _allowed(address: str, provider: Provider) -> JsonObject:
+    """What is silent for as long as a call may take is over; it would be kept for minutes otherwise."""
+    tunnel = {
+        "cluster": address,
+        "timeout": "0s",
+        "idle_timeout": _seconds(provider.timeout_seconds),
+        "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
+    }
+    return _host(
+        address, [address], [{"match": {"connect_matcher": {}}, "route": tunnel}, _answer({"prefix": "/"}, 403)]
+    )
+
+
+def _host(name: str, domains: Sequence[str], routes: Sequence[JsonObject]) -> JsonObject:
+    return {"name": name, "domains": list(domains), "routes": list(routes)}
+
+
+def _answer(match: JsonObject, status: int) -> JsonObject:
+    return {"match": match, "direct_response": {"status": status}}
+
+
+def _listener(name: str, port: int, hosts: Sequence[JsonObject], *, is_logged: bool = False) -> JsonObject:
+    manager: dict[str, Any] = {
+        "@type": _MANAGER,
+        "stat_prefix": name,
+        "codec_type": "HTTP1",
+        "request_headers_timeout": "10s",
+        "common_http_protocol_options": {"idle_timeout": "60s"},
+        "route_config": {"virtual_hosts": list(hosts)},
+        "http_filters": [
+            {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPE}.filters.http.router.v3.Router"}}
+        ],
+    }
+    if is_logged:
+        logged = {
+            "@type": f"{_TYPE}.access_loggers.stream.v3.StdoutAccessLog",
+            "log_format": {"json_format": _LOGGED},
+        }
+        manager |= {
+            "upgrade_configs": [{"upgrade_type": "CONNECT"}],
+            "access_log": [{"name": "envoy.access_loggers.stdout", "typed_config": logged}],
+            "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
+        }
+    return {
+        "name": name,
+        "address": _address("0.0.0.0", port),
+        **({} if is_logged else {"ignore_global_conn_limit": True}),
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+
+
+def _cluster(held: _Class, address: str, end: Endpoint, provider: Provider) -> JsonObject:
+    """Tunnels beyond ``max_connections`` wait for one to end, as many again; the rest is refused at once."""
+    most = held.most(provider)
+    return {
+        "name": address,
+        "type": "STRICT_DNS",
+        "dns_lookup_family": "V4_ONLY",
+        "connect_timeout": _seconds(min(_CONNECT_SECONDS, provider.timeout_seconds)),
+        "circuit_breakers": {"thresholds": [{"max_connections": most, "max_pending_requests": most}]},
+        "outlier_detection": {
+            "split_external_local_origin_errors": True,
+            "consecutive_local_origin_failure": _FAILURES,
+            "base_ejection_time": _seconds(_EJECTED_SECONDS),
+            "max_ejection_percent": 50,
+        },
+        "load_assignment": {
+            "cluster_name": address,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _address(end.host, end.port)}}]}],
+        },
+    }
+
+
+def _address(host: str, port: int) -> JsonObject:
+    return {"socket_address": {"address": host, "port_value": port}}
+
+
+def _seconds(number: float) -> str:
+    return f"{number:g}s"
+
+
+# --- Pods -------------------------------------------------------------------------------------------------------------
+
+
+def _deployment(held: _Class, config: str) -> JsonObject:
+    """A pod that ends goes on for as long as its slowest provider may take: tunnels cannot be told that it ends."""
+    wait = math.ceil(ENDPOINTS_SECONDS + max(each.timeout_seconds for each in held.providers.values()))
+    wanted = held.egress.resources
+    probe: dict[str, Any] = {
+        "httpGet": {"path": "/ready", "port": "ready"},
+        "periodSeconds": 5,
+        "timeoutSeconds": 2,
+    }
+    ports = {"connect": EGRESS_PORT, "ready": _READY}
+    container = {
+        "name": "envoy",
+        "image": held.egress.image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["envoy"],
+        "args": [f"--config-path={_CONFIG}/{FILE}", f"--concurrency={_THREADS}", "--disable-hot-restart"],
+        "ports": [{"name": each, "containerPort": number, "protocol": "TCP"} for each, number in ports.items()],
+        "resources": {
+            "requests": {"cpu": wanted.cpu, "memory": wanted.memory},
+            "limits": {
+                **({"cpu": wanted.cpu_limit} if wanted.cpu_limit else {}),
+                "memory": wanted.memory_limit or wanted.memory,
+            },
+        },
+        "startupProbe": {**probe, "failureThreshold": 12},
+        "livenessProbe": {**probe, "failureThreshold": 6},
+        "readinessProbe": {**probe, "failureThreshold": 3},
+        "lifecycle": {"preStop": {"sleep": {"seconds": wait}}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "config", "mountPath": _CONFIG, "readOnly": True}],
+    }
+    spread = [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": selector(EGRESS_GATEWAY),
+            "matchLabelKeys": ["pod-template-hash"],
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+    pod = {
+        "serviceAccountName": EGRESS_GATEWAY,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": priority_class("money" if held.kind == "psp" else "standard"),
+        "terminationGracePeriodSeconds": wait + SLACK_SECONDS,
+        # Names are whole: each would be asked for below the cluster's own first.
+        "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": spread,
+        "containers": [container],
+        "volumes": [{"name": "config", "configMap": {"name": config}}],
+    }
+    return {
+        "replicas": held.egress.replicas,
+        "selector": selector(EGRESS_GATEWAY),
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": {"labels": {APP: EGRESS_GATEWAY, **MANAGED_BY}}, "spec": pod},
+    }
