@@ -85,6 +85,18 @@ def test_of_several_changes_only_those_are_marked_that_make_new_versions(changed
     }
 
 
+def test_an_egress_gateway_is_a_new_version_when_it_comes_and_none_when_its_pods_change(
+    changed: Callable[..., PlatformPlan],
+) -> None:
+    """Pods are told of it by variables; how many pods it has, and what a provider takes, is its own business."""
+    old, provider = "west: {zones: [a], gateway: {name: web}", "psp-a: {kind: psp"
+    image = f"registry.example/envoy@sha256:{64 * 'e'}"
+    plan = changed((old, f"{old}, egress: {{image: {image}}}"), (provider, f"{provider}, maxConnections: 9"))
+    marked = {(each.subject, each.path): bool(each.releases) for each in plan.changes}
+    assert marked[("regions.west", "egress.image")] is True
+    assert marked[("providers.psp-a", "maxConnections")] is False
+
+
 def test_a_cell_that_comes_is_named_with_all_that_starts_in_it(changed: Callable[..., PlatformPlan]) -> None:
     cell = "  - {brand: bolt, market: mt, region: west, hostnames: [mt.bolt.example]}\n"
     plan = changed(("\nproviders:", f"{cell}\nproviders:"))
