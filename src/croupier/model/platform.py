@@ -145,6 +145,15 @@ class Monitoring(Value):
         return labels
 
 
+class OnCall(Value):
+    """Who is called, and what they open first (S15.9)."""
+
+    team: Name
+    """Label ``team`` of every alert: on-call schedules go by it."""
+    runbook: Annotated[str, StringConstraints(pattern=r"^https?://[^\s{}#]+$", max_length=500)]
+    """Address of the page to open. The alert's name follows as an anchor, like ``#spans-lost``."""
+
+
 class Traces(Value):
     """The collectors of a region: every trace that failed or was slow is kept, all of the money tier, and a share of
     the rest (S9.1, S9.2). What is too slow, objectives on latency say."""
@@ -165,6 +174,8 @@ class Traces(Value):
     """While their number changes, traces that are under way may be split, and each part judged by itself."""
     resources: Resources = Resources(cpu="250m", memory="1Gi")
     """Of each pod."""
+    alerts: OnCall | None = None
+    """Who is called when collectors lose spans, or are not there; the region needs a ``prometheus``. None: nobody."""
 
 
 class Egress(Value):
@@ -214,6 +225,8 @@ class Region(Value):
     def _prometheus_is_somewhere(self) -> Self:
         if self.prometheus is not None and self.monitoring_namespace is None:
             raise PydanticCustomError("prometheus", "prometheus needs monitoringNamespace: where it runs")
+        if self.prometheus is None and self.traces is not None and self.traces.alerts is not None:
+            raise PydanticCustomError("prometheus", "traces.alerts needs prometheus: who asks the collectors")
         return self
 
     @model_validator(mode="after")

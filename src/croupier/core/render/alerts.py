@@ -140,12 +140,12 @@ def _rule(slo: Slo, alert: _Alert) -> JsonObject:
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,
-            "runbook_url": f"{page}#{_anchor(alert.name)}",
+            "runbook_url": f"{page}#{anchor(alert.name)}",
         },
     }
 
 
 @cache
-def _anchor(name: str) -> str:
+def anchor(name: str) -> str:
     """Of an alert in the runbook: ``attempts-vanished``."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()

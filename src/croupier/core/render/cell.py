@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from croupier.core.render.access import access
 from croupier.core.render.collector import collectors
+from croupier.core.render.collector_watch import rule_groups, watch
 from croupier.core.render.config import config_map
 from croupier.core.render.dashboard import dashboards
 from croupier.core.render.egress import egress_gateways
@@ -33,6 +34,8 @@ from croupier.model.service_spec import ServiceSpec
 from croupier.model.store import stores_of
 
 MADE = "# Made by croupier render; do not edit.\n"
+COLLECTOR_RULES = "collectors.rules"
+"""File beside those of cells, whose names have a dash at least."""
 PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000, "batch": 1_000}
 """Rank -> priority. Where room is short money goes first, and pushes others aside."""
 
@@ -66,7 +69,7 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
         if scrapes := tally_scrapes(here[0].region, here):
             files[f"regions/{region}/tallies.yaml"] = scrapes
         if traced := collectors(here):
-            files[f"regions/{region}/traces.yaml"] = traced
+            files[f"regions/{region}/traces.yaml"] = [*traced, *watch(region, here[0].region)]
         files |= {f"regions/{region}/egress-{kind}.yaml": made for kind, made in egress_gateways(here).items()}
     for name, place in _regions(every).items():
         files[f"regions/{name}/priorities.yaml"] = priorities()
@@ -110,6 +113,8 @@ def prometheus_files(cells: Iterable[PlacedCell]) -> dict[str, str]:
         if prometheus is not None and prometheus.form == "files":
             folder = f"prometheus/{region}"
             files |= {f"{folder}/{placed.cell.name}.rules": MADE + document(rule_file(placed)) for placed in here}
+            if groups := rule_groups(region, here[0].region):
+                files[f"{folder}/{COLLECTOR_RULES}"] = MADE + document({"groups": groups})
             files[f"{folder}/scrape.conf"] = MADE + document(scrape_jobs(here, data_namespaces(region, every)))
     return files
 

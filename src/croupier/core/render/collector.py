@@ -23,6 +23,8 @@ from croupier.model.service_spec import ServiceSpec
 RECEIVER, SAMPLER = "receiver", "sampler"
 GRPC, HTTP = 4317, 4318
 """Ports of OTLP."""
+METRICS_PORT = 8888
+"""Where a collector says what it has taken, refused and lost."""
 _HEALTH = 13133
 _CONFIG = "/etc/otelcol"
 _FILE = "collector.yaml"
@@ -32,6 +34,17 @@ _FLUSH_SECONDS = 30
 """From the order to end until force: what was taken in is handed on."""
 _SPARE = 2
 """Traces that are held at a time: so many times what is expected, because spans of some come late."""
+_OWN = {
+    "prometheus": {
+        "host": "0.0.0.0",
+        "port": METRICS_PORT,
+        # Names as their documentation has them, whatever the version makes of units and types by itself.
+        "without_scope_info": True,
+        "without_type_suffix": True,
+        "without_units": True,
+    }
+}
+"""What a collector counts of itself, for a Prometheus."""
 _SHADOW_HOSTS = ("server.address", "http.host", "net.host.name")
 """Attributes with the Host of a request. Envoy and Istio append ``-shadow`` to it where they mirror."""
 
@@ -73,7 +86,7 @@ def collectors(cells: Iterable[PlacedCell]) -> list[JsonObject]:
     kept = dict(sorted({where: end for placed in here for where, end in placed.traces_kept.items()}.items()))
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": space},
-        *_walls(traces, kept.values()),
+        *_walls(traces, kept.values(), here[0].region.monitoring_namespace),
         *_tier(traces, RECEIVER, _receiver_config(traces)),
         *_tier(traces, SAMPLER, _sampler_config(traces, here, kept)),
     ]
@@ -200,7 +213,7 @@ def _config(
         "extensions": {"health_check": {"endpoint": f"0.0.0.0:{_HEALTH}"}},
         "service": {
             "extensions": ["health_check"],
-            "telemetry": {"logs": {"encoding": "json"}},
+            "telemetry": {"logs": {"encoding": "json"}, "metrics": {"readers": [{"pull": {"exporter": _OWN}}]}},
             "pipelines": {
                 name: dict(zip(("receivers", "processors", "exporters"), parts, strict=True))
                 for name, parts in pipelines.items()
@@ -230,7 +243,7 @@ def _tier(traces: Traces, name: str, config: JsonObject) -> list[JsonObject]:
 
 
 def _deployment(traces: Traces, name: str, config: str, ports: Mapping[str, int]) -> JsonObject:
-    exposed = {**ports, "health": _HEALTH}
+    exposed = {**ports, "health": _HEALTH, "metrics": METRICS_PORT}
     probe: dict[str, Any] = {"httpGet": {"path": "/", "port": "health"}, "periodSeconds": 5, "timeoutSeconds": 2}
     container = {
         "name": "collector",
@@ -292,8 +305,11 @@ def _deployment(traces: Traces, name: str, config: str, ports: Mapping[str, int]
     return _object(traces, name, "apps/v1", "Deployment", {"spec": spec})
 
 
-def _walls(traces: Traces, kept: Iterable[Endpoint]) -> list[JsonObject]:
-    """Spans come from cells, go from tier to tier, and out to where they are kept; nothing else."""
+def _walls(traces: Traces, kept: Iterable[Endpoint], monitoring: str | None) -> list[JsonObject]:
+    """Spans come from cells, go from tier to tier, and out to where they are kept; nothing else.
+
+    ``monitoring``: the namespace that reads what collectors count of themselves; None: nobody does.
+    """
     resolvers = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
         "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
@@ -301,6 +317,8 @@ def _walls(traces: Traces, kept: Iterable[Endpoint]) -> list[JsonObject]:
     names = {"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}
     cells = {"namespaceSelector": {"matchLabels": dict(MANAGED_BY)}}
     receivers, samplers = ({"podSelector": _selector(name)} for name in (RECEIVER, SAMPLER))
+    readers = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": monitoring}}}
+    read = [{"from": [readers], "ports": [_port(METRICS_PORT)]}] if monitoring is not None else []
     outside = sorted({(_peer(each.host), each.port) for each in kept})
     return [
         _wall(traces, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
@@ -311,7 +329,7 @@ def _walls(traces: Traces, kept: Iterable[Endpoint]) -> list[JsonObject]:
             {
                 "podSelector": _selector(RECEIVER),
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"from": [cells], "ports": [_port(GRPC), _port(HTTP)]}],
+                "ingress": [{"from": [cells], "ports": [_port(GRPC), _port(HTTP)]}, *read],
                 "egress": [{"to": [samplers], "ports": [_port(GRPC)]}],
             },
         ),
@@ -321,7 +339,7 @@ def _walls(traces: Traces, kept: Iterable[Endpoint]) -> list[JsonObject]:
             {
                 "podSelector": _selector(SAMPLER),
                 "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"from": [receivers], "ports": [_port(GRPC)]}],
+                "ingress": [{"from": [receivers], "ports": [_port(GRPC)]}, *read],
                 "egress": [
                     {"to": [{"namespaceSelector": {"matchLabels": dict([label])}}], "ports": [_port(port)]}
                     for label, port in outside

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
+from croupier.core.render.collector_watch import collector_job
 from croupier.core.render.names import APP, MANAGED_BY, of_service, selector
 from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.core.render.slo import edges
@@ -74,7 +75,7 @@ def tally_scrapes(region: Region, cells: Iterable[PlacedCell]) -> list[JsonObjec
 
 
 def scrape_jobs(cells: Iterable[PlacedCell], data_namespaces: Collection[str] = ()) -> JsonObject:
-    """The same for a Prometheus that reads files: ``scrape_configs`` of a region.
+    """The same for a Prometheus that reads files: ``scrape_configs`` of a region, whose cells are ``cells``.
 
     ``data_namespaces``: where stores are that are rendered there.
     """
@@ -89,7 +90,10 @@ def scrape_jobs(cells: Iterable[PlacedCell], data_namespaces: Collection[str] = 
                 alike.setdefault(key, []).append((placed.cell.namespace, service.name))
     jobs = [_pod_job(number, key, of) for number, (key, of) in enumerate(sorted(alike.items()))]
     stores = [_store_job(data_namespaces)] if data_namespaces else []
-    return {"scrape_configs": [*jobs, *(_tally_job(*each) for each in enumerate(_tallies(here))), *stores]}
+    traces = here[0].region.traces
+    collectors = [collector_job(traces)] if traces is not None else []
+    tallies = (_tally_job(*each) for each in enumerate(_tallies(here)))
+    return {"scrape_configs": [*jobs, *tallies, *stores, *collectors]}
 
 
 def _pod_job(

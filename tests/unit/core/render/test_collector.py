@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import yaml
 from tests.support.platforms import example
 
+from croupier.core.render.cell import objects, prometheus_files
 from croupier.core.render.collector import RECEIVER, SAMPLER, collectors, tracing
+from croupier.core.render.collector_watch import rule_groups
 from croupier.core.render.network import doors
+from croupier.engine.schemas import checked
 from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
-from croupier.model.platform import PlacedCell
+from croupier.model.platform import Monitoring, OnCall, PlacedCell
+from croupier.model.schemas import NEWEST
 from croupier.spec.platform import load_described
 
 CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
 NORTH, EAST = "eu-north", "eu-east"
+ON_CALL = OnCall(team="platform", runbook="https://runbooks.example/collectors")
+ALONE = {"prometheus": None, "monitoring_namespace": None}
 
 
 def _in(region: str) -> list[PlacedCell]:
     return [each for each in CELLS if each.cell.region == region]
 
 
-def _config(objects: list[JsonObject], tier: str) -> dict[str, Any]:
-    (found,) = (each for each in objects if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith(tier))
+def _config(made: list[JsonObject], tier: str) -> dict[str, Any]:
+    (found,) = (each for each in made if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith(tier))
     config: dict[str, Any] = yaml.safe_load(found["data"]["collector.yaml"])
     return config
 
@@ -107,12 +113,67 @@ def test_spans_leave_the_cluster_by_the_egress_gateway_only(host: str, label: di
     }
 
 
+def _watched(form: Literal["operator", "files"] = "operator", *, alerts: OnCall | None = ON_CALL) -> list[PlacedCell]:
+    """The cells of ``NORTH``, with a Prometheus in the namespace ``monitoring``."""
+    prometheus = Monitoring(form=form, labels={"prometheus": "platform"} if form == "operator" else {})
+    region = _in(NORTH)[0].region
+    assert region.traces is not None
+    traces = region.traces.model_copy(update={"alerts": alerts})
+    changed = region.model_copy(update={"prometheus": prometheus, "traces": traces})
+    return [each.model_copy(update={"region": changed}) for each in _in(NORTH)]
+
+
+def test_what_collectors_count_of_themselves_is_scraped_and_its_door_is_open() -> None:
+    """Prevents: collectors that drop spans, and nobody is told."""
+    made = objects(_watched())[f"regions/{NORTH}/traces.yaml"]
+    for tier in (RECEIVER, SAMPLER):
+        (reader,) = _config(made, tier)["service"]["telemetry"]["metrics"]["readers"]
+        told = reader["pull"]["exporter"]["prometheus"]
+        assert (told["host"], told["port"]) == ("0.0.0.0", 8888)
+        (pods,) = (each for each in made if each["kind"] == "Deployment" and each["metadata"]["name"] == tier)
+        ports = pods["spec"]["template"]["spec"]["containers"][0]["ports"]
+        assert {"name": "metrics", "containerPort": 8888, "protocol": "TCP"} in ports
+        (wall,) = (each for each in made if each["kind"] == "NetworkPolicy" and each["metadata"]["name"] == tier)
+        monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+        assert wall["spec"]["ingress"][-1] == {"from": [monitoring], "ports": [{"port": 8888, "protocol": "TCP"}]}
+    (monitor,) = (each for each in made if each["kind"] == "PodMonitor")
+    assert monitor["metadata"]["namespace"] == "telemetry"
+    assert monitor["metadata"]["labels"]["prometheus"] == "platform"
+    (tiers,) = monitor["spec"]["selector"]["matchExpressions"]
+    assert tiers["values"] == [RECEIVER, SAMPLER]
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "interval": "30s"}]
+    assert {each.kind for each in checked({"x.yaml": made}, NEWEST).unknown} == set()
+
+
+def test_a_prometheus_that_reads_files_gets_the_same_rules_and_a_job() -> None:
+    files = prometheus_files(_watched("files"))
+    rules = yaml.safe_load(files[f"prometheus/{NORTH}/collectors.rules"])["groups"]
+    (rule,) = (each for each in objects(_watched())[f"regions/{NORTH}/traces.yaml"] if each["kind"] == "PrometheusRule")
+    assert rule["spec"]["groups"] == rules
+    jobs = {
+        each["job_name"]: each for each in yaml.safe_load(files[f"prometheus/{NORTH}/scrape.conf"])["scrape_configs"]
+    }
+    job = jobs["croupier-collectors"]
+    assert job["kubernetes_sd_configs"] == [{"role": "pod", "namespaces": {"names": ["telemetry"]}}]
+    assert [each["regex"] for each in job["relabel_configs"] if "regex" in each] == ["receiver|sampler", "8888"]
+
+
+def test_without_anybody_to_call_or_a_prometheus_nothing_is_made_for_one() -> None:
+    assert rule_groups(NORTH, _watched(alerts=None)[0].region) == []
+    assert f"prometheus/{NORTH}/collectors.rules" not in prometheus_files(_watched("files", alerts=None))
+    alone = [each.model_copy(update={"region": each.region.model_copy(update=ALONE)}) for each in _watched(alerts=None)]
+    made = objects(alone)[f"regions/{NORTH}/traces.yaml"]
+    assert {"PodMonitor", "PrometheusRule"} & {each["kind"] for each in made} == set()
+    walls = [each["spec"] for each in made if each["kind"] == "NetworkPolicy"]
+    assert "8888" not in str(walls)
+
+
 def test_spans_of_one_trace_meet_in_one_sampler() -> None:
-    objects = collectors(_in(NORTH))
-    balanced = _config(objects, RECEIVER)["exporters"]["loadbalancing"]
+    made = collectors(_in(NORTH))
+    balanced = _config(made, RECEIVER)["exporters"]["loadbalancing"]
     assert balanced["routing_key"] == "traceID"
     host = balanced["resolver"]["dns"]["hostname"]
-    (service,) = (each for each in objects if each["kind"] == "Service" and each["metadata"]["name"] == SAMPLER)
+    (service,) = (each for each in made if each["kind"] == "Service" and each["metadata"]["name"] == SAMPLER)
     assert host == f"{service['metadata']['name']}.{service['metadata']['namespace']}"
     assert service["spec"]["clusterIP"] == "None"
 
@@ -122,5 +183,5 @@ def test_samplers_hold_all_traces_that_they_wait_for() -> None:
     assert placed.region.traces is not None
     traces = placed.region.traces.model_copy(update={"per_second": 900, "wait_seconds": 20, "samplers": 4})
     region = placed.region.model_copy(update={"traces": traces})
-    objects = collectors(each.model_copy(update={"region": region}) for each in here)
-    assert _config(objects, SAMPLER)["processors"]["tail_sampling"]["num_traces"] == 9000
+    made = collectors(each.model_copy(update={"region": region}) for each in here)
+    assert _config(made, SAMPLER)["processors"]["tail_sampling"]["num_traces"] == 9000

@@ -16,11 +16,13 @@ import pytest
 import yaml
 
 from croupier.core.render.cell import objects_of, render
+from croupier.core.render.collector_watch import rule_groups
 from croupier.core.render.emit import document
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.prometheus import groups, rule_file
 from croupier.core.render.slo import EXPECTED, RECENT, recordings, slos
-from croupier.model.platform import Monitoring, PlacedCell
+from croupier.model.address import Endpoint
+from croupier.model.platform import Monitoring, OnCall, PlacedCell, Traces
 from croupier.model.service import Objective
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import ALERTED, BURNS, RECORDED
@@ -189,6 +191,57 @@ def test_a_bucket_of_a_whole_second_is_found_however_it_is_written(tmp_path: Pat
 def test_a_tally_that_stands_still_calls(tmp_path: Path) -> None:
     series = {ATTEMPTS: "0+10x60", UPDATED: "0+60x20 1200x40"}
     _fires(tmp_path, _of("tally"), series, {20: set(), 30: {"TallyStale page"}})
+
+
+ON_CALL = OnCall(team="platform", runbook="https://runbooks.example/collectors")
+COLLECTORS = PLACED.region.model_copy(
+    update={
+        "traces": Traces(
+            image=f"registry.example/collector@sha256:{64 * 'c'}",
+            endpoint=Endpoint(host="traces.example", port=4317),
+            alerts=ON_CALL,
+        )
+    }
+)
+_POD = 'namespace="telemetry",pod="a"'
+UP = {
+    f'up{{namespace="telemetry",app_kubernetes_io_name="{tier}",pod="a"}}': "1x60" for tier in ("receiver", "sampler")
+}
+REFUSED = f'otelcol_receiver_refused_spans{{{_POD},receiver="otlp"}}'
+UNSENT = f'otelcol_exporter_send_failed_spans{{{_POD},exporter="otlp/eu-north"}}'
+UNQUEUED = f'otelcol_exporter_enqueue_failed_spans{{{_POD},exporter="otlp/eu-north"}}'
+EARLY = f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early{{{_POD}}}"
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("series", "expected"),
+    [
+        pytest.param({**UP, REFUSED: "7x60", UNSENT: "3x60", EARLY: "1x60"}, {30: set()}, id="what-is-long-over"),
+        pytest.param(UP, {30: set()}, id="nothing-was-ever-lost"),
+        pytest.param({**UP, REFUSED: "0x20 60x40"}, {22: set(), 24: set(), 40: set()}, id="once"),
+        pytest.param({**UP, REFUSED: "0x20 0+60x40"}, {22: set(), 40: {"SpansRefused ticket"}}, id="refused"),
+        pytest.param({**UP, UNSENT: "0x20 0+60x40"}, {22: set(), 40: {"SpansLost ticket"}}, id="not-sent"),
+        pytest.param({**UP, UNQUEUED: "0+60x60", UNSENT: "0x60"}, {40: {"SpansLost ticket"}}, id="no-room-to-wait"),
+        pytest.param({**UP, EARLY: "0+60x60"}, {40: {"TracesCutShort ticket"}}, id="more-traces-than-planned"),
+        pytest.param({}, {3: set(), 40: {"CollectorsMissing ticket"}}, id="nobody-is-there"),
+        pytest.param({**UP, min(UP): "1x20 0x40"}, {20: set(), 40: {"CollectorsMissing ticket"}}, id="a-tier-is-down"),
+        pytest.param({**UP, min(UP).replace('"a"', '"b"'): "0x60"}, {40: set()}, id="one-pod-of-two-is-down"),
+    ],
+)
+def test_collectors_that_lose_spans_call(
+    tmp_path: Path, series: Mapping[str, str], expected: Mapping[int, set[str]]
+) -> None:
+    _fires(tmp_path, rule_groups("eu-south", COLLECTORS), series, expected)
+
+
+def test_alerts_on_collectors_say_whom_to_call_and_what_to_open() -> None:
+    """S15.9."""
+    (group,) = rule_groups("eu-south", COLLECTORS)
+    for rule in group["rules"]:
+        assert rule["labels"] == {"region": "eu-south", "severity": "ticket", "team": "platform"}
+        anchor = re.sub("([A-Z])", r"-\1", rule["alert"]).lower().lstrip("-")
+        assert rule["annotations"]["runbook_url"] == f"https://runbooks.example/collectors#{anchor}"
 
 
 @needs_promtool
