@@ -110,6 +110,9 @@ def _shared(where: Where, service: ServiceSpec, name: str, use: DataUse) -> Iter
     if owner is service or theirs is None or theirs.postgres is None:
         yield Flaw((*at, "of"), "STORE", f"{use.of} has no store {name} that is rendered", "give it one, with postgres")
         return
+    rules = where.placed.market.residency
+    if rules is not None and not rules.classes.keys() >= set(theirs.classes):
+        return  # what the owner calls otherwise than its market is told of the owner
     for number, each in enumerate(use.classes):
         if each not in theirs.classes:
             message = f"{each} would be kept in {name}, and {use.of} does not say so"
