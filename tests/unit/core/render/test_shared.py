@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support.nasty import NASTY
-from tests.support.platforms import example, kept, queued, stored
+from tests.support.platforms import example, gated, kept, queued, stored
 from tests.support.templates import helm, kustomize
 
 from croupier.adapters.manifests import write
@@ -61,6 +61,7 @@ PLATFORMS: Mapping[str, Callable[[], list[PlacedCell]]] = {
     "watched": _watched,
     "secrets": kept,
     "stores": stored,
+    "egress": gated,
     "queues": queued,
     "nasty": _nasty,
     "unlike": _unlike,
