@@ -8,16 +8,15 @@ must not leave the region, and hands over. Configuration is the one of OpenTelem
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from croupier.core.render.emit import document
-from croupier.core.render.names import APP, MANAGED_BY, priority_class
+from croupier.core.render.names import MANAGED_BY, selector
+from croupier.core.render.resident import Resident, resident, space, wall
 from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
-from croupier.model.platform import TRACES_REGION, PlacedCell, Traces
+from croupier.model.platform import ENDPOINTS_SECONDS, TRACES_REGION, PlacedCell, Traces
 from croupier.model.service_spec import ServiceSpec
 
 RECEIVER, SAMPLER = "receiver", "sampler"
@@ -81,11 +80,9 @@ def collectors(cells: Iterable[PlacedCell]) -> list[JsonObject]:
     traces = here[0].region.traces
     if traces is None:
         return []
-    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-    space = {"name": traces.namespace, "labels": {**MANAGED_BY, **security}}
     kept = dict(sorted({where: end for placed in here for where, end in placed.traces_kept.items()}.items()))
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": space},
+        space(traces.namespace),
         *_walls(traces, kept.values(), here[0].region.monitoring_namespace),
         *_tier(traces, RECEIVER, _receiver_config(traces)),
         *_tier(traces, SAMPLER, _sampler_config(traces, here, kept)),
@@ -223,86 +220,32 @@ def _config(
 
 
 def _tier(traces: Traces, name: str, config: JsonObject) -> list[JsonObject]:
-    text = document(config)
-    config_name = f"{name}-config-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
     ports = {"otlp": GRPC, "otlp-http": HTTP} if name == RECEIVER else {"otlp": GRPC}
-    service = {
-        "selector": _selector(name)["matchLabels"],
+    service: JsonObject = {
         "ports": [{"name": each, "port": port, "targetPort": port, "protocol": "TCP"} for each, port in ports.items()],
     }
     if name == SAMPLER:  # its pods are told apart by those that choose among them
         service |= {"clusterIP": "None"}
-    budget = {"maxUnavailable": 1, "selector": _selector(name)}
-    return [
-        _object(traces, name, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
-        _object(traces, config_name, "v1", "ConfigMap", {"immutable": True, "data": {_FILE: text}}, app=name),
-        _object(traces, name, "policy/v1", "PodDisruptionBudget", {"spec": budget}),
-        _deployment(traces, name, config_name, ports),
-        _object(traces, name, "v1", "Service", {"spec": service}),
-    ]
-
-
-def _deployment(traces: Traces, name: str, config: str, ports: Mapping[str, int]) -> JsonObject:
-    exposed = {**ports, "health": _HEALTH, "metrics": METRICS_PORT}
-    probe: dict[str, Any] = {"httpGet": {"path": "/", "port": "health"}, "periodSeconds": 5, "timeoutSeconds": 2}
-    container = {
-        "name": "collector",
-        "image": traces.image,
-        "imagePullPolicy": "IfNotPresent",
-        "args": [f"--config={_CONFIG}/{_FILE}"],
-        "ports": [{"name": each, "containerPort": port, "protocol": "TCP"} for each, port in exposed.items()],
-        "resources": {
-            "requests": {"cpu": traces.resources.cpu, "memory": traces.resources.memory},
-            "limits": {
-                **({"cpu": traces.resources.cpu_limit} if traces.resources.cpu_limit else {}),
-                "memory": traces.resources.memory_limit or traces.resources.memory,
-            },
-        },
-        "startupProbe": {**probe, "failureThreshold": 12},
-        "livenessProbe": {**probe, "failureThreshold": 6},
-        "readinessProbe": {**probe, "failureThreshold": 3},
-        "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": [{"name": "config", "mountPath": _CONFIG, "readOnly": True}],
-    }
-    spread = [
-        {
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": _selector(name),
-            "matchLabelKeys": ["pod-template-hash"],
-        }
-        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-    ]
-    pod = {
-        "serviceAccountName": name,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "priorityClassName": priority_class("standard"),
-        "terminationGracePeriodSeconds": traces.wait_seconds + _FLUSH_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "topologySpreadConstraints": spread,
-        "containers": [container],
-        "volumes": [{"name": "config", "configMap": {"name": config}}],
-    }
-    spec = {
-        "replicas": traces.samplers if name == SAMPLER else traces.receivers,
-        "selector": _selector(name),
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": {"labels": _labels(name)}, "spec": pod},
-    }
-    return _object(traces, name, "apps/v1", "Deployment", {"spec": spec})
+    return resident(
+        Resident(
+            namespace=traces.namespace,
+            name=name,
+            container="collector",
+            image=traces.image,
+            words={"args": [f"--config={_CONFIG}/{_FILE}"]},
+            resources=traces.resources,
+            replicas=traces.samplers if name == SAMPLER else traces.receivers,
+            user=_USER,
+            rank="standard",
+            ports={**ports, "health": _HEALTH, "metrics": METRICS_PORT},
+            service=service,
+            ready=("/", "health"),
+            config=(_CONFIG, _FILE, document(config)),
+            pause_seconds=ENDPOINTS_SECONDS,
+            grace_seconds=traces.wait_seconds + _FLUSH_SECONDS,
+            dns={},
+        )
+    )
 
 
 def _walls(traces: Traces, kept: Iterable[Endpoint], monitoring: str | None) -> list[JsonObject]:
@@ -316,28 +259,28 @@ def _walls(traces: Traces, kept: Iterable[Endpoint], monitoring: str | None) -> 
     }
     names = {"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}
     cells = {"namespaceSelector": {"matchLabels": dict(MANAGED_BY)}}
-    receivers, samplers = ({"podSelector": _selector(name)} for name in (RECEIVER, SAMPLER))
+    receivers, samplers = ({"podSelector": selector(name)} for name in (RECEIVER, SAMPLER))
     readers = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": monitoring}}}
     read = [{"from": [readers], "ports": [_port(METRICS_PORT)]}] if monitoring is not None else []
     outside = sorted({(_peer(each.host), each.port) for each in kept})
     return [
-        _wall(traces, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
-        _wall(traces, "allow-dns", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [names]}),
-        _wall(
-            traces,
+        wall(traces.namespace, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+        wall(traces.namespace, "allow-dns", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [names]}),
+        wall(
+            traces.namespace,
             RECEIVER,
             {
-                "podSelector": _selector(RECEIVER),
+                "podSelector": selector(RECEIVER),
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": [{"from": [cells], "ports": [_port(GRPC), _port(HTTP)]}, *read],
                 "egress": [{"to": [samplers], "ports": [_port(GRPC)]}],
             },
         ),
-        _wall(
-            traces,
+        wall(
+            traces.namespace,
             SAMPLER,
             {
-                "podSelector": _selector(SAMPLER),
+                "podSelector": selector(SAMPLER),
                 "policyTypes": ["Ingress", "Egress"],
                 "ingress": [{"from": [receivers], "ports": [_port(GRPC)]}, *read],
                 "egress": [
@@ -355,24 +298,6 @@ def _peer(host: str) -> tuple[str, str]:
     if parts[2:3] == ["svc"]:
         return "kubernetes.io/metadata.name", parts[1]
     return "svc", "traces-egress"
-
-
-def _wall(traces: Traces, name: str, spec: JsonObject) -> JsonObject:
-    return _object(traces, name, "networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
-
-
-def _object(traces: Traces, name: str, api: str, kind: str, body: JsonObject, *, app: str | None = None) -> JsonObject:
-    labels = {**MANAGED_BY, **({APP: app or name} if kind != "NetworkPolicy" else {})}
-    metadata = {"name": name, "namespace": traces.namespace, "labels": labels}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
-
-
-def _labels(name: str) -> dict[str, str]:
-    return {APP: name, **MANAGED_BY}
-
-
-def _selector(name: str) -> JsonObject:
-    return {"matchLabels": {APP: name}}
 
 
 def _port(number: int, protocol: str = "TCP") -> JsonObject:

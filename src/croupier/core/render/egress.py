@@ -7,14 +7,14 @@ key and sees no call. It looks hosts up itself; what a pod asks for only chooses
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from croupier.core.render.emit import document
-from croupier.core.render.names import APP, MANAGED_BY, priority_class, selector
+from croupier.core.render.names import APP, selector
 from croupier.core.render.network import names_looked_up, nothing_else
+from croupier.core.render.resident import Resident, resident, space, wall
 from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
 from croupier.model.platform import (
@@ -136,29 +136,12 @@ def _classes(cells: Sequence[PlacedCell]) -> list[_Class]:
 
 
 def _gateway(held: _Class) -> list[JsonObject]:
-    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-    space = {"name": held.namespace, "labels": {**MANAGED_BY, "svc": held.namespace, **security}}
-    text = document(bootstrap(held))
-    config = f"{EGRESS_GATEWAY}-config-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-    port = {"name": "connect", "port": EGRESS_PORT, "targetPort": "connect", "protocol": "TCP"}
-    service = {"selector": selector(EGRESS_GATEWAY)["matchLabels"], "ports": [port]}
-    budget = {"maxUnavailable": 1, "selector": selector(EGRESS_GATEWAY)}
     walls = {DEFAULT_DENY: nothing_else(), ALLOW_DNS: names_looked_up(), EGRESS_GATEWAY: _doors(held)}
     return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": space},
-        *(_object(held, name, "networking.k8s.io/v1", "NetworkPolicy", {"spec": spec}) for name, spec in walls.items()),
-        _object(held, EGRESS_GATEWAY, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
-        _object(held, config, "v1", "ConfigMap", {"immutable": True, "data": {FILE: text}}),
-        _object(held, EGRESS_GATEWAY, "policy/v1", "PodDisruptionBudget", {"spec": budget}),
-        _object(held, EGRESS_GATEWAY, "apps/v1", "Deployment", {"spec": _deployment(held, config)}),
-        _object(held, EGRESS_GATEWAY, "v1", "Service", {"spec": service}),
+        space(held.namespace, svc=held.namespace),
+        *(wall(held.namespace, name, spec) for name, spec in walls.items()),
+        *resident(_program(held)),
     ]
-
-
-def _object(held: _Class, name: str, api: str, kind: str, body: JsonObject) -> JsonObject:
-    labels = {**MANAGED_BY, **({APP: EGRESS_GATEWAY} if kind != "NetworkPolicy" else {})}
-    metadata = {"name": name, "namespace": held.namespace, "labels": labels}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
 
 
 def _doors(held: _Class) -> JsonObject:
@@ -310,73 +293,29 @@ def _seconds(number: float) -> str:
 # --- Pods -------------------------------------------------------------------------------------------------------------
 
 
-def _deployment(held: _Class, config: str) -> JsonObject:
+def _program(held: _Class) -> Resident:
     """A pod that ends goes on for as long as its slowest provider may take: tunnels cannot be told that it ends."""
     wait = math.ceil(ENDPOINTS_SECONDS + max(each.timeout_seconds for each in held.providers.values()))
-    wanted = held.egress.resources
-    probe: dict[str, Any] = {
-        "httpGet": {"path": "/ready", "port": "ready"},
-        "periodSeconds": 5,
-        "timeoutSeconds": 2,
-    }
-    ports = {"connect": EGRESS_PORT, "ready": _READY}
-    container = {
-        "name": "envoy",
-        "image": held.egress.image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["envoy"],
-        "args": [f"--config-path={_CONFIG}/{FILE}", f"--concurrency={_THREADS}", "--disable-hot-restart"],
-        "ports": [{"name": each, "containerPort": number, "protocol": "TCP"} for each, number in ports.items()],
-        "resources": {
-            "requests": {"cpu": wanted.cpu, "memory": wanted.memory},
-            "limits": {
-                **({"cpu": wanted.cpu_limit} if wanted.cpu_limit else {}),
-                "memory": wanted.memory_limit or wanted.memory,
-            },
+    port = {"name": "connect", "port": EGRESS_PORT, "targetPort": "connect", "protocol": "TCP"}
+    return Resident(
+        namespace=held.namespace,
+        name=EGRESS_GATEWAY,
+        container="envoy",
+        image=held.egress.image,
+        words={
+            "command": ["envoy"],
+            "args": [f"--config-path={_CONFIG}/{FILE}", f"--concurrency={_THREADS}", "--disable-hot-restart"],
         },
-        "startupProbe": {**probe, "failureThreshold": 12},
-        "livenessProbe": {**probe, "failureThreshold": 6},
-        "readinessProbe": {**probe, "failureThreshold": 3},
-        "lifecycle": {"preStop": {"sleep": {"seconds": wait}}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": [{"name": "config", "mountPath": _CONFIG, "readOnly": True}],
-    }
-    spread = [
-        {
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": selector(EGRESS_GATEWAY),
-            "matchLabelKeys": ["pod-template-hash"],
-        }
-        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-    ]
-    pod = {
-        "serviceAccountName": EGRESS_GATEWAY,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "priorityClassName": priority_class("money" if held.kind == "psp" else "standard"),
-        "terminationGracePeriodSeconds": wait + SLACK_SECONDS,
+        resources=held.egress.resources,
+        replicas=held.egress.replicas,
+        user=_USER,
+        rank="money" if held.kind == "psp" else "standard",
+        ports={"connect": EGRESS_PORT, "ready": _READY},
+        service={"ports": [port]},
+        ready=("/ready", "ready"),
+        config=(_CONFIG, FILE, document(bootstrap(held))),
+        pause_seconds=wait,
+        grace_seconds=wait + SLACK_SECONDS,
         # Names are whole: each would be asked for below the cluster's own first.
-        "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "topologySpreadConstraints": spread,
-        "containers": [container],
-        "volumes": [{"name": "config", "configMap": {"name": config}}],
-    }
-    return {
-        "replicas": held.egress.replicas,
-        "selector": selector(EGRESS_GATEWAY),
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": {"labels": {APP: EGRESS_GATEWAY, **MANAGED_BY}}, "spec": pod},
-    }
+        dns={"options": [{"name": "ndots", "value": "1"}]},
+    )
