@@ -180,6 +180,11 @@ class Cluster:
             raise UnknownName("service with a usable ReleasePolicy", service, list(self._services()))
         return owner
 
+    def is_usable(self, owner: Owner) -> bool:
+        """Whether the policy can be used as it is now, and not only what is known of it."""
+        obj = self._caches[RELEASE_POLICIES].get(owner.namespace, owner.name)
+        return obj is not None and self._policy(obj).owner is not None
+
     def concerned(self, kind: Resource, obj: JsonObject) -> list[Policy]:
         """Policies for which a change of this object may mean something.
 

@@ -35,7 +35,7 @@ from croupier.core.due import (
 from croupier.core.phases import Event, Phase
 from croupier.core.run import ACTIONS, RunState, apply
 from croupier.core.share import share_band
-from croupier.core.snapshot import Snapshot
+from croupier.core.snapshot import AWAY_SECONDS, Snapshot
 from croupier.model.digest import short
 from croupier.model.journal import Draft
 from croupier.model.plan import Action, EnsureVersion, SetSplit
@@ -130,14 +130,15 @@ def _unwatched(state: RunState, s: Snapshot) -> float:
     """Seconds that the present step is given back, because nobody watched it: the desk was away, or its clock jumped.
 
     Once a step, so that a desk that comes and goes meets the deadline all the same. Below 0: the clock that had jumped
-    was set back, and what was given is taken again.
+    was set back, and so much of what was given is taken again, but no more: the rest nobody has watched still. What
+    looks that were some time apart leave of it does not count as given.
     """
     if state.phase not in (Phase.PREPARING, Phase.SETTLING, Phase.HOLDING):
         return 0.0
     if s.unwatched_seconds < 0.0:
-        return -state.unwatched_seconds
+        return -min(state.unwatched_seconds, -s.unwatched_seconds)
     was_entered = state.step_at <= s.now - s.unwatched_seconds
-    return s.unwatched_seconds if was_entered and state.unwatched_seconds == 0.0 else 0.0
+    return s.unwatched_seconds if was_entered and state.unwatched_seconds < AWAY_SECONDS else 0.0
 
 
 def _gist(verdict: Verdict | None) -> tuple[object, ...] | None:

@@ -9,6 +9,10 @@ from croupier.model.traffic import ObservedSplit
 from croupier.model.verdict import Verdict
 from croupier.model.workload import VersionPods
 
+AWAY_SECONDS = 60.0
+"""After so long without a look (and four scrapes) nobody has watched the run: the desk was stopped, or its clock
+jumped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -11,17 +11,13 @@ from collections.abc import Mapping
 from croupier.core import gates
 from croupier.core.replay import evidence_of, refold
 from croupier.core.run import RunState
-from croupier.core.snapshot import Evidence
+from croupier.core.snapshot import AWAY_SECONDS, Evidence
 from croupier.errors import IntegrityError, Unreachable
 from croupier.model.evidence import Sample
 from croupier.model.plan import Plan
 from croupier.model.verdict import Verdict
 from croupier.model.workload import VersionPods
 from croupier.ports.journal import EvidenceStore
-
-AWAY_SECONDS = 60.0
-"""After so long without a look (and four scrapes) nobody has watched the run: the desk was stopped, or its clock
-jumped."""
 
 TICK_SECONDS = 0.05
 """Scrapes may come this much early: rounds do not start on the instant."""

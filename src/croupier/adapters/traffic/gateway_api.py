@@ -43,6 +43,12 @@ class GatewayTraffic:
             raise UsageError(
                 f"{split.service} has no route, and a Service cannot split", hint="use steps: [100], or give spec.route"
             )
+        left = self._left_behind(owner) if route is None else None
+        if left is not None and not self._cluster.is_usable(owner):
+            raise Unreachable(
+                f"HTTPRoute {owner.namespace}/{owner.name} stays: without a ReleasePolicy that can be used nobody "
+                "knows whether its spec.route is gone"
+            )
         pointed = next((digest for digest, weight in weights.items() if weight == 100), split.stable.digest)
         selector = self._selector(owner, pointed)
         callers = stable_service(owner, pointed, selector, run=split.run, revision=split.revision)
@@ -58,7 +64,7 @@ class GatewayTraffic:
                 await self._apply(each)
             await self._confirm(owner, route)
         await self._apply(callers)
-        if route is None and (left := self._left_behind(owner)) is not None:
+        if left is not None:
             await self._cluster.delete(HTTP_ROUTES, left)
 
     async def observe(self, service: str) -> ObservedSplit:
@@ -71,6 +77,8 @@ class GatewayTraffic:
             if stable is None or not pointed:
                 return self._untouched(owner)
             self._require_pointed(owner, stable, pointed)
+            if self._left_behind(owner) is not None:
+                raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name} is left, and sends players still")
             return ObservedSplit(service, _annotation(stable, RUN), _revision(stable), {pointed: 100})
         self._cluster.require_fresh(HTTP_ROUTES)
         route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)

@@ -265,6 +265,33 @@ async def test_without_a_route_a_part_of_the_players_is_refused(plain: Stage) ->
         await plain.traffic.set_split(plain.split(25))
 
 
+async def test_a_route_that_could_not_be_deleted_still_sends_players(stage: Stage) -> None:
+    """Prevents: pods of a version that end because the Service left them, while a route still names them."""
+    await stage.traffic.set_split(stage.split(25, 1))
+    await stage.world.declare(route=None)
+    await stage.world.settle()
+    stage.refuse_all_but_one_write()
+    with pytest.raises(Unreachable, match="refused"):
+        await stage.traffic.set_split(stage.split(0, 2))
+    with pytest.raises(Unreachable, match="is left"):
+        await stage.traffic.observe(SERVICE)
+    stage.world.writes.fence = open_fence
+    await stage.traffic.set_split(stage.split(0, 2))
+    await stage.world.settle()
+    assert (await stage.traffic.observe(SERVICE)).weights == {stage.old: 100}
+    assert stage.world.all(HTTP_ROUTES) == []
+
+
+async def test_a_route_stays_while_nobody_can_tell_whether_it_was_taken_away(stage: Stage) -> None:
+    """A newer croupier may know it by another name, and an operator that starts then must not cut everybody off."""
+    await stage.traffic.set_split(stage.split(25, 1))
+    await stage.world.declare(route=None, surprise=True)
+    restarted = await stage.world.operator()
+    with pytest.raises(Unreachable, match="stays"):
+        await restarted.traffic.set_split(stage.split(0, 2))
+    assert len(stage.world.all(HTTP_ROUTES)) == 1
+
+
 async def test_routes_of_caches_that_are_stale_are_no_observation(stage: Stage) -> None:
     await stage.traffic.set_split(stage.split(None))
     stage.world.clock.time += 100.0
