@@ -88,6 +88,9 @@ def _spans(entries: Iterable[Entry]) -> list[StepSpan]:
         elif entry.kind in ("step.settled", "step.passed") and spans:
             field = entry.kind.replace("step.", "") + "_at"
             spans[-1] = spans[-1].model_copy(update={field: entry.at})
+        elif entry.kind == "unwatched" and spans and (settled_at := spans[-1].settled_at) is not None:
+            seconds = cast(float, entry.body["seconds"])
+            spans[-1] = spans[-1].model_copy(update={"settled_at": settled_at + seconds})
     return spans
 
 

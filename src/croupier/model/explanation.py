@@ -20,7 +20,7 @@ class StepSpan(Value):
     weight: int
     entered_at: float
     settled_at: float | None
-    """When the data plane had confirmed the split; None: never."""
+    """When the data plane had confirmed the split, later by what nobody watched since; None: never."""
     passed_at: float | None
     """When the step was passed; None: it was not."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -55,6 +56,19 @@ def test_a_promotion_says_how_good_it_looked_and_when_each_step_passed(healthy: 
     assert [span.weight for span in healthy.steps] == [5, 10, 25, 50, 100]
     assert all(span.passed_at is not None for span in healthy.steps)
     assert all(gate.passed_at is not None and gate.tolerated is None for gate in healthy.gates)
+
+
+def test_what_nobody_watched_is_not_told_as_watched() -> None:
+    world = played(HEALTHY)
+    entries = list(world.journal.read(subject="r-0001"))
+    entered = next(index for index, entry in enumerate(entries) if entry.kind == "step.entered")
+    settled = next(index for index, entry in enumerate(entries) if entry.kind == "step.settled" and index > entered)
+    away = replace(entries[settled], kind="unwatched", body={"seconds": 30.0})
+    samples = world.evidence.read("r-0001")
+    before = explain(entries, samples).steps
+    after = explain([*entries[: settled + 1], away, *entries[settled + 1 :]], samples).steps
+    assert before[0].settled_at is not None
+    assert after == (before[0].model_copy(update={"settled_at": before[0].settled_at + 30.0}), *before[1:])
 
 
 def test_evidence_is_told_for_every_scrape_with_players(healthy: Explanation) -> None:
