@@ -364,6 +364,22 @@ async def test_a_route_of_somebody_else_stays_when_the_policy_has_none(world: Sm
     assert len(world.all(HTTP_ROUTES)) == 1
 
 
+async def test_a_route_that_somebody_made_of_ours_stays_when_the_policy_has_none(world: SmallCluster) -> None:
+    """Who moves the route to Git under its old name must not lose it with ``spec.route``."""
+    operator = await world.operator()
+    await world.open(operator)
+
+    def take(route: Any) -> None:
+        route["spec"]["rules"] = [{"backendRefs": [{"name": POLICY_NAME, "port": 80, "weight": 1}]}]
+
+    await world.declare(route=None)
+    await world.change(HTTP_ROUTES, POLICY_NAME, take)
+    for _ in range(3):
+        await world.tick(operator)
+    assert len(world.all(HTTP_ROUTES)) == 1
+    assert is_ready(world.status())
+
+
 async def test_fewer_replicas_in_git_end_pods_and_a_hand_that_gave_more_is_left_alone(world: SmallCluster) -> None:
     operator = await world.operator()
     stable = await world.open(operator)

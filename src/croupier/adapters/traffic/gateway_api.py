@@ -142,12 +142,24 @@ class GatewayTraffic:
 
     def _left_behind(self, owner: Owner) -> JsonObject | None:
         """A route of ours, of the time when the policy had ``spec.route``: it would go on sending players to versions
-        that end. One that is not ours is none of our business."""
+        that end. One that is not ours, or names no version any more, is none of our business."""
         if not self._cluster.has_gateway:
             return None
         route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
-        owners = (route or {}).get("metadata", {}).get("ownerReferences") or ()
-        return route if any(each.get("uid") == owner.uid for each in owners) else None
+        if route is None:
+            return None
+        owners = route["metadata"].get("ownerReferences") or ()
+        is_ours = any(each.get("uid") == owner.uid for each in owners)
+        return route if is_ours and self._names_versions(owner, route) else None
+
+    def _names_versions(self, owner: Owner, route: JsonObject) -> bool:
+        """Whether a backend of the route is a version's Service, also one that is gone."""
+        for rule in route["spec"].get("rules") or ():
+            for name in {backend["name"] for backend in rule.get("backendRefs") or ()}:
+                service = self._cluster.get(SERVICES, owner.namespace, name)
+                if service is None or name == object_name(owner.name, _annotation(service, DIGEST)):
+                    return True
+        return False
 
     def _pointed(self, owner: Owner, stable: JsonObject | None) -> str:
         """The version that the Service follows; "" when it follows none, or one that went with an earlier policy."""
