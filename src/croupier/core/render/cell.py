@@ -20,6 +20,7 @@ from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
 from croupier.core.render.network import doors, walls
 from croupier.core.render.patch import Found, patched
+from croupier.core.render.pods import restricted
 from croupier.core.render.prometheus import prometheus_rule, rule_file
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
@@ -154,8 +155,7 @@ def _rolling(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
 def tenancy(placed: PlacedCell) -> list[JsonObject]:
     """The namespace, under Pod Security ``restricted``, its walls, its limits, and who may do what in it."""
     cell = placed.cell
-    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-    metadata = {"name": cell.namespace, "labels": {**cell_labels(cell), **security}}
+    metadata = {"name": cell.namespace, "labels": {**cell_labels(cell), **restricted()}}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
         *walls(cell),

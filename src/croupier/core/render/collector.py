@@ -13,10 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from croupier.core.render.emit import document
 from croupier.core.render.names import MANAGED_BY, selector
+from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, reached, within
 from croupier.core.render.resident import Resident, resident, space, wall
 from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
-from croupier.model.platform import ENDPOINTS_SECONDS, TRACES_REGION, PlacedCell, Traces
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, ENDPOINTS_SECONDS, TRACES_REGION, PlacedCell, Traces
 from croupier.model.service_spec import ServiceSpec
 
 RECEIVER, SAMPLER = "receiver", "sampler"
@@ -253,52 +254,14 @@ def _walls(traces: Traces, kept: Iterable[Endpoint], monitoring: str | None) -> 
 
     ``monitoring``: the namespace that reads what collectors count of themselves; None: nobody does.
     """
-    resolvers = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
-        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
-    }
-    names = {"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}
     cells = {"namespaceSelector": {"matchLabels": dict(MANAGED_BY)}}
     receivers, samplers = ({"podSelector": selector(name)} for name in (RECEIVER, SAMPLER))
-    readers = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": monitoring}}}
-    read = [{"from": [readers], "ports": [_port(METRICS_PORT)]}] if monitoring is not None else []
-    outside = sorted({(_peer(each.host), each.port) for each in kept})
-    return [
-        wall(traces.namespace, "default-deny", {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
-        wall(traces.namespace, "allow-dns", {"podSelector": {}, "policyTypes": ["Egress"], "egress": [names]}),
-        wall(
-            traces.namespace,
-            RECEIVER,
-            {
-                "podSelector": selector(RECEIVER),
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"from": [cells], "ports": [_port(GRPC), _port(HTTP)]}, *read],
-                "egress": [{"to": [samplers], "ports": [_port(GRPC)]}],
-            },
-        ),
-        wall(
-            traces.namespace,
-            SAMPLER,
-            {
-                "podSelector": selector(SAMPLER),
-                "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"from": [receivers], "ports": [_port(GRPC)]}, *read],
-                "egress": [
-                    {"to": [{"namespaceSelector": {"matchLabels": dict([label])}}], "ports": [_port(port)]}
-                    for label, port in outside
-                ],
-            },
-        ),
-    ]
-
-
-def _peer(host: str) -> tuple[str, str]:
-    """Label of the namespace that a host is reached through: its own inside the cluster, else the egress gateway's."""
-    parts = host.split(".")
-    if parts[2:3] == ["svc"]:
-        return "kubernetes.io/metadata.name", parts[1]
-    return "svc", "traces-egress"
-
-
-def _port(number: int, protocol: str = "TCP") -> JsonObject:
-    return {"port": number, "protocol": protocol}
+    read = [allowed("from", [within(monitoring)], [METRICS_PORT])] if monitoring is not None else []
+    taken, handed = allowed("from", [cells], [GRPC, HTTP]), allowed("from", [receivers], [GRPC])
+    walls = {
+        DEFAULT_DENY: nothing_else(),
+        ALLOW_DNS: names_looked_up(),
+        RECEIVER: door(selector(RECEIVER), [taken, *read], [allowed("to", [samplers], [GRPC])]),
+        SAMPLER: door(selector(SAMPLER), [handed, *read], reached(kept, "traces-egress")),
+    }
+    return [wall(traces.namespace, name, spec) for name, spec in walls.items()]

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from croupier.core.render.emit import document
 from croupier.core.render.names import APP, selector
-from croupier.core.render.network import names_looked_up, nothing_else
+from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
 from croupier.core.render.resident import Resident, resident, space, wall
 from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
@@ -148,7 +148,7 @@ def _doors(held: _Class) -> JsonObject:
     """In: pods of the services that call the class. Out: its providers' ports at their addresses."""
     callers = [
         {
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            **within(namespace),
             "podSelector": {"matchExpressions": [{"key": APP, "operator": "In", "values": list(services)}]},
         }
         for namespace, services in held.callers.items()
@@ -156,24 +156,16 @@ def _doors(held: _Class) -> JsonObject:
     outside: dict[tuple[str, ...], set[int]] = {}
     for provider in held.providers.values():
         outside.setdefault(provider.addresses, set()).update(each.port for each in provider.endpoints)
-    return {
-        "podSelector": selector(EGRESS_GATEWAY),
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{"from": callers, "ports": [_port(EGRESS_PORT)]}],
-        "egress": [
-            {"to": _blocks(addresses), "ports": [_port(number) for number in sorted(ports)]}
-            for addresses, ports in sorted(outside.items())
-        ],
-    }
+    return door(
+        selector(EGRESS_GATEWAY),
+        [allowed("from", callers, [EGRESS_PORT])],
+        (allowed("to", _blocks(addresses), sorted(ports)) for addresses, ports in sorted(outside.items())),
+    )
 
 
 def _blocks(addresses: Iterable[str]) -> list[JsonObject]:
     named = [{"ipBlock": {"cidr": each}} for each in addresses]
     return named or [{"ipBlock": {"cidr": _ANYWHERE, "except": list(PRIVATE)}}]
-
-
-def _port(number: int) -> JsonObject:
-    return {"port": number, "protocol": "TCP"}
 
 
 # --- Envoy ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from croupier.core.render.names import MANAGED_BY
+from croupier.core.render.names import MANAGED_BY, NOT_PRUNED
 from croupier.model.objects import JsonObject
 from croupier.model.platform import GitOps, PlacedCell
 
@@ -62,7 +62,7 @@ def _guarded(placed: PlacedCell, each: JsonObject) -> JsonObject:
         said = {"argocd.argoproj.io/sync-options": "Prune=confirm,Delete=confirm"}
     else:
         is_held = kind in _NEVER_PRUNED
-        said = {"kustomize.toolkit.fluxcd.io/prune": "Disabled"}
+        said = NOT_PRUNED
     if not is_held:
         return each
     metadata = each["metadata"]

@@ -10,6 +10,8 @@ from croupier.model.service_spec import ServiceSpec
 
 APP = "app.kubernetes.io/name"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "croupier"}
+NOT_PRUNED = {"kustomize.toolkit.fluxcd.io/prune": "disabled"}
+"""Annotation of what Flux leaves where it is when Git no longer has it."""
 
 
 def cell_labels(cell: Cell) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from croupier.core.render.collector import GRPC, HTTP
 from croupier.core.render.names import of_cell, of_service, selector
+from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
 from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.model.objects import JsonObject
 from croupier.model.platform import (
@@ -30,26 +31,13 @@ def walls(cell: Cell) -> list[JsonObject]:
     ]
 
 
-def names_looked_up() -> JsonObject:
-    """Of a policy by which every pod of a namespace may look up names."""
-    resolvers = {**_namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
-    rule = {"to": [resolvers], "ports": [_port(53, "UDP"), _port(53)]}
-    return {"podSelector": {}, "policyTypes": ["Egress"], "egress": [rule]}
-
-
-def nothing_else() -> JsonObject:
-    """Of a policy by which no pod of a namespace may talk to anybody."""
-    return {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-
-
 def doors(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     """What one service may be asked by and may ask."""
-    spec = {
-        "podSelector": selector(service.name),
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [_allow("from", sources, ports) for sources, ports in _callers(placed, service)],
-        "egress": [_allow("to", targets, ports) for targets, ports in _called(placed, service)],
-    }
+    spec = door(
+        selector(service.name),
+        (allowed("from", sources, ports) for sources, ports in _callers(placed, service)),
+        (allowed("to", targets, ports) for targets, ports in _called(placed, service)),
+    )
     return of_service(placed.cell, service, _API, "NetworkPolicy", {"spec": spec})
 
 
@@ -60,14 +48,14 @@ def _callers(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     region = placed.region
     if service.routes and not service.internal:
         gateway = region.gateway.namespace or placed.cell.namespace
-        yield [_namespace(gateway)], [service.port]
+        yield [within(gateway)], [service.port]
     callers = [each.name for each in placed.services if service.name in each.depends_on]
     if callers:
         yield [{"podSelector": selector(name)} for name in callers], [service.port]
     pods = service.release.metrics.pods
     operator = region.operator_namespace if region.released_by == "croupier" else None
     if readers := [name for name in (operator, region.monitoring_namespace) if name is not None]:
-        yield [_namespace(name) for name in readers], [pods.port if pods else service.port]
+        yield [within(name) for name in readers], [pods.port if pods else service.port]
 
 
 def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
@@ -83,21 +71,9 @@ def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
         yield [{"namespaceSelector": {"matchLabels": {"svc": egress_namespace(kind)}}}], sorted(ports)
     elsewhere = sorted({(use.namespace, use.port or POSTGRES_PORT) for use in service.data.values() if use.namespace})
     for namespace, number in elsewhere:
-        yield [_namespace(namespace)], [number]
+        yield [within(namespace)], [number]
     for store in used_by(placed, service):
         pods = {POOLER: store.pooler} if store.pooler else {CLUSTER: store.name}
-        yield [{**_namespace(placed.cell.data_namespace), "podSelector": {"matchLabels": pods}}], [POSTGRES_PORT]
+        yield [{**within(placed.cell.data_namespace), "podSelector": {"matchLabels": pods}}], [POSTGRES_PORT]
     if traces := placed.region.traces:
-        yield [_namespace(traces.namespace)], [GRPC, HTTP]
-
-
-def _allow(direction: str, peers: list[JsonObject], ports: Sequence[int]) -> JsonObject:
-    return {direction: peers, "ports": [_port(number) for number in ports]}
-
-
-def _namespace(name: str) -> JsonObject:
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
-
-
-def _port(number: int, protocol: str = "TCP") -> JsonObject:
-    return {"port": number, "protocol": protocol}
+        yield [within(traces.namespace)], [GRPC, HTTP]

@@ -11,24 +11,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from croupier.core.render.names import priority_class
+from croupier.core.render.peers import allowed, door, within
 from croupier.core.render.placement import placement
+from croupier.core.render.pods import resources_of
 from croupier.core.render.store import (
     KEPT,
     NETWORK,
     Bucket,
     Home,
-    allowed,
     api_servers,
     buckets,
     callers,
-    door,
     external_secret,
     object_stores,
-    resources_of,
-    space,
     watchers,
 )
 from croupier.model.connections import Demand, total
+from croupier.model.container import Resources
 from croupier.model.data import Pooler, Postgres
 from croupier.model.objects import JsonObject
 from croupier.model.quantity import size
@@ -48,7 +47,7 @@ _SMART_SECONDS = 15
 """How long a primary that is to go waits for sessions to end by themselves: poolers keep theirs open."""
 _STATEMENTS = 200
 """Prepared statements a pooled connection remembers; without them drivers that prepare fail in mode transaction."""
-_SIDECAR = resources_of("100m", "256Mi", None, "512Mi")
+_SIDECAR = resources_of(Resources(cpu="100m", memory="256Mi", memory_limit="512Mi"))
 _ZONE = "topology.kubernetes.io/zone"
 
 
@@ -141,7 +140,7 @@ def _cluster(home: Home, store: Store) -> JsonObject:
         "postgresql": _postgresql(postgres, store),
         "storage": _volume(postgres.size, postgres.storage),
         **({"walStorage": _volume(postgres.wal_size, postgres.storage)} if postgres.wal_size else {}),
-        "resources": resources_of(wanted.cpu, wanted.memory, wanted.cpu_limit, wanted.memory_limit),
+        "resources": resources_of(wanted),
         "priorityClassName": priority_class(store.owner.tier),
         "affinity": {
             "enablePodAntiAffinity": True,
@@ -253,7 +252,7 @@ def _pooler(home: Home, store: Store) -> list[JsonObject]:
     spread = {**_zones(home, store.postgres, labels), "whenUnsatisfiable": "ScheduleAnyway"}
     container = {
         "name": "pgbouncer",
-        "resources": resources_of(wanted.cpu, wanted.memory, wanted.cpu_limit, wanted.memory_limit),
+        "resources": resources_of(wanted),
     }
     template = {
         "metadata": {"labels": home.inherited(store)},
@@ -302,7 +301,7 @@ def _doors(home: Home, store: Store, reached: list[Bucket]) -> list[JsonObject]:
         instances,
         [
             allowed("from", [{"podSelector": pooled}] if store.pooler else users, [POSTGRES_PORT]),
-            allowed("from", [itself, space(operator.namespace)], [POSTGRES_PORT, _MANAGER]),
+            allowed("from", [itself, within(operator.namespace)], [POSTGRES_PORT, _MANAGER]),
             *watchers(home, _METRICS),
         ],
         [allowed("to", [itself], [POSTGRES_PORT, _MANAGER]), api_servers(home.stands), *object_stores(reached)],

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from croupier.core.render.names import APP, MANAGED_BY, priority_class, selector
+from croupier.core.render.pods import hardened, resources_of, restricted
 from croupier.model.container import Resources
 from croupier.model.objects import JsonObject
 
@@ -51,11 +52,10 @@ def wall(namespace: str, name: str, spec: JsonObject) -> JsonObject:
 
 def space(name: str, **labels: str) -> JsonObject:
     """Their namespace, under Pod Security ``restricted``."""
-    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": name, "labels": {**MANAGED_BY, **labels, **security}},
+        "metadata": {"name": name, "labels": {**MANAGED_BY, **labels, **restricted()}},
     }
 
 
@@ -77,30 +77,18 @@ def resident(held: Resident) -> list[JsonObject]:
 def _deployment(held: Resident, config: str, folder: str) -> JsonObject:
     path, port = held.ready
     probe: dict[str, Any] = {"httpGet": {"path": path, "port": port}, "periodSeconds": 5, "timeoutSeconds": 2}
-    wanted = held.resources
     container = {
         "name": held.container,
         "image": held.image,
         "imagePullPolicy": "IfNotPresent",
         **held.words,
         "ports": [{"name": each, "containerPort": number, "protocol": "TCP"} for each, number in held.ports.items()],
-        "resources": {
-            "requests": {"cpu": wanted.cpu, "memory": wanted.memory},
-            "limits": {
-                **({"cpu": wanted.cpu_limit} if wanted.cpu_limit else {}),
-                "memory": wanted.memory_limit or wanted.memory,
-            },
-        },
+        "resources": resources_of(held.resources),
         "startupProbe": {**probe, "failureThreshold": 12},
         "livenessProbe": {**probe, "failureThreshold": 6},
         "readinessProbe": {**probe, "failureThreshold": 3},
         "lifecycle": {"preStop": {"sleep": {"seconds": held.pause_seconds}}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": hardened(),
         "volumeMounts": [{"name": "config", "mountPath": folder, "readOnly": True}],
     }
     pod = {

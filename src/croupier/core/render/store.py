@@ -5,10 +5,11 @@ One module an engine renders it (``postgres.py``); ``stores.py`` puts all of a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from croupier.core.render.names import APP, cell_labels
+from croupier.core.render.names import APP, NOT_PRUNED, cell_labels
+from croupier.core.render.peers import allowed, reached, within
 from croupier.model.address import Endpoint
 from croupier.model.data import DataUse
 from croupier.model.objects import JsonObject
@@ -19,7 +20,7 @@ from croupier.model.stores import ObjectStore, Stores
 
 KEPT = {
     "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
-    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+    **NOT_PRUNED,
 }
 """What is taken out of Git stays in the cluster: a line too few must not be the end of a ledger."""
 NETWORK = "networking.k8s.io/v1"
@@ -133,50 +134,22 @@ def external_secret(
     return [home.made(store, _EXTERNAL, "ExternalSecret", name, spec)]
 
 
-def door(selector: JsonObject, ingress: Sequence[JsonObject], egress: Sequence[JsonObject]) -> JsonObject:
-    """Of a policy: what pods of a store may be asked by and may ask."""
-    types = ["Ingress", "Egress"]
-    return {"podSelector": selector, "policyTypes": types, "ingress": list(ingress), "egress": list(egress)}
-
-
-def allowed(direction: str, peers: Sequence[JsonObject], ports: Iterable[int]) -> JsonObject:
-    return {direction: list(peers), "ports": [{"port": port, "protocol": "TCP"} for port in ports]}
-
-
-def space(name: str) -> JsonObject:
-    """All pods of a namespace."""
-    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
-
-
 def callers(placed: PlacedCell, store: Store) -> list[JsonObject]:
     """Pods of the services that use it, and no others."""
-    inside = space(placed.cell.namespace)
+    inside = within(placed.cell.namespace)
     return [{**inside, "podSelector": {"matchLabels": {APP: name}}} for name in sorted(store.users)]
 
 
 def watchers(home: Home, port: int) -> list[JsonObject]:
     """Who reads counters there."""
     namespace = home.region.monitoring_namespace
-    return [allowed("from", [space(namespace)], [port])] if namespace is not None else []
+    return [allowed("from", [within(namespace)], [port])] if namespace is not None else []
 
 
 def api_servers(stands: Stores) -> JsonObject:
     return allowed("to", [{"ipBlock": {"cidr": each}} for each in stands.api_servers], [stands.api_port])
 
 
-def object_stores(reached: Iterable[Bucket]) -> list[JsonObject]:
-    """In the cluster, or out by the gateway for backups: NetworkPolicy knows no names of hosts."""
-    peers = {(_peer(each.endpoint), each.endpoint.port) for each in reached}
-    return [
-        allowed("to", [{"namespaceSelector": {"matchLabels": dict([label])}}], [port]) for label, port in sorted(peers)
-    ]
-
-
-def _peer(endpoint: Endpoint) -> tuple[str, str]:
-    inside = endpoint.namespace
-    return ("kubernetes.io/metadata.name", inside) if inside is not None else ("svc", "backup-egress")
-
-
-def resources_of(cpu: str, memory: str, cpu_limit: str | None, memory_limit: str | None) -> JsonObject:
-    limits = {**({"cpu": cpu_limit} if cpu_limit else {}), "memory": memory_limit or memory}
-    return {"requests": {"cpu": cpu, "memory": memory}, "limits": limits}
+def object_stores(used: Iterable[Bucket]) -> list[JsonObject]:
+    """In the cluster, or out by the gateway for backups."""
+    return reached((each.endpoint for each in used), "backup-egress")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from croupier.core.render.names import MANAGED_BY
-from croupier.core.render.network import names_looked_up, nothing_else
+from croupier.core.render.peers import names_looked_up, nothing_else
+from croupier.core.render.pods import restricted
 from croupier.core.render.postgres import database
 from croupier.core.render.store import KEPT, NETWORK, Bucket, Home, buckets, external_secret, home_of
 from croupier.model.objects import JsonObject
@@ -60,8 +61,7 @@ def storage_classes(region: Region) -> list[JsonObject]:
 
 
 def _tenancy(home: Home) -> list[JsonObject]:
-    security = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-    metadata = {"name": home.namespace, "labels": {**home.labels(), **security}, "annotations": dict(KEPT)}
+    metadata = {"name": home.namespace, "labels": {**home.labels(), **restricted()}, "annotations": dict(KEPT)}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
         home.made(None, NETWORK, "NetworkPolicy", ALLOW_DNS, names_looked_up()),

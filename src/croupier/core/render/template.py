@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from croupier.core.render.pods import resources_of
 from croupier.core.render.scaling import metrics
 from croupier.model.digest import short
 from croupier.model.objects import JsonObject
@@ -33,8 +34,7 @@ def _digest(service: ServiceSpec) -> str:
 
 
 def _deployment(service: ServiceSpec, version: str) -> JsonObject:
-    wanted, scaling = service.resources, service.scaling
-    limits = {"cpu": wanted.cpu_limit} if wanted.cpu_limit else {}
+    scaling = service.scaling
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -55,10 +55,7 @@ def _deployment(service: ServiceSpec, version: str) -> JsonObject:
                             "name": "app",
                             "image": service.image,
                             "ports": [{"containerPort": each.port} for each in service.ports],
-                            "resources": {
-                                "requests": {"cpu": wanted.cpu, "memory": wanted.memory},
-                                "limits": {**limits, "memory": wanted.memory_limit or wanted.memory},
-                            },
+                            "resources": resources_of(service.resources),
                             "readinessProbe": {
                                 "httpGet": {"path": service.readiness_path, "port": service.port},
                                 "periodSeconds": service.probes.period_seconds,

@@ -8,13 +8,13 @@ Elsewhere the Deployment serves, and rolls by itself.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
 from croupier.core.render.egress import proxied
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
+from croupier.core.render.pods import hardened, resources_of
 from croupier.core.render.store import told
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
@@ -146,17 +146,12 @@ def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> 
         "ports": [{"name": each.name, "containerPort": each.port, "protocol": "TCP"} for each in service.ports],
         "env": _environment(placed, service, version_label),
         **({"envFrom": [{"configMapRef": {"name": config}}]} if config else {}),
-        "resources": _resources(service),
+        "resources": resources_of(service.resources),
         "startupProbe": _probe(service, service.probes.liveness_path, start=True),
         "livenessProbe": _probe(service, service.probes.liveness_path),
         "readinessProbe": _probe(service, service.readiness_path),
         "lifecycle": {"preStop": {"sleep": {"seconds": ENDPOINTS_SECONDS}}},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": hardened(),
         **({"volumeMounts": mounts} if mounts else {}),
     }
 
@@ -175,15 +170,6 @@ def _environment(placed: PlacedCell, service: ServiceSpec, version_label: str) -
         *({"name": name, "value": value} for name, value in tracing(placed, service).items()),
         *({"name": name, "value": value} for name, value in proxied(placed, service).items()),
     ]
-
-
-def _resources(service: ServiceSpec) -> JsonObject:
-    wanted = service.resources
-    limits: dict[str, Any] = {"cpu": wanted.cpu_limit} if wanted.cpu_limit else {}
-    return {
-        "requests": {"cpu": wanted.cpu, "memory": wanted.memory},
-        "limits": {**limits, "memory": wanted.memory_limit or wanted.memory},
-    }
 
 
 def _probe(service: ServiceSpec, path: str, *, start: bool = False) -> JsonObject:
