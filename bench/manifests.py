@@ -15,11 +15,12 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench.command import SCRIPT, cost, installed
 
-from croupier.core.render.cell import objects, objects_of, texts
+from croupier.core.render.cell import objects, texts
 from croupier.engine.schemas import checked
 from croupier.model.platform import PlacedCell
 from croupier.model.schemas import NEWEST
@@ -50,7 +51,7 @@ def main() -> int:
     some, count = _about(cells, OBJECTS)
     rendered = min(_cpu_of(some) for _ in range(runs))
     added = _peak() - before
-    total = sum(len(objects_of(placed, service)) for placed in cells for service in placed.services)
+    total = _count(cells)
     print(f"check of the example, {len(cells)} cells, {total} objects: {first:.2f} s")
     print(f"check of it unchanged:                 {again:.2f} s (bar {AGAIN_SECONDS})")
     print(f"check and render, written:             {whole:.2f} s (bar {WHOLE_SECONDS:.1f})")
@@ -62,13 +63,18 @@ def main() -> int:
 
 def _about(cells: tuple[PlacedCell, ...], wanted: int) -> tuple[list[PlacedCell], int]:
     """The first cells that have so many objects together, and how many they have."""
-    some, count = [], 0
+    some: list[PlacedCell] = []
+    count = 0
     for placed in cells:
         if count >= wanted:
             break
         some.append(placed)
-        count += sum(len(objects_of(placed, service)) for service in placed.services)
+        count = _count(some)
     return some, count
+
+
+def _count(cells: Iterable[PlacedCell]) -> int:
+    return sum(map(len, objects(cells).values()))
 
 
 def _cpu_of(cells: list[PlacedCell]) -> float:

@@ -71,14 +71,27 @@ class Gateway:
 
     async def is_ready(self) -> bool:
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.ready)
+            return (await _got(self.ready, "/ready")).startswith("HTTP/1.1 200")
         except OSError:
             return False
-        writer.write(b"GET /ready HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n")
-        answer = await asyncio.wait_for(reader.read(), _PATIENCE_SECONDS)
-        writer.close()
-        await writer.wait_closed()
-        return answer.startswith(b"HTTP/1.1 200")
+
+    async def has_waiting(self, count: int) -> None:
+        """Wait until so many connections wait for one to end, as Envoy says itself."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while True:
+                said = await _got(self.admin, "/stats?filter=pending_active")
+                if f"upstream_rq_pending_active: {count}" in said:
+                    return
+                await asyncio.sleep(0.05)
+
+
+async def _got(port: int, path: str) -> str:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), _PATIENCE_SECONDS)
+    writer.close()
+    await writer.wait_closed()
+    return answer.decode()
 
 
 def _loopback(port: int) -> dict[str, Any]:
@@ -155,7 +168,7 @@ async def test_connections_beyond_what_a_provider_takes_wait_and_the_rest_is_ref
         held = await asyncio.gather(*(gateway.connect() for _ in range(MOST)))
         assert [each.status for each in held] == [200] * MOST
         waiting = [asyncio.ensure_future(gateway.connect()) for _ in range(MOST)]
-        await asyncio.sleep(0.3)
+        await gateway.has_waiting(MOST)
         assert not any(each.done() for each in waiting)
         assert (await gateway.connect()).status == 503
         for each in held:
