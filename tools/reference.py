@@ -34,8 +34,11 @@ from croupier.model.backtest import Backtest
 from croupier.model.change import PlatformPlan
 from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.explanation import Explanation
-from croupier.model.platform import Brand, Cell, DataClass, GitOps, Lock, Market, Patch, Provider, Region, Residency
+from croupier.model.gitops import GitOps
+from croupier.model.patches import Patch
+from croupier.model.platform import Brand, Cell, DataClass, Lock, Market, Region, Residency
 from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachReport, RuleView
+from croupier.model.providers import Provider
 from croupier.model.replay import Replay
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.view import (

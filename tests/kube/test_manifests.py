@@ -21,7 +21,8 @@ from tests.support.crds import (
 from tests.support.platforms import applied, example, gated, kept, manifests, queued, stored, traced
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
-from croupier.model.platform import EGRESS_GATEWAY, PlacedCell
+from croupier.model.platform import PlacedCell
+from croupier.model.providers import EGRESS_GATEWAY
 from croupier.operator.crds import custom_resources
 
 MANAGER = "gitops"

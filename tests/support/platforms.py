@@ -13,8 +13,10 @@ from croupier.core.render.cell import render
 from croupier.model.address import Endpoint
 from croupier.model.container import Resources
 from croupier.model.data import DataUse, Pooler, Postgres
+from croupier.model.gitops import GitOps
 from croupier.model.nodes import NodePool, Taint
-from croupier.model.platform import Egress, GitOps, PlacedCell, Traces
+from croupier.model.platform import PlacedCell, Traces
+from croupier.model.providers import Egress
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.stores import ObjectStore, PostgresOperator, StorageClass, Stores
 from croupier.spec.platform import load_described

@@ -18,7 +18,7 @@ from croupier.spec.schemas import load_schemas
 
 if TYPE_CHECKING:
     from croupier.core.schemas.types import Flaw
-    from croupier.model.platform import PlacedPatch
+    from croupier.model.patches import PlacedPatch
 
 Blame = Callable[[str, JsonObject, Path], "PlacedPatch | None"]
 """File, object and place of a flaw -> the patch that has written there, if one has."""

@@ -9,22 +9,21 @@ import math
 from datetime import date
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, JsonValue, StringConstraints, ValidationInfo, field_validator, model_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.address import Cidr, Endpoint, Hostname, networks
-from croupier.model.base import LabelKey, LabelValue, Name, Value
+from croupier.model.address import Endpoint, Hostname
+from croupier.model.base import LongName, Name, Value
 from croupier.model.container import Image, Resources
+from croupier.model.gitops import GitOps
+from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import NodePool
+from croupier.model.patches import PlacedPatch
+from croupier.model.providers import Egress, Provider, ProviderClass, egress_namespace
 from croupier.model.release_policy import ParentRef
 from croupier.model.service_spec import ServiceSpec
-from croupier.model.slo import Form
 from croupier.model.stores import Stores
 
-ProviderClass = Literal["psp", "kyc", "game"]
-EGRESS_GATEWAY = "gateway"
-EGRESS_PORT = 3128
-"""What the egress gateway of a class is called in its namespace, and where it takes ``CONNECT``."""
 ALLOW_DNS = "allow-dns"
 DEFAULT_DENY = "default-deny"
 """Walls of a cell: NetworkPolicies beside those that bear the names of its services."""
@@ -33,14 +32,7 @@ ENDPOINTS_SECONDS = 5
 SLACK_SECONDS = 5
 TRACES_REGION = "croupier.traces"
 """Resource attribute of every span: the region that its service sends traces to."""
-LongName = Annotated[str, Field(min_length=1, max_length=200)]
 
-GitAddress = Annotated[str, StringConstraints(pattern=r"^(https|ssh)://[^\s{}]+$", max_length=500)]
-Branch = Annotated[str, StringConstraints(pattern=r"^[^\s~^:?*\[\\{}-][^\s~^:?*\[\\{}]*$", max_length=200)]
-Folder = Annotated[
-    str, StringConstraints(pattern=r"^(\.|[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*)$", max_length=500)
-]
-ClusterName = Annotated[str, StringConstraints(pattern=r"^[^\s{}]{1,200}$")]
 Group = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,200}$")]
 """A group of people as the clusters' identity provider names it."""
 
@@ -123,37 +115,6 @@ class Market(Value):
     locks: tuple[Lock, ...] = ()
 
 
-class Monitoring(Value):
-    """The Prometheus of a region: what it shall scrape and record, and when to call (S9, S15.7)."""
-
-    form: Form
-    """``operator``: PodMonitor, ScrapeConfig and PrometheusRule objects beside the others; ``files``: a rule file for
-    each cell, and a file of scrape jobs, below ``prometheus/<region>/``."""
-    labels: Annotated[dict[LabelKey, LabelValue], Field(default_factory=dict)]
-    """Of ``operator``: labels by which the Prometheus there finds its objects."""
-    series_budget: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 3_000_000
-    """Most series that all that is declared may come to at the highest load. More is refused."""
-    dashboards: dict[LabelKey, LabelValue] | None = None
-    """Labels by which the sidecar of Grafana finds a ConfigMap with the dashboard of each service, like
-    ``grafana_dashboard: "1"``. None: no dashboards are made."""
-
-    @field_validator("labels")
-    @classmethod
-    def _labels_are_of_objects(cls, labels: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        if labels and info.data.get("form") == "files":
-            raise PydanticCustomError("labels", "labels are of objects, and form: files makes none")
-        return labels
-
-
-class OnCall(Value):
-    """Who is called, and what they open first (S15.9)."""
-
-    team: Name
-    """Label ``team`` of every alert: on-call schedules go by it."""
-    runbook: Annotated[str, StringConstraints(pattern=r"^https?://[^\s{}#]+$", max_length=500)]
-    """Address of the page to open. The alert's name follows as an anchor, like ``#spans-lost``."""
-
-
 class Traces(Value):
     """The collectors of a region: every trace that failed or was slow is kept, all of the money tier, and a share of
     the rest (S9.1, S9.2). What is too slow, objectives on latency say."""
@@ -176,17 +137,6 @@ class Traces(Value):
     """Of each pod."""
     alerts: OnCall | None = None
     """Who is called when collectors lose spans, or are not there; the region needs a ``prometheus``. None: nobody."""
-
-
-class Egress(Value):
-    """The egress gateways of a region: one for each class of provider that its cells call (S2.5, S8.9)."""
-
-    image: Image
-    """Envoy."""
-    replicas: Annotated[int, Field(ge=2, le=32)] = 2
-    """Pods of each gateway."""
-    resources: Resources = Resources(cpu="100m", memory="256Mi")
-    """Of each pod."""
 
 
 class Region(Value):
@@ -255,51 +205,6 @@ class Region(Value):
         return pools
 
 
-class GitOps(Value):
-    """Who applies what is rendered, and from where (S5.1): the objects that tell it so are rendered, too."""
-
-    tool: Literal["argocd", "flux"]
-    """``argocd``: one ApplicationSet and a project for each cell and region; ``flux``: a GitRepository and
-    Kustomizations for each region, whose cluster has a Flux of its own."""
-    repository: GitAddress
-    """Address of the Git repository with the manifests, like ``https://git.example/casino/deployments.git``."""
-    branch: Branch = "main"
-    path: Folder = "."
-    """The folder in it that holds what is rendered."""
-    name: Name = "platform"
-    """Of the ApplicationSet or GitRepository."""
-    namespace: Name | None = None
-    """Where the tool runs. None: ``argocd`` or ``flux-system``."""
-    clusters: Annotated[dict[Name, ClusterName], Field(default_factory=dict)]
-    """Of ``argocd``: region -> what Argo CD calls its cluster, like ``in-cluster``. A region that is left out: its own
-    name."""
-    secret: Name | None = None
-    """Of ``flux``: the Secret with the credentials of the repository. None: it needs none."""
-
-    @field_validator("repository")
-    @classmethod
-    def _the_address_holds_no_password(cls, repository: str) -> str:
-        user, is_given, _ = repository.partition("://")[2].partition("/")[0].rpartition("@")
-        if is_given and (":" in user or repository.startswith("https:")):
-            raise PydanticCustomError("repository", "a password does not belong here; the tool has it from elsewhere")
-        if "?" in repository or "#" in repository:
-            raise PydanticCustomError("repository", "the address ends before ? and #; a token does not belong here")
-        return repository
-
-    @model_validator(mode="after")
-    def _keys_are_of_the_tool(self) -> Self:
-        if self.tool == "flux" and self.clusters:
-            raise PydanticCustomError("clusters", "clusters is for argocd: the Flux of a cluster knows no other")
-        if self.tool == "argocd" and self.secret is not None:
-            raise PydanticCustomError("secret", "secret is for flux: Argo CD has credentials in Secrets of its own")
-        return self
-
-    @property
-    def runs_in(self) -> str:
-        """The namespace of the tool."""
-        return self.namespace or {"argocd": "argocd", "flux": "flux-system"}[self.tool]
-
-
 class Cell(Value):
     """A brand in a market in a region, declared: combinations that nobody declares do not exist.
 
@@ -326,92 +231,6 @@ class Cell(Value):
     def data_namespace(self) -> str:
         """Namespace of the stores that are rendered for it, in its region and in those that hold copies."""
         return f"{self.name}-data"
-
-
-def egress_namespace(kind: ProviderClass) -> str:
-    """Namespace of the egress gateway for providers of a class, and the value of its label ``svc``."""
-    return f"{kind}-egress"
-
-
-class Provider(Value):
-    """An external party that services call. Pods reach it through the egress gateway of its class only (S2.5, S8.9)."""
-
-    kind: ProviderClass
-    endpoints: Annotated[tuple[Endpoint, ...], Field(min_length=1)]
-    region: LongName
-    """Where it handles what it is sent."""
-    timeout_seconds: Annotated[float, Field(gt=0.0, le=120.0)]
-    """How long a call may take. Pods that end wait for it, and the region's egress gateway closes a connection that
-    has been silent for so long."""
-    addresses: Annotated[tuple[Cidr, ...], Field(max_length=64)] = ()
-    """Where its hosts are, like ``192.0.2.0/28``: the egress gateway of a region reaches nothing else for it. Empty:
-    every address that is not private."""
-    max_connections: Annotated[int, Field(ge=2, le=100_000)] = 1024
-    """Connections at a time to each of its endpoints from each region with an egress gateway."""
-
-    @field_validator("addresses")
-    @classmethod
-    def _addresses_are_some(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        return networks(addresses)
-
-
-class Patch(Value):
-    """A change to rendered objects that no key of a service makes: the last way out. It fits, or it is a problem."""
-
-    kind: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
-    """Of the objects, like ``HorizontalPodAutoscaler``."""
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
-    """Of the object. None: all of the kind in each cell where the layer applies; those of the service it names."""
-    op: Literal["add", "replace", "remove"]
-    """``add``: what is not there yet; ``replace`` and ``remove``: what is there."""
-    path: Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$", max_length=500)]
-    """JSON Pointer (RFC 6901), like ``/spec/behavior/scaleDown``. Items of lists by number; ``-``: after the last."""
-    value: JsonValue = None
-    """None: of ``remove`` only."""
-    why: LongName
-    """For who reviews it, and for who finds it in a year."""
-
-    @model_validator(mode="after")
-    def _value_is_for_what_is_written(self) -> Self:
-        if self.op == "remove" and self.value is not None:
-            raise PydanticCustomError("patch", "remove takes no value")
-        if self.op != "remove" and self.value is None:
-            raise PydanticCustomError("patch", f"{self.op} needs a value")
-        return self
-
-    @property
-    def tokens(self) -> tuple[str, ...]:
-        """The parts of its path."""
-        return tuple(each.replace("~1", "/").replace("~0", "~") for each in self.path[1:].split("/"))
-
-
-class PlacedPatch(Value):
-    """A patch where it applies, and where it stands.
-
-    ``service``: whose objects alone it changes; None: all of the cell. ``path_at``, ``value_at``: line and column.
-    """
-
-    patch: Patch
-    service: Name | None
-    layer: str
-    file: str
-    path_at: tuple[int, int]
-    value_at: tuple[int, int]
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}:{self.path_at[0]}:{self.path_at[1]}"
-
-    @property
-    def target(self) -> str:
-        """What it is about, like ``wallet HorizontalPodAutoscaler/wallet/spec/minReplicas``; ``*``: all of the kind."""
-        whose = f"{self.service} " if self.service is not None else ""
-        return f"{whose}{self.patch.kind}/{self.patch.name or '*'}{self.patch.path}"
-
-    @property
-    def said(self) -> JsonValue:
-        """What it does there, like ``{"replace": 5}``."""
-        return {self.patch.op: self.patch.value}
 
 
 class PlacedCell(Value):

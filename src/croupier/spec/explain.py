@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pydantic import BaseModel, JsonValue
 
 from croupier.errors import UnknownName
-from croupier.model.platform import Brand, Cell, GitOps, Market, PlacedCell, PlacedPatch, Region
+from croupier.model.gitops import GitOps
+from croupier.model.patches import PlacedPatch
+from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.cells import Described
 from croupier.spec.merge import Layer, Statement, Verb

@@ -8,7 +8,10 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
-from croupier.model.platform import Brand, Cell, GitOps, Market, Patch, Provider, Region
+from croupier.model.gitops import GitOps
+from croupier.model.patches import Patch
+from croupier.model.platform import Brand, Cell, Market, Region
+from croupier.model.providers import Provider
 from croupier.model.service import Tier
 from croupier.model.service_spec import Layer, ServiceSpec, Traffic
 from croupier.spec.partial import partial

@@ -22,7 +22,8 @@ from croupier.model.address import Cidr, Hostname
 from croupier.model.base import Cpu, Digest, Memory, Name, ServiceName
 from croupier.model.container import IMAGE
 from croupier.model.data import Cron, PostgresImage
-from croupier.model.platform import Branch, Folder, GitAddress, Group
+from croupier.model.gitops import Branch, Folder, GitAddress
+from croupier.model.platform import Group
 from croupier.model.service_spec import EnvName, Path, PortName
 from croupier.model.stores import Bucket
 from croupier.spec.files import read_text

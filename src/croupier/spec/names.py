@@ -8,17 +8,9 @@ from itertools import chain
 from typing import Any, NamedTuple, get_args
 
 from croupier.errors import Problem, UnknownName
-from croupier.model.platform import (
-    ALLOW_DNS,
-    DEFAULT_DENY,
-    Cell,
-    GitOps,
-    Market,
-    Provider,
-    ProviderClass,
-    Region,
-    egress_namespace,
-)
+from croupier.model.gitops import GitOps
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, Market, Region
+from croupier.model.providers import Provider, ProviderClass, egress_namespace
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.form import FIXED, PlatformFile
 from croupier.spec.load import Flaw, Location, did_you_mean, place

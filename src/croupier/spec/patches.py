@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from croupier.errors import Problem
-from croupier.model.platform import Cell, Patch, PlacedPatch
+from croupier.model.patches import Patch, PlacedPatch
+from croupier.model.platform import Cell
 from croupier.spec.load import Location, place
 from croupier.spec.names import File
 from croupier.spec.yaml12 import Mark

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from croupier.model.platform import Monitoring, PlacedCell
+from croupier.model.monitoring import Monitoring
+from croupier.model.platform import PlacedCell
 from croupier.model.service import BUSINESS
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import ALERTED, RECORDED

@@ -12,8 +12,9 @@ from croupier.core.render.alerts import anchor
 from croupier.core.render.collector import METRICS_PORT, RECEIVER, SAMPLER
 from croupier.core.render.names import APP, MANAGED_BY
 from croupier.core.render.slo import INTERVAL_SECONDS, SERVICE_LABEL
+from croupier.model.monitoring import OnCall
 from croupier.model.objects import JsonObject
-from croupier.model.platform import OnCall, Region, Traces
+from croupier.model.platform import Region, Traces
 
 _API = "monitoring.coreos.com/v1"
 _NAME = "collectors"

@@ -17,19 +17,8 @@ from croupier.core.render.peers import allowed, door, names_looked_up, nothing_e
 from croupier.core.render.resident import Resident, resident, space, wall
 from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
-from croupier.model.platform import (
-    ALLOW_DNS,
-    DEFAULT_DENY,
-    EGRESS_GATEWAY,
-    EGRESS_PORT,
-    ENDPOINTS_SECONDS,
-    SLACK_SECONDS,
-    Egress,
-    PlacedCell,
-    Provider,
-    ProviderClass,
-    egress_namespace,
-)
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, ENDPOINTS_SECONDS, SLACK_SECONDS, PlacedCell
+from croupier.model.providers import EGRESS_GATEWAY, EGRESS_PORT, Egress, Provider, ProviderClass, egress_namespace
 from croupier.model.service_spec import ServiceSpec
 
 PRIVATE = (

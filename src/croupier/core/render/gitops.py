@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from croupier.core.render.names import MANAGED_BY, NOT_PRUNED
+from croupier.model.gitops import GitOps
 from croupier.model.objects import JsonObject
-from croupier.model.platform import GitOps, PlacedCell
+from croupier.model.platform import PlacedCell
 
 OWNERS = ("croupier", "kube-controller-manager")
 """Field managers whose fields Argo CD leaves alone: the operator, and the autoscaler's."""

@@ -9,14 +9,8 @@ from croupier.core.render.names import of_cell, of_service, selector
 from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
 from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.model.objects import JsonObject
-from croupier.model.platform import (
-    ALLOW_DNS,
-    DEFAULT_DENY,
-    EGRESS_PORT,
-    Cell,
-    PlacedCell,
-    egress_namespace,
-)
+from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
+from croupier.model.providers import EGRESS_PORT, egress_namespace
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.store import POSTGRES_PORT, used_by
 

@@ -18,7 +18,8 @@ from croupier.core.render.names import APP, cell_labels
 from croupier.errors import Problem
 from croupier.model.manifest import Path
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Lock, Patch, PlacedCell, PlacedPatch
+from croupier.model.patches import Patch, PlacedPatch
+from croupier.model.platform import Lock, PlacedCell
 from croupier.model.service_spec import LIST_KEYS, ServiceSpec
 
 Render = Callable[[PlacedCell, ServiceSpec], list[JsonObject]]

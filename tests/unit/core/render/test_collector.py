@@ -15,8 +15,9 @@ from croupier.core.render.collector_watch import rule_groups
 from croupier.core.render.network import doors
 from croupier.engine.schemas import checked
 from croupier.model.address import Endpoint
+from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Monitoring, OnCall, PlacedCell
+from croupier.model.platform import PlacedCell
 from croupier.model.schemas import NEWEST
 from croupier.spec.platform import load_described
 

@@ -15,7 +15,8 @@ import pytest
 from croupier.core.render.cell import objects_of
 from croupier.core.render.dashboard import SCHEMA_VERSION, dashboards
 from croupier.core.render.slo import recordings, slos
-from croupier.model.platform import Monitoring, PlacedCell
+from croupier.model.monitoring import Monitoring
+from croupier.model.platform import PlacedCell
 from croupier.model.release_policy import MetricsSource
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.platform import load_described

@@ -17,7 +17,8 @@ from croupier.core.policy.check import check
 from croupier.core.render.egress import FILE, egress_gateways, proxied
 from croupier.core.render.network import doors
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Egress, PlacedCell
+from croupier.model.platform import PlacedCell
+from croupier.model.providers import Egress
 from croupier.spec.manifests import read_text
 from croupier.spec.platform import load_described
 

@@ -22,7 +22,8 @@ from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.prometheus import groups, rule_file
 from croupier.core.render.slo import EXPECTED, RECENT, recordings, slos
 from croupier.model.address import Endpoint
-from croupier.model.platform import Monitoring, OnCall, PlacedCell, Traces
+from croupier.model.monitoring import Monitoring, OnCall
+from croupier.model.platform import PlacedCell, Traces
 from croupier.model.service import Objective
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import ALERTED, BURNS, RECORDED

@@ -17,8 +17,9 @@ from croupier.core.render.cell import MADE, objects
 from croupier.core.render.helm import helm_files
 from croupier.core.render.kustomize import kustomize_files
 from croupier.errors import SpecError
+from croupier.model.monitoring import Monitoring
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Monitoring, PlacedCell
+from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.yaml_kubernetes import documents
 

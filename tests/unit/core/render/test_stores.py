@@ -13,7 +13,8 @@ from croupier.core.render.cell import objects, render
 from croupier.engine.schemas import checked
 from croupier.model.address import Endpoint
 from croupier.model.data import Pooler, Postgres
-from croupier.model.platform import Monitoring, PlacedCell
+from croupier.model.monitoring import Monitoring
+from croupier.model.platform import PlacedCell
 from croupier.model.schemas import NEWEST
 from croupier.model.stores import ObjectStore
 
