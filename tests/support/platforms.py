@@ -12,10 +12,11 @@ from typing import Any, Literal
 from croupier.core.render.cell import render
 from croupier.model.address import Endpoint
 from croupier.model.container import Resources
-from croupier.model.data import DataUse, Pooler, Postgres
+from croupier.model.data import DataUse
 from croupier.model.gitops import GitOps
 from croupier.model.nodes import NodePool, Taint
 from croupier.model.platform import PlacedCell, Traces
+from croupier.model.postgres import Pooler, Postgres
 from croupier.model.providers import Egress
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.stores import ObjectStore, PostgresOperator, StorageClass, Stores

@@ -41,3 +41,7 @@ LabelKey = Annotated[
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$")]
 
 LongName = Annotated[str, Field(min_length=1, max_length=200)]
+Remote = Annotated[str, StringConstraints(pattern=r"^[^\s{}]{1,500}$")]
+"""Where something is in the secret store of a region, like ``casino/ledger``."""
+Cron = Annotated[str, StringConstraints(pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$")]
+"""Minute, hour, day, month, day of the week, in UTC."""

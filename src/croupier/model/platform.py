@@ -183,8 +183,7 @@ class Region(Value):
     def _gateways_are_alone(self) -> Self:
         taken = {self.gateway.namespace, self.operator_namespace, self.monitoring_namespace}
         taken.add(self.traces.namespace if self.traces is not None else None)
-        if self.stores is not None and self.stores.postgres is not None:
-            taken.add(self.stores.postgres.namespace)
+        taken |= {each.namespace for each in self.stores.operators.values()} if self.stores is not None else set()
         for kind in get_args(ProviderClass) if self.egress is not None else ():
             if (name := egress_namespace(kind)) in taken:
                 raise PydanticCustomError("egress", f"{name} is the namespace of an egress gateway; name another")

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from croupier.model.connections import Demand, demand, max_connections, total
-from croupier.model.data import DataUse, Postgres
+from croupier.model.connections import Demand, demand
+from croupier.model.data import DataUse, Engine
 from croupier.model.platform import PlacedCell
+from croupier.model.postgres import Postgres
 from croupier.model.service_spec import SecretRef, ServiceSpec
 
-POSTGRES_PORT = 5432
+AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
 
-class Store(NamedTuple):
+class Store(NamedTuple, Generic[AnyEngine]):
     """``users``: service -> what its pods may open at once; the owner is one of them."""
 
     name: str
     owner: ServiceSpec
     use: DataUse
-    postgres: Postgres
+    engine: AnyEngine
     users: Mapping[str, Demand]
 
     @property
@@ -27,48 +28,29 @@ class Store(NamedTuple):
         """Its database, and the user that owns that."""
         return role_of(self.name)
 
-    @property
-    def pooler(self) -> str | None:
-        return f"{self.name}-pooler" if self.postgres.pooler else None
-
-    @property
-    def host(self) -> str:
-        """What pods connect to, without the namespace."""
-        return self.pooler or f"{self.name}-rw"
-
     def secret(self, service: str) -> str:
         """The Secret beside the store with the user and password of ``service``."""
         return f"{self.name}-{service}"
 
-    @property
-    def used(self) -> int:
-        """Connections that its database has to take from pods, or from the pooler before it."""
-        pooler = self.postgres.pooler
-        return pooler.instances * pooler.size if pooler else total(self.users.values())
 
-    @property
-    def max_connections(self) -> int:
-        return max_connections(self.used)
-
-
-def stores_of(placed: PlacedCell) -> list[Store]:
+def stores_of(placed: PlacedCell) -> list[Store[Engine]]:
     """What ``placed`` renders, by name; of two of one name the first."""
-    found: dict[str, Store] = {}
+    found: dict[str, Store[Engine]] = {}
     for owner in placed.services:
         for name, use in owner.data.items():
-            if use.postgres is not None and name not in found:
+            if (engine := use.engine) is not None and name not in found:
                 users = {
                     service.name: _demand(placed, service, shared)
                     for service in placed.services
                     if (shared := service.data.get(name)) is not None and (service is owner or shared.of == owner.name)
                 }
-                found[name] = Store(name, owner, use, use.postgres, users)
+                found[name] = Store(name, owner, use, engine, users)
     return [found[name] for name in sorted(found)]
 
 
-def used_by(placed: PlacedCell, service: ServiceSpec) -> list[Store]:
+def used_by(placed: PlacedCell, service: ServiceSpec) -> list[Store[Engine]]:
     """Stores of ``placed`` that ``service`` owns or shares, by name."""
-    if all(use.postgres is None and use.of is None for use in service.data.values()):
+    if all(use.engine is None and use.of is None for use in service.data.values()):
         return []
     return [store for store in stores_of(placed) if service.name in store.users]
 
@@ -80,13 +62,18 @@ def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]
         remote = service.data[store.name].credentials
         if remote is not None and store.name not in own:
             secret = credentials_of(service, store.name)
-            own[store.name] = SecretRef(secret=secret, keys=("password", "username"), remote=remote)
+            own[store.name] = SecretRef(secret=secret, keys=store.engine.CREDENTIALS, remote=remote)
     return own
 
 
 def credentials_of(service: ServiceSpec, store: str) -> str:
     """The Secret beside the pods of ``service`` with what it may log in to ``store`` by."""
     return f"{service.name}-{store}"
+
+
+def pooler_of(store: Store[Postgres]) -> str | None:
+    """What stands before the database; None: nothing."""
+    return f"{store.name}-pooler" if store.engine.pooler else None
 
 
 def role_of(name: str) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from croupier.model.address import Cidr, Endpoint, networks
-from croupier.model.base import LabelKey, Name, Value
-from croupier.model.data import PostgresImage, Remote
+from croupier.model.base import LabelKey, Name, Remote, Value
+from croupier.model.postgres import Postgres, PostgresImage
 from croupier.model.release_policy import Port
 
 Bucket = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
@@ -69,6 +69,12 @@ class Stores(Value):
     """The key that backups with ``keys`` there are encrypted with (S5.5). None: with the object store's own."""
     postgres: PostgresOperator | None = None
     """None: no PostgreSQL can be run there."""
+
+    @property
+    def operators(self) -> dict[str, PostgresOperator]:
+        """Key of an engine -> what runs it there."""
+        every = {Postgres.KEY: self.postgres}
+        return {key: each for key, each in every.items() if each is not None}
 
     @field_validator("api_servers")
     @classmethod

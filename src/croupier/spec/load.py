@@ -19,11 +19,11 @@ from pydantic_core import ErrorDetails
 
 from croupier.errors import Problem, SpecError
 from croupier.model.address import Cidr, Hostname
-from croupier.model.base import Cpu, Digest, Memory, Name, ServiceName
+from croupier.model.base import Cpu, Cron, Digest, Memory, Name, ServiceName
 from croupier.model.container import IMAGE
-from croupier.model.data import Cron, PostgresImage
 from croupier.model.gitops import Branch, Folder, GitAddress
 from croupier.model.platform import Group
+from croupier.model.postgres import PostgresImage
 from croupier.model.service_spec import EnvName, Path, PortName
 from croupier.model.stores import Bucket
 from croupier.spec.files import read_text

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple, get_args
 
 from croupier.errors import Problem, UnknownName
+from croupier.model.data import ENGINES
 from croupier.model.gitops import GitOps
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, Market, Region
 from croupier.model.providers import Provider, ProviderClass, egress_namespace
@@ -213,8 +214,10 @@ class Names:
                 else {}
             ),
         }
-        if region.stores is not None and region.stores.postgres is not None:
-            owners[region.stores.postgres.namespace] = "CloudNativePG's"
+        operators = region.stores.operators if region.stores is not None else {}
+        for engine in ENGINES:
+            if (operator := operators.get(engine.KEY)) is not None:
+                owners[operator.namespace] = f"{engine.OPERATOR}'s"
         if self.gitops is not None:
             owners[self.gitops.value.runs_in] = "for what applies the manifests"
         return owners.get(cell.namespace, "")

@@ -74,7 +74,14 @@ def _of_class(
         yield _refused((*at, "drBackup"), f"an archive of {name} would have its key in {use.dr_backup}", keys)
     if (where := use.keys or primary) not in keys:
         yield _refused((*at, "keys") if use.keys else whose, f"keys of {name} are in {where}", keys)
-    elif use.keys is None and use.postgres and primary not in keyed and use.backup and use.backup not in keys:
+    elif (
+        use.keys is None
+        and use.engine
+        and use.engine.IS_BACKED_UP
+        and primary not in keyed
+        and use.backup
+        and use.backup not in keys
+    ):
         message = f"{primary} names no key, so that of backups of {name} is in {use.backup}"
         yield _refused((*at, "backup"), message, keys)
 

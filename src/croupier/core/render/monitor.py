@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
 from croupier.core.render.collector_watch import collector_job
+from croupier.core.render.engines import COPIED
 from croupier.core.render.names import APP, MANAGED_BY, of_service, selector
-from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.core.render.slo import edges
 from croupier.core.render.version import POLICY_LABEL, VERSION_LABEL
 from croupier.model.objects import JsonObject
@@ -124,10 +124,10 @@ def _pod_job(
 
 
 def _store_job(namespaces: Collection[str]) -> JsonObject:
-    """Databases and poolers: operators call the port of their counters ``metrics``."""
+    """Stores and poolers: operators call the port of their counters ``metrics``."""
     meta = "__meta_kubernetes"
     copied = {f"{meta}_namespace": "namespace", f"{meta}_pod_name": "pod"}
-    copied |= {f"{meta}_pod_label_{sanitized(label)}": sanitized(label) for label in (CLUSTER, POOLER)}
+    copied |= {f"{meta}_pod_label_{sanitized(label)}": sanitized(label) for label in COPIED}
     return {
         "job_name": "croupier-stores",
         "scrape_interval": "30s",

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from croupier.core.render.collector import GRPC, HTTP
+from croupier.core.render.engines import reached
 from croupier.core.render.names import of_cell, of_service, selector
 from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
-from croupier.core.render.postgres import CLUSTER, POOLER
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
+from croupier.model.postgres import POSTGRES_PORT
 from croupier.model.providers import EGRESS_PORT, egress_namespace
 from croupier.model.service_spec import ServiceSpec
-from croupier.model.store import POSTGRES_PORT, used_by
+from croupier.model.store import used_by
 
 _API = "networking.k8s.io/v1"
 
@@ -67,7 +68,7 @@ def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     for namespace, number in elsewhere:
         yield [within(namespace)], [number]
     for store in used_by(placed, service):
-        pods = {POOLER: store.pooler} if store.pooler else {CLUSTER: store.name}
-        yield [{**within(placed.cell.data_namespace), "podSelector": {"matchLabels": pods}}], [POSTGRES_PORT]
+        for pods, numbers in reached(store):
+            yield [{**within(placed.cell.data_namespace), "podSelector": {"matchLabels": dict(pods)}}], numbers
     if traces := placed.region.traces:
         yield [within(traces.namespace)], [GRPC, HTTP]

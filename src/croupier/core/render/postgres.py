@@ -7,7 +7,7 @@ and the token of the old one in one step.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from croupier.core.render.names import priority_class
@@ -28,10 +28,11 @@ from croupier.core.render.store import (
 )
 from croupier.model.connections import Demand, total
 from croupier.model.container import Resources
-from croupier.model.data import Pooler, Postgres
+from croupier.model.data import DataUse
 from croupier.model.objects import JsonObject
+from croupier.model.postgres import POSTGRES_PORT, Pooler, Postgres
 from croupier.model.quantity import size
-from croupier.model.store import POSTGRES_PORT, Store, role_of
+from croupier.model.store import Store, pooler_of, role_of
 
 API = "postgresql.cnpg.io/v1"
 BARMAN = "barmancloud.cnpg.io/v1"
@@ -51,7 +52,7 @@ _SIDECAR = resources_of(Resources(cpu="100m", memory="256Mi", memory_limit="512M
 _ZONE = "topology.kubernetes.io/zone"
 
 
-def database(home: Home, store: Store) -> list[JsonObject]:
+def database(home: Home, store: Store[Postgres]) -> list[JsonObject]:
     """All that one database is in one region."""
     first, second = buckets(home.placed, store.use)
     reached = [first] if first == second else [first, second]
@@ -66,7 +67,23 @@ def database(home: Home, store: Store) -> list[JsonObject]:
     ]
 
 
-def _secrets(home: Home, store: Store) -> list[JsonObject]:
+def told(store: Store[Postgres], use: DataUse, namespace: str) -> dict[str, str]:
+    """End of a variable -> what pods are told by it."""
+    return {
+        "HOST": f"{pooler_of(store) or f'{store.name}-rw'}.{namespace}",
+        "PORT": str(POSTGRES_PORT),
+        "DATABASE": store.role,
+        "POOL_SIZE": str(use.connections),
+    }
+
+
+def reached(store: Store[Postgres]) -> Iterator[tuple[Mapping[str, str], Sequence[int]]]:
+    """Labels of the pods that users connect to, and by which ports."""
+    pooler = pooler_of(store)
+    yield {POOLER: pooler} if pooler else {CLUSTER: store.name}, [POSTGRES_PORT]
+
+
+def _secrets(home: Home, store: Store[Postgres]) -> list[JsonObject]:
     """Passwords of all users; a rotation in the secret store becomes one in the database (S5.5)."""
     template = {"type": "kubernetes.io/basic-auth", "metadata": {"labels": {"cnpg.io/reload": "true"}}}
     return [
@@ -79,11 +96,11 @@ def _secrets(home: Home, store: Store) -> list[JsonObject]:
     ]
 
 
-def _archive_name(store: Store, bucket: Bucket, first: Bucket) -> str:
+def _archive_name(store: Store[Postgres], bucket: Bucket, first: Bucket) -> str:
     return store.name if bucket == first else f"{store.name}-dr"
 
 
-def _object_store(home: Home, store: Store, bucket: Bucket) -> JsonObject:
+def _object_store(home: Home, store: Store[Postgres], bucket: Bucket) -> JsonObject:
     first, _ = buckets(home.placed, store.use)
     held = bucket.held
     encrypted: JsonObject = {"encryption": "aws:kms" if bucket.key else "AES256"}
@@ -107,14 +124,14 @@ def _object_store(home: Home, store: Store, bucket: Bucket) -> JsonObject:
         },
     }
     spec = {
-        "retentionPolicy": f"{store.postgres.pitr_days}d",
+        "retentionPolicy": f"{store.engine.pitr_days}d",
         "configuration": configuration,
         "instanceSidecarConfiguration": {"resources": _SIDECAR},
     }
     return home.made(store, BARMAN, "ObjectStore", _archive_name(store, bucket, first), spec, **KEPT)
 
 
-def _archives(home: Home, store: Store, region: str) -> JsonObject:
+def _archives(home: Home, store: Store[Postgres], region: str) -> JsonObject:
     """Parameters of the plugin for what the instance in ``region`` archives."""
     first, second = buckets(home.placed, store.use)
     is_primary = region == (store.use.region or home.placed.cell.region)
@@ -122,8 +139,8 @@ def _archives(home: Home, store: Store, region: str) -> JsonObject:
     return {"barmanObjectName": _archive_name(store, bucket, first), "serverName": region}
 
 
-def _cluster(home: Home, store: Store) -> JsonObject:
-    postgres = store.postgres
+def _cluster(home: Home, store: Store[Postgres]) -> JsonObject:
+    postgres = store.engine
     operator = home.stands.postgres
     assert operator is not None, "check refuses a region that runs no PostgreSQL"
     storage = home.stands.storage[postgres.storage]
@@ -181,14 +198,14 @@ def _zones(home: Home, postgres: Postgres, labels: dict[str, str]) -> JsonObject
     }
 
 
-def _bootstrap(home: Home, store: Store) -> JsonObject:
+def _bootstrap(home: Home, store: Store[Postgres]) -> JsonObject:
     owned = {"database": store.role, "owner": store.role, "secret": {"name": store.secret(store.owner.name)}}
     if home.is_primary(store.use):
         return {"initdb": {**owned, "dataChecksums": True}}
     return {"recovery": {"source": home.placed.cell.region, **owned}}
 
 
-def _topology(home: Home, store: Store) -> JsonObject:
+def _topology(home: Home, store: Store[Postgres]) -> JsonObject:
     """Nothing where there is one region only."""
     primary = home.placed.cell.region
     copies = [each for each in store.use.copies if each != primary]
@@ -202,11 +219,11 @@ def _topology(home: Home, store: Store) -> JsonObject:
     return {"replica": {"self": home.name, "primary": primary, "source": source}, "externalClusters": ends}
 
 
-def _postgresql(postgres: Postgres, store: Store) -> JsonObject:
+def _postgresql(postgres: Postgres, store: Store[Postgres]) -> JsonObject:
     parameters = {
         **postgres.parameters,
         "archive_timeout": f"{postgres.archive_seconds}s",
-        "max_connections": str(store.max_connections),
+        "max_connections": str(store.engine.max_connections(store.users.values())),
         "shared_buffers": f"{int(size(postgres.resources.memory)) // _MEBIBYTE // _SHARED}MB",
     }
     made: dict[str, Any] = {"parameters": dict(sorted(parameters.items())), "pg_hba": ["hostnossl all all all reject"]}
@@ -215,7 +232,7 @@ def _postgresql(postgres: Postgres, store: Store) -> JsonObject:
     return made
 
 
-def _roles(home: Home, store: Store) -> list[JsonObject]:
+def _roles(home: Home, store: Store[Postgres]) -> list[JsonObject]:
     """A user for each service that shares it, with no more connections than its own, so that none starves the owner."""
     return [
         {
@@ -224,16 +241,16 @@ def _roles(home: Home, store: Store) -> list[JsonObject]:
             "login": True,
             "inRoles": [store.role],
             "passwordSecret": {"name": store.secret(name)},
-            **({} if store.postgres.pooler else {"connectionLimit": asked.connections}),
+            **({} if store.engine.pooler else {"connectionLimit": asked.connections}),
         }
         for name, asked in sorted(store.users.items())
         if name != store.owner.name
     ]
 
 
-def _scheduled(home: Home, store: Store) -> JsonObject:
+def _scheduled(home: Home, store: Store[Postgres]) -> JsonObject:
     spec = {
-        "schedule": f"0 {store.postgres.backup_schedule}",  # seconds first
+        "schedule": f"0 {store.engine.backup_schedule}",  # seconds first
         "immediate": True,
         "backupOwnerReference": "none",  # what is kept outlives the cluster that it is of
         "cluster": {"name": store.name},
@@ -243,13 +260,13 @@ def _scheduled(home: Home, store: Store) -> JsonObject:
     return home.made(store, API, "ScheduledBackup", store.name, spec)
 
 
-def _pooler(home: Home, store: Store) -> list[JsonObject]:
-    pooler, name = store.postgres.pooler, store.pooler
+def _pooler(home: Home, store: Store[Postgres]) -> list[JsonObject]:
+    pooler, name = store.engine.pooler, pooler_of(store)
     if pooler is None or name is None:
         return []
     wanted = pooler.resources
     labels = {POOLER: name}
-    spread = {**_zones(home, store.postgres, labels), "whenUnsatisfiable": "ScheduleAnyway"}
+    spread = {**_zones(home, store.engine, labels), "whenUnsatisfiable": "ScheduleAnyway"}
     container = {
         "name": "pgbouncer",
         "resources": resources_of(wanted),
@@ -288,7 +305,7 @@ def _pgbouncer(pooler: Pooler, asked: Iterable[Demand]) -> dict[str, str]:
     return {name: str(value) for name, value in said.items()}
 
 
-def _doors(home: Home, store: Store, reached: list[Bucket]) -> list[JsonObject]:
+def _doors(home: Home, store: Store[Postgres], reached: list[Bucket]) -> list[JsonObject]:
     operator = home.stands.postgres
     assert operator is not None, "check refuses a region that runs no PostgreSQL"
     instances = {
@@ -296,35 +313,36 @@ def _doors(home: Home, store: Store, reached: list[Bucket]) -> list[JsonObject]:
         "matchExpressions": [{"key": POOLER, "operator": "DoesNotExist"}],
     }
     itself, users = {"podSelector": instances}, callers(home.placed, store)
-    pooled = {"matchLabels": {POOLER: store.pooler}}
+    pooler = pooler_of(store)
+    pooled = {"matchLabels": {POOLER: pooler}}
     spec = door(
         instances,
         [
-            allowed("from", [{"podSelector": pooled}] if store.pooler else users, [POSTGRES_PORT]),
+            allowed("from", [{"podSelector": pooled}] if pooler else users, [POSTGRES_PORT]),
             allowed("from", [itself, within(operator.namespace)], [POSTGRES_PORT, _MANAGER]),
             *watchers(home, _METRICS),
         ],
         [allowed("to", [itself], [POSTGRES_PORT, _MANAGER]), api_servers(home.stands), *object_stores(reached)],
     )
     made = [home.made(store, NETWORK, "NetworkPolicy", store.name, spec)]
-    if store.pooler:
+    if pooler:
         spec = door(
             pooled,
             [allowed("from", users, [POSTGRES_PORT]), *watchers(home, _POOLER_METRICS)],
             [allowed("to", [itself], [POSTGRES_PORT]), api_servers(home.stands)],
         )
-        made.append(home.made(store, NETWORK, "NetworkPolicy", store.pooler, spec))
+        made.append(home.made(store, NETWORK, "NetworkPolicy", pooler, spec))
     return made
 
 
-def _monitors(home: Home, store: Store) -> list[JsonObject]:
+def _monitors(home: Home, store: Store[Postgres]) -> list[JsonObject]:
     """Nothing where the region's Prometheus is not an operator's."""
     prometheus = home.region.prometheus
     if prometheus is None or prometheus.form != "operator":
         return []
     watched = {store.name: {CLUSTER: store.name, _ROLE: "instance"}}
-    if store.pooler:
-        watched[store.pooler] = {POOLER: store.pooler}
+    if pooler := pooler_of(store):
+        watched[pooler] = {POOLER: pooler}
     made = []
     for name, labels in watched.items():
         spec = {"selector": {"matchLabels": labels}, "podMetricsEndpoints": [{"port": "metrics"}]}

@@ -1,6 +1,6 @@
-"""What stores of every engine share: where they stand, who may reach them, what pods are told of them (S7, S10.6).
+"""What stores of every engine share: where they stand, who may reach them (S7, S10.6).
 
-One module an engine renders it (``postgres.py``); ``stores.py`` puts all of a cell together.
+One module an engine renders it (``postgres.py``), ``engines.py`` lists them; ``stores.py`` puts all of a cell together.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import NamedTuple
 from croupier.core.render.names import APP, NOT_PRUNED, cell_labels
 from croupier.core.render.peers import allowed, reached, within
 from croupier.model.address import Endpoint
-from croupier.model.data import DataUse
+from croupier.model.data import DataUse, Engine
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell, Region
-from croupier.model.service_spec import ServiceSpec
-from croupier.model.store import POSTGRES_PORT, Store, role_of, used_by
+from croupier.model.store import Store
 from croupier.model.stores import ObjectStore, Stores
 
 KEPT = {
@@ -41,12 +40,12 @@ class Home(NamedTuple):
     def namespace(self) -> str:
         return self.placed.cell.data_namespace
 
-    def labels(self, store: Store | None = None) -> dict[str, str]:
+    def labels(self, store: Store[Engine] | None = None) -> dict[str, str]:
         """Of objects."""
         named = {} if store is None else {APP: store.name, "tier": store.owner.tier, "layer": "data"}
         return {**cell_labels(self.placed.cell), **named}
 
-    def inherited(self, store: Store) -> dict[str, str]:
+    def inherited(self, store: Store[Engine]) -> dict[str, str]:
         """Of pods: without what operators say of them themselves."""
         return {name: value for name, value in self.labels(store).items() if "/" not in name}
 
@@ -54,7 +53,7 @@ class Home(NamedTuple):
         return self.name == (use.region or self.placed.cell.region)
 
     def made(
-        self, store: Store | None, api: str, kind: str, name: str, spec: JsonObject, **annotations: str
+        self, store: Store[Engine] | None, api: str, kind: str, name: str, spec: JsonObject, **annotations: str
     ) -> JsonObject:
         """An object of the stores' namespace."""
         metadata = {"name": name, "namespace": self.namespace, "labels": self.labels(store)}
@@ -99,22 +98,8 @@ def _bucket(placed: PlacedCell, region: str, keys: str) -> Bucket:
     return Bucket(region, stores.object_store, of_keys.kms_key if of_keys else None)
 
 
-def told(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
-    """What a pod must know to reach its stores; never a password. What its own configuration says stays as it is."""
-    said: dict[str, str] = {}
-    for store in used_by(placed, service):
-        prefix = role_of(store.name).upper()
-        said |= {
-            f"{prefix}_HOST": f"{store.host}.{placed.cell.data_namespace}",
-            f"{prefix}_PORT": str(POSTGRES_PORT),
-            f"{prefix}_DATABASE": store.role,
-            f"{prefix}_POOL_SIZE": str(service.data[store.name].connections),
-        }
-    return {name: value for name, value in said.items() if name not in service.config}
-
-
 def external_secret(
-    home: Home, store: Store | None, name: str, remote: str, *, keys: Iterable[str], template: JsonObject
+    home: Home, store: Store[Engine] | None, name: str, remote: str, *, keys: Iterable[str], template: JsonObject
 ) -> list[JsonObject]:
     """The Secret, read from the secret store of the region; nothing where somebody else makes it."""
     if home.region.secret_store is None:
@@ -134,7 +119,7 @@ def external_secret(
     return [home.made(store, _EXTERNAL, "ExternalSecret", name, spec)]
 
 
-def callers(placed: PlacedCell, store: Store) -> list[JsonObject]:
+def callers(placed: PlacedCell, store: Store[Engine]) -> list[JsonObject]:
     """Pods of the services that use it, and no others."""
     inside = within(placed.cell.namespace)
     return [{**inside, "podSelector": {"matchLabels": {APP: name}}} for name in sorted(store.users)]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from croupier.core.render.engines import made_of
 from croupier.core.render.names import MANAGED_BY
 from croupier.core.render.peers import names_looked_up, nothing_else
 from croupier.core.render.pods import restricted
-from croupier.core.render.postgres import database
 from croupier.core.render.store import KEPT, NETWORK, Bucket, Home, buckets, external_secret, home_of
+from croupier.model.data import Engine
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
 from croupier.model.store import Store, stores_of
@@ -22,13 +23,13 @@ def stores(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
     """File -> the objects in it, in their order."""
     files: dict[str, list[JsonObject]] = {}
     for placed in cells:
-        homes: dict[str, list[Store]] = {}
+        homes: dict[str, list[Store[Engine]]] = {}
         for store in stores_of(placed):
             for region in dict.fromkeys((placed.cell.region, *store.use.copies)):
                 homes.setdefault(region, []).append(store)
         for region, held in homes.items():
             home = home_of(placed, region)
-            made = [*_tenancy(home), *_credentials(home, held), *(each for one in held for each in database(home, one))]
+            made = [*_tenancy(home), *_credentials(home, held), *(each for one in held for each in made_of(home, one))]
             files[f"stores/{region}/{placed.cell.name}.yaml"] = made
     return files
 
@@ -69,7 +70,7 @@ def _tenancy(home: Home) -> list[JsonObject]:
     ]
 
 
-def _credentials(home: Home, held: Iterable[Store]) -> list[JsonObject]:
+def _credentials(home: Home, held: Iterable[Store[Engine]]) -> list[JsonObject]:
     """Of the object stores that backups go to: one Secret each, whoever uses it."""
     reached: dict[str, Bucket] = {
         each.region: each for store in held for each in buckets(home.placed, store.use) if each.held.credentials

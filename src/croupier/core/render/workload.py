@@ -12,10 +12,10 @@ import math
 from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
 from croupier.core.render.egress import proxied
+from croupier.core.render.engines import told
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
-from croupier.core.render.store import told
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ENDPOINTS_SECONDS, Cell, PlacedCell

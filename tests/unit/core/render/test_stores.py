@@ -12,9 +12,9 @@ from tests.support.platforms import applied, database, manifests, stands, stored
 from croupier.core.render.cell import objects, render
 from croupier.engine.schemas import checked
 from croupier.model.address import Endpoint
-from croupier.model.data import Pooler, Postgres
 from croupier.model.monitoring import Monitoring
 from croupier.model.platform import PlacedCell
+from croupier.model.postgres import Pooler, Postgres
 from croupier.model.schemas import NEWEST
 from croupier.model.stores import ObjectStore
 

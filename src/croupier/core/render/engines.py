@@ -1,0 +1,56 @@
+"""What of a store each engine makes its own way: its objects, what pods are told of it, and where they reach it.
+
+A new engine is a module beside ``postgres.py``, and a line in ``_ENGINES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from croupier.core.render import postgres
+from croupier.core.render.store import Home
+from croupier.model.data import DataUse, Engine
+from croupier.model.objects import JsonObject
+from croupier.model.platform import PlacedCell
+from croupier.model.postgres import Postgres
+from croupier.model.service_spec import ServiceSpec
+from croupier.model.store import Store, role_of, used_by
+
+
+class _Rendering(NamedTuple):
+    made: Callable[[Home, Store[Any]], list[JsonObject]]
+    """All that one store is in one region."""
+    told: Callable[[Store[Any], DataUse, str], Mapping[str, str]]
+    """Of what a service uses, in a namespace: end of a variable's name -> its value."""
+    reached: Callable[[Store[Any]], Iterable[tuple[Mapping[str, str], Sequence[int]]]]
+    """Labels of the pods that its users connect to, and by which ports."""
+    copied: Sequence[str]
+    """Labels of its pods that their series bear."""
+
+
+_ENGINES: Mapping[type[Engine], _Rendering] = {
+    Postgres: _Rendering(postgres.database, postgres.told, postgres.reached, (postgres.CLUSTER, postgres.POOLER)),
+}
+COPIED: Sequence[str] = tuple(dict.fromkeys(label for each in _ENGINES.values() for label in each.copied))
+"""Labels of pods of stores that their series bear."""
+
+
+def made_of(home: Home, store: Store[Engine]) -> list[JsonObject]:
+    """All that one store is in one region."""
+    return _ENGINES[type(store.engine)].made(home, store)
+
+
+def told(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
+    """What a pod must know to reach its stores; never a password. What its own configuration says stays as it is."""
+    said: dict[str, str] = {}
+    for store in used_by(placed, service):
+        prefix = role_of(store.name).upper()
+        of_store = _ENGINES[type(store.engine)].told(store, service.data[store.name], placed.cell.data_namespace)
+        said |= {f"{prefix}_{end}": value for end, value in of_store.items()}
+    return {name: value for name, value in said.items() if name not in service.config}
+
+
+def reached(store: Store[Engine]) -> Iterable[tuple[Mapping[str, str], Sequence[int]]]:
+    """Labels of the pods that users of ``store`` connect to, and by which ports."""
+    return _ENGINES[type(store.engine)].reached(store)
