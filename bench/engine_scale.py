@@ -30,6 +30,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from croupier.adapters.history.files import FileHistory
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.adapters.traffic.memory import MemoryTraffic
@@ -171,6 +172,7 @@ class Bench:
             journal=self.journal,
             evidence=FileEvidence(self.directory / "evidence"),
             clock=self.clock,
+            history=FileHistory(self.directory / "history"),
         )
         began = time.process_time()
         await self.desk.open()

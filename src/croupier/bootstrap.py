@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from croupier.adapters.clock import SystemClock
+from croupier.adapters.history.files import FileHistory
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.adapters.registry import METRICS, TRAFFIC, WORKLOADS, Place, make
@@ -48,4 +49,5 @@ def wire(settings_path: Path) -> Desk:
         closing=closing,
         most_live=settings.most_live_runs,
         checklists=settings.checklists,
+        history=FileHistory(settings.state / "history"),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from croupier.adapters.history.memory import MemoryHistory
 from croupier.adapters.journal.memory import MemoryEvidence, MemoryJournal
 from croupier.adapters.metrics.memory import MemoryMetrics
 from croupier.adapters.traffic.memory import MemoryTraffic
@@ -177,6 +178,7 @@ class World:
         self.metrics = MemoryMetrics()
         self.journal = MemoryJournal()
         self.evidence = MemoryEvidence()
+        self.history = MemoryHistory()
         self.tripwire = Tripwire()
         self.splits_set: list[Split] = []
         self.per_second = dict(PER_SECOND)
@@ -211,6 +213,7 @@ class World:
             evidence=WiredEvidence(self),
             clock=self.clock,
             checklists=checklists,
+            history=self.history,
         )
 
     async def pass_time(self, seconds: float) -> None:

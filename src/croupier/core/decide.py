@@ -26,10 +26,12 @@ from typing import Any
 from croupier.core.due import (
     due,
     in_force,
+    pods_missing,
     pods_ready,
     restarts_since_start,
     split_confirmed,
     stable_down,
+    unready,
     unready_kept,
 )
 from croupier.core.phases import Event, Phase
@@ -40,7 +42,6 @@ from croupier.model.digest import short
 from croupier.model.journal import Draft
 from croupier.model.plan import Action, EnsureVersion, SetSplit
 from croupier.model.verdict import Outcome, Verdict
-from croupier.model.workload import VersionPods
 
 RESTARTS_TOLERATED = 2
 """Restarts the canary's pods may have more than stable's. One killed pod is bad luck, three are a crash loop."""
@@ -180,7 +181,7 @@ def _crashing(state: RunState, s: Snapshot) -> Draft | None:
     if canary - stable <= RESTARTS_TOLERATED:
         return None
     why = f"canary pods restarted {canary} times, stable pods {stable}; {RESTARTS_TOLERATED} more are tolerated"
-    if ended := "; ".join(_unready(s.pods.get(state.plan.canary))):
+    if ended := "; ".join(unready(s.pods.get(state.plan.canary))):
         why += f" ({ended})"  # what the platform says of it, such as OOMKilled
     return _back_or_hold(state, s, "restarts", why)
 
@@ -189,14 +190,17 @@ def _canary_down(state: RunState, s: Snapshot) -> Draft | None:
     """For one scrape at least: less can be a blip of the readiness check, or pods that are being restarted."""
     if state.weight == 0 or s.down_seconds < state.plan.release.scrape_seconds:
         return None
-    return _back_or_hold(state, s, "canary-down", f"no canary pod was ready for {s.down_seconds:.0f} s")
+    why = f"no canary pod was ready for {s.down_seconds:.0f} s"
+    if s.pods is not None and (found := ", ".join(unready(s.pods.get(state.plan.canary)))):
+        why += f" ({found})"
+    return _back_or_hold(state, s, "canary-down", why)
 
 
 def _never_ready(state: RunState, s: Snapshot) -> Draft | None:
     step = state.current
     if s.now - state.step_at < step.settle_seconds:
         return None
-    pods = "unknown" if s.pods is None else ", ".join(_unready(s.pods.get(state.plan.canary))) or "none exists"
+    pods = "unknown" if s.pods is None else ", ".join(unready(s.pods.get(state.plan.canary))) or "none exists"
     why = f"canary not ready within {step.settle_seconds:g} s: {pods}"
     return _back(state, s, "never-ready", why)
 
@@ -252,8 +256,13 @@ def _never_settled(state: RunState, s: Snapshot) -> Draft | None:
     if pods_ready(state, s) and split_confirmed(state, s) and share is not None:
         # The data plane does what it was told; the players drawn are unusual. That is no proof of a bad split.
         return _overdue(state, s, share.code, share.text)
-    what = "the split" if pods_ready(state, s) else "enough canary pods"
-    why = f"{what} for {step.name} was not confirmed within {step.settle_seconds:g} s"
+    within = f"within {step.settle_seconds:g} s"
+    if pods_ready(state, s):
+        why = f"the data plane did not confirm {step.name} {within}"
+        if "traffic" in s.faults:
+            why += f" ({s.faults['traffic']})"
+    else:
+        why = f"not all pods for {step.name} were ready {within} ({pods_missing(state, s) or 'nobody knows of any'})"
     if kept := unready_kept(state, s):
         why += f": no old pod leaves while one that stays is not ready ({', '.join(kept)})"
     return _back_or_hold(state, s, "not-settled", why)
@@ -437,9 +446,3 @@ def _dump(actions: Sequence[Action]) -> list[Any]:
 
 def _evidence(s: Snapshot) -> dict[str, Any] | None:
     return None if s.evidence is None else {"sha256": s.evidence.sha256, "samples": s.evidence.samples}
-
-
-def _unready(pods: VersionPods | None) -> list[str]:
-    if pods is None:
-        return []
-    return [f"{pod.name} {pod.reason or 'not ready'}" for pod in pods.pods if not pod.ready]

@@ -57,7 +57,7 @@ def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[A
     for action in actions:
         if is_settled and isinstance(action, SetSplit | Settle):
             continue  # a settled service has no split any more: setting it again would undo the end
-        if isinstance(action, SetSplit) and not _may_return(state, s):
+        if isinstance(action, SetSplit) and not may_return(state, s):
             break
         if isinstance(action, Settle) and not _drained(state, s):
             break
@@ -69,7 +69,7 @@ def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[A
     return tuple(found)
 
 
-def _may_return(state: RunState, s: Snapshot) -> bool:
+def may_return(state: RunState, s: Snapshot) -> bool:
     """Whether stable can carry everybody, as far as is known. A way back never waits for what cannot be known."""
     if s.pods is None:
         return True
@@ -135,6 +135,37 @@ def unready_kept(state: RunState, s: Snapshot) -> list[str]:
         return []
     stable = s.pods.get(state.plan.stable)
     return [] if stable is None else [pod.name for pod in stable.pods[:kept] if not pod.ready]
+
+
+def pods_missing(state: RunState, s: Snapshot) -> str:
+    """Which pods of the present step are still missing, in words (``1 of 3 canary pods ready: pod-2 OOMKilled``); ""
+    when none is, or nobody knows."""
+    for condition in state.current.settled:
+        if not isinstance(condition, ReplicasReady) or s.pods is None:
+            continue
+        found = s.pods.get(condition.digest)
+        ready = 0 if found is None else found.ready
+        if ready < condition.replicas:
+            arm = "canary" if condition.digest == state.plan.canary else "stable"
+            return f"{ready} of {condition.replicas} {arm} pods ready" + _named(unready(found))
+    return ""
+
+
+def stable_missing(state: RunState, s: Snapshot) -> str:
+    """How many pods stable has ready, and why not the others, in words; "" when nobody knows."""
+    if s.pods is None:
+        return ""
+    found = s.pods.get(state.plan.stable)
+    return f"{0 if found is None else found.ready} stable pods ready" + _named(unready(found))
+
+
+def unready(pods: VersionPods | None) -> list[str]:
+    """Names of pods that are not ready, each with why, as far as the platform says."""
+    return [] if pods is None else [f"{pod.name} {pod.reason or 'not ready'}" for pod in pods.pods if not pod.ready]
+
+
+def _named(pods: Sequence[str]) -> str:
+    return f": {', '.join(pods)}" if pods else ""
 
 
 def stable_down(state: RunState, s: Snapshot) -> bool:

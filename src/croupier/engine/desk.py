@@ -23,6 +23,7 @@ from croupier.core.snapshot import Snapshot
 from croupier.engine import preview, views
 from croupier.engine.checklist import WAIVED, assess, in_words, latest, source_of, waiver_of
 from croupier.engine.groups import Groups
+from croupier.engine.histories import Histories
 from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.register import DESK, Register
 from croupier.errors import Refused, UnknownName, Unreachable
@@ -44,6 +45,7 @@ from croupier.model.view import (
     VersionView,
 )
 from croupier.ports.clock import Clock
+from croupier.ports.history import HistoryStore
 from croupier.ports.journal import EvidenceStore, Journal
 from croupier.ports.metrics import Metrics
 from croupier.ports.traffic import Traffic
@@ -68,9 +70,11 @@ class Desk:
         closing: AsyncExitStack | None = None,
         most_live: int | None = None,
         checklists: Mapping[str, ChecklistSource] | None = None,
+        history: HistoryStore | None = None,
     ) -> None:
         """``closing`` closes what the back ends hold; None: nothing is to be closed.
 
+        ``history``: where it keeps how services usually do; None: a desk that starts again learns it anew.
         ``most_live``: how many gated releases may be live at a time; None: as many as there are services.
         ``checklists``: service -> where it is described; gated releases of these start only when no line is red.
         """
@@ -90,6 +94,7 @@ class Desk:
             workloads=workloads,
             metrics=metrics,
             evidence=evidence,
+            histories=Histories(history),
             register=self._register,
             clock=clock,
             on_late=self._wake.set,
@@ -106,6 +111,7 @@ class Desk:
             if self._is_open:
                 return
             await self._register.catch_up()
+            await self._loop.open()
             body: dict[str, JsonValue] = {"liveRuns": list(self._register.live())}
             try:
                 await self._register.write([Draft("desk.started", DESK, self._clock.now(), body)])

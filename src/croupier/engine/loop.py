@@ -19,6 +19,7 @@ from croupier.core.snapshot import Snapshot
 from croupier.engine.errands import Errands
 from croupier.engine.gather import World, gather
 from croupier.engine.handlers import Handlers
+from croupier.engine.histories import Histories
 from croupier.engine.register import Register
 from croupier.engine.watch import TICK_SECONDS, Watch
 from croupier.errors import Unreachable
@@ -66,6 +67,7 @@ class Loop:
         workloads: Workloads,
         metrics: Metrics,
         evidence: EvidenceStore,
+        histories: Histories,
         register: Register,
         clock: Clock,
         on_late: Callable[[], None],
@@ -83,7 +85,7 @@ class Loop:
         self._watches: dict[str, Watch] = {}
         self._idle_at = float("-inf")
         self._has_acted = False
-        self.histories: dict[str, gates.DispersionHistory] = {}
+        self._histories = histories
         self.world = World()
         """What the last round saw."""
         self.snapshots: dict[str, Snapshot] = {}
@@ -97,7 +99,11 @@ class Loop:
 
     def history(self, service: str) -> gates.DispersionHistory:
         """What is known of the service's stable version; empty for one never counted."""
-        return self.histories.setdefault(service, gates.DispersionHistory())
+        return self._histories.of(service)
+
+    async def open(self) -> None:
+        """Go on from what an earlier desk knew of each service; before the first round."""
+        await self._histories.open(self._clock.now())
 
     async def round(self) -> None:
         """One round. Raises only what a desk cannot live with: ``Conflict`` and ``IntegrityError`` of the journal."""
@@ -133,12 +139,18 @@ class Loop:
             elif not decision.actions and not self._errands.is_out(service):
                 self._watches[run].action_faults = {}
         await self._errands.settle()
+        await self._histories.save_due(now)
+        if self._histories.problem:
+            problems["history"] = self._histories.problem
         self._note_problems(problems)
         self.last_round_at = self._clock.now()
 
     async def close(self) -> None:
-        """Give up what is being carried out."""
-        await self._errands.close()
+        """Give up what is being carried out, and keep what is known of each service."""
+        try:
+            await self._errands.close()
+        finally:
+            await self._histories.close(self._clock.now())
 
     def pause_seconds(self) -> float:
         """How long the next round may wait: until the next scrape, less while something is under way."""
@@ -208,7 +220,7 @@ class Loop:
             self._handlers.note(list(versions))
         for target, counts in (world.counters or {}).items():
             if self._is_history(live, target):
-                self.history(target.service).add(counts, now, source=target.run)
+                self._histories.add(target.service, counts, now, source=target.run)
         world.keep(self.world, resting)
         return world
 

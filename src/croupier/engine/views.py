@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from croupier.core.decide import blockers
+from croupier.core.due import may_return, pods_missing, stable_missing, unready_kept
 from croupier.core.phases import Phase
 from croupier.core.plans.defaults import default_policy
 from croupier.core.run import RunState
@@ -107,9 +108,10 @@ def waiting_for(state: RunState, snapshot: Snapshot | None) -> str:
 def _waits_for(state: RunState, snapshot: Snapshot | None) -> str:
     match state.phase:
         case Phase.PREPARING | Phase.PLANNED:
-            return f"{short(state.plan.canary)} to have its pods ready"
+            missing = "" if snapshot is None else pods_missing(state, snapshot)
+            return f"{short(state.plan.canary)} to have its pods ready" + (f" ({missing})" if missing else "")
         case Phase.SETTLING:
-            return f"the data plane to confirm {state.current.name}"
+            return _unsettled(state, snapshot)
         case Phase.HOLDING | Phase.PASSED:
             found = [] if snapshot is None else blockers(state, snapshot)
             return found[0].text if found else "the next round"
@@ -120,6 +122,9 @@ def _waits_for(state: RunState, snapshot: Snapshot | None) -> str:
         case Phase.PROMOTING:
             return f"the data plane to serve {short(state.plan.canary)} only, then for the old pods to end"
         case Phase.ROLLING_BACK if state.zero_at is None and state.peak_weight > 0:
+            if snapshot is not None and not may_return(state, snapshot):
+                missing = stable_missing(state, snapshot)
+                return f"stable's pods, which cannot carry everybody yet ({missing}); players stay where they are"
             return "the data plane to send everybody to stable"
         case Phase.ROLLING_BACK:
             return "the canary's pods to drain and end"
@@ -127,29 +132,76 @@ def _waits_for(state: RunState, snapshot: Snapshot | None) -> str:
             return ""
 
 
+def _unsettled(state: RunState, snapshot: Snapshot | None) -> str:
+    """What a step needs before its gates watch it."""
+    name = state.current.name
+    if snapshot is not None:
+        if missing := pods_missing(state, snapshot):
+            return f"the pods for {name} ({missing})"
+        if kept := unready_kept(state, snapshot):
+            return f"old pods that stay and are not ready ({', '.join(kept)})"
+        found = {each.code: each.text for each in blockers(state, snapshot)}
+        if "split" not in found and "share" in found:
+            return f"the share of players at {name}: {found['share']}"
+    return f"the data plane to confirm {name}"
+
+
+_NOTHING_SHOWN = frozenset({"aborted", "deadline", "gone", "not-settled", "share"})
+"""Codes of a way back that say nothing against the version."""
+
+
 def _next(state: RunState) -> str:
     """What croupier does next by itself, and what is safe for a person."""
-    run = state.plan.run
+    run, wish = state.plan.run, None if state.command is None else state.command.name
     following = state.plan.steps[state.step + 1].name if state.step + 1 < len(state.plan.steps) else ""
+    if state.step + 2 == len(state.plan.steps):
+        following = "the end: everybody on the canary for good"
     match state.phase:
+        case Phase.PREPARING | Phase.PLANNED if wish == "pause":
+            return f"croupier pauses when the pods are ready, before any player is on them; aborting {run} harms nobody"
         case Phase.PREPARING | Phase.PLANNED:
             return f"croupier goes to {following} when the pods are ready; aborting {run} harms nobody"
         case Phase.SETTLING | Phase.HOLDING | Phase.PASSED:
             return f"croupier goes to {following} by itself, or back when a gate fails; pause and abort are always safe"
         case Phase.HELD:
-            return (
-                "croupier goes back when a gate fails; else a person resumes, promotes or aborts; abort is always safe"
-            )
+            return _next_when_held(state, following)
         case Phase.PAUSED:
-            return "croupier goes back when a gate fails; else it stays until a person resumes or aborts"
+            return (
+                f"players stay as they are, {state.weight} % on the canary; croupier goes back when a gate fails, else "
+                "it stays until a person resumes or aborts"
+            )
         case Phase.PROMOTING:
             return "croupier ends the old version; the way back is a release of it"
         case Phase.ROLLING_BACK:
             return "croupier ends the canary by itself; there is nothing to do"
         case Phase.PROMOTED:
             return f"{short(state.plan.canary)} is the stable version; the next release may start"
+        case Phase.ROLLED_BACK if state.code in _NOTHING_SHOWN:
+            return (
+                f"{short(state.plan.stable)} serves everybody; nothing was shown against {short(state.plan.canary)}: "
+                "retry it once what stopped it is over"
+            )
         case Phase.ROLLED_BACK:
             return f"{short(state.plan.stable)} serves everybody; mend the version and release it anew"
+
+
+def _next_when_held(state: RunState, following: str) -> str:
+    match state.code:
+        case "stable-down":
+            return (
+                "see to stable's pods; croupier goes back by itself if the canary still fails when they are ready. "
+                "abort starts them, and moves players as soon as they can carry them"
+            )
+        case "slo-breach":
+            return (
+                "everybody is on the canary, so nothing tells whether it is to blame: abort goes back to "
+                f"{short(state.plan.stable)}, promote keeps it, resume watches for longer"
+            )
+        case _:
+            return (
+                f"players stay as they are, {state.weight} % on the canary; croupier goes back when a gate fails. "
+                f"resume waits as long again, promote goes to {following} without an answer, abort is always safe"
+            )
 
 
 def _share(state: RunState, snapshot: Snapshot | None) -> tuple[float | None, WeightBand | None]:

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from croupier.adapters.clock import SystemClock
+from croupier.adapters.history.files import FileHistory
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.adapters.kubernetes_api import HTTP_ROUTES
@@ -85,6 +86,7 @@ async def _work(cluster: Cluster, state: Path) -> None:
         evidence=FileEvidence(state / "evidence"),
         clock=cluster.clock,
         closing=closing,
+        history=FileHistory(state / "history"),
     )
     log.info("croupier operates")
     async with asyncio.TaskGroup() as group:

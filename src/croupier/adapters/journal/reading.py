@@ -77,13 +77,20 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
+_GO_ON = (
+    "let live releases end and export it with the croupier that wrote it (`croupier journal export`), stop that one, "
+    "move journal.sqlite*, checkpoints and evidence out of the desk's folder, and start this one: a new journal begins"
+)
+
+
 def check_format(connection: sqlite3.Connection) -> None:
     """Raises ``UsageError`` for a format that only another croupier knows."""
     ((version,),) = query(connection, "PRAGMA user_version")
     if version != FORMAT:
+        is_newer = isinstance(version, int) and version > FORMAT
         raise UsageError(
             f"the journal has format {version}, this croupier reads format {FORMAT}",
-            hint="the croupier that wrote it can read and export it",
+            hint="a newer croupier wrote it: start that one" if is_newer else _GO_ON,
         )
 
 

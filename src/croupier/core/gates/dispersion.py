@@ -15,6 +15,7 @@ from math import exp, sqrt
 from croupier.core.gates.counters import PodCounters, PodDelta
 from croupier.core.gates.recent import Rate, RecentTraffic
 from croupier.model.evidence import ArmSample, Count
+from croupier.model.history import Chapter, HistoryRecord, SeriesRecord
 
 WINDOWS_SECONDS = (15.0, 60.0, 300.0, 900.0)
 """Bursts may last, and a pod may be slower than another all day; a window must be longer than that to see it."""
@@ -22,6 +23,9 @@ WINDOWS_SECONDS = (15.0, 60.0, 300.0, 900.0)
 MEMORY_SECONDS = 21_600.0
 CHAPTER_SECONDS = 900.0
 MOST_CHAPTERS = 72
+FORGOTTEN_SECONDS = MOST_CHAPTERS * CHAPTER_SECONDS
+"""Nothing is left of what was seen so long ago."""
+
 LEAST_CHAPTERS = 4
 ACCIDENT = 3.0
 """One overload may be as uneven between pods as a day of bursts. A stretch of up to two chapters that is so many times
@@ -107,6 +111,17 @@ class _Window:
         self._pods.clear()
         self._elapsed = 0.0
 
+    def record(self) -> tuple[Chapter, ...]:
+        """The chapters; what has been counted towards the next interval is left out."""
+        return tuple(Chapter(each.seconds, each.excess, each.failures, each.degrees) for each in self._chapters)
+
+    def recall(self, chapters: Sequence[Chapter], away_seconds: float) -> None:
+        """Go on from chapters that were recorded so long ago: nobody watched since, and that time fades them, too."""
+        if chapters:
+            self._chapters = deque((_Chapter(*chapter) for chapter in chapters), maxlen=MOST_CHAPTERS)
+        for _ in range(min(MOST_CHAPTERS, int(away_seconds / CHAPTER_SECONDS))):
+            self._chapters.append(_Chapter())
+
     def kept(self) -> _Chapter:
         """All that is remembered, older chapters for less, without one accident that is over."""
         chapters = list(self._chapters)
@@ -147,6 +162,19 @@ class SeriesDispersion:
             if seconds <= window.seconds * 1.001:
                 window.add(pods, seconds)
         self._recent.add(sum(total for total, _ in pods.values()), sum(bad for _, bad in pods.values()), seconds, at)
+
+    def record(self) -> SeriesRecord:
+        windows = {f"{window.seconds:g}": window.record() for window in self._windows}
+        return SeriesRecord(players=self.players, windows=windows, recent=self._recent.record())
+
+    @classmethod
+    def recalled(cls, record: SeriesRecord, now: float, away_seconds: float) -> SeriesDispersion:
+        """One that goes on from ``record``, which was made ``away_seconds`` ago."""
+        series = cls(players=record.players)
+        for window in series._windows:
+            window.recall(record.windows.get(f"{window.seconds:g}", ()), away_seconds)
+        series._recent.recall(record.recent, now)
+        return series
 
     @property
     def phi(self) -> float:
@@ -193,8 +221,8 @@ class _Tracked:
 
     __slots__ = ("_counters", "_last_at", "_mark", "dispersion")
 
-    def __init__(self, *, players: bool) -> None:
-        self.dispersion = SeriesDispersion(players=players)
+    def __init__(self, dispersion: SeriesDispersion) -> None:
+        self.dispersion = dispersion
         self._counters: dict[str, PodCounters] = {}
         self._mark = 0
         self._last_at = 0.0
@@ -240,8 +268,24 @@ class DispersionHistory:
             players = counts.players is not None
             tracked = self._series.get(name)
             if tracked is None or tracked.dispersion.players != players:
-                tracked = self._series[name] = _Tracked(players=players)
+                tracked = self._series[name] = _Tracked(SeriesDispersion(players=players))
             tracked.add(counts.players if counts.players is not None else counts.events, at)
+
+    def record(self, service: str, at: float) -> HistoryRecord:
+        """All of it as of ``at``, but for the counters themselves: who goes on from it counts from new starting points,
+        and what happened in between is counted by nobody."""
+        series = {name: tracked.dispersion.record() for name, tracked in self._series.items()}
+        return HistoryRecord(service=service, saved_at=at, series=series)
+
+    @classmethod
+    def recalled(cls, record: HistoryRecord, now: float) -> DispersionHistory:
+        """A history that goes on from ``record``. Of a record from after ``now`` (the clock was set back) nothing has
+        faded, and its newest traffic is left out."""
+        history = cls()
+        away = max(0.0, now - record.saved_at)
+        for name, each in record.series.items():
+            history._series[name] = _Tracked(SeriesDispersion.recalled(each, now, away))
+        return history
 
     def phi(self, series: str) -> float:
         """Dispersion of a series, at least 1; the events prior for a series never seen."""

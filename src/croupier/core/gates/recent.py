@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from croupier.core.gates.running import fails_far_more
+from croupier.model.history import Stretch
 
 WINDOW_SECONDS = 900.0
 MOST_LEFT_OUT = 0.5
@@ -101,6 +102,18 @@ class RecentTraffic:
         self._seconds += seconds
         while self._seconds - self._blocks[0].seconds >= WINDOW_SECONDS:
             self._seconds -= self._blocks.popleft().seconds
+
+    def record(self) -> tuple[Stretch, ...]:
+        return tuple(
+            Stretch(each.began_at, each.ended_at, each.seconds, each.attempts, each.failures) for each in self._blocks
+        )
+
+    def recall(self, stretches: Iterable[Stretch], now: float) -> None:
+        """Go on from stretches that were recorded, as far as they are of the last quarter of an hour."""
+        for stretch in stretches:
+            if now - WINDOW_SECONDS <= stretch.ended_at <= now:
+                self._blocks.append(_Stretch(*stretch))
+                self._seconds += stretch.seconds
 
     def rate(self, phi: float, *, players: bool) -> Rate | None:
         """None until something was attempted. ``phi``: how bursty failures are; what bursts do is no incident."""

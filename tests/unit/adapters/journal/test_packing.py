@@ -51,6 +51,37 @@ def test_a_journal_of_another_format_is_not_opened(tmp_path: Path, version: int)
         reader.verify()
 
 
+def test_what_the_hint_says_begins_a_new_journal_with_the_same_key(tmp_path: Path) -> None:
+    path, old = tmp_path / "journal.sqlite", tmp_path / "old"
+    write_journal(path, 3)
+    key = (tmp_path / "key.pub").read_text()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(UsageError) as refused:
+        SqliteJournal(path)
+    assert "move journal.sqlite*, checkpoints and evidence out of the desk's folder" in refused.value.hint
+    old.mkdir()
+    for file in (*tmp_path.glob("journal.sqlite*"), tmp_path / "checkpoints"):
+        file.rename(old / file.name)
+    with SqliteJournal(path) as journal:
+        (entry,) = journal.append([Draft("desk.started", "desk", 1.0, {})])
+        assert entry.seq == 1
+        assert journal.verify() == 1
+    assert (tmp_path / "key.pub").read_text() == key
+
+
+def test_a_journal_of_a_newer_croupier_is_left_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    write_journal(path, 1)
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 4")
+    connection.close()
+    with pytest.raises(UsageError) as refused:
+        SqliteJournal(path)
+    assert refused.value.hint == "a newer croupier wrote it: start that one"
+
+
 def test_the_entries_of_a_release_take_a_fraction_of_what_they_say(tmp_path: Path) -> None:
     """A thousand live releases stay below 1 GB a day (docs/reference/measurements.md)."""
     verdict = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import e
 from random import Random
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from croupier.core.gates import DispersionHistory
 from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS, SeriesDispersion
 from croupier.model.evidence import ArmSample, Count, SeriesCounts
+from croupier.model.history import HistoryRecord
 
 PODS = 10
 
@@ -136,3 +138,56 @@ def test_an_unknown_series_has_the_prior():
     assert history.phi("deposits") == PRIOR_EVENTS
     assert history.rates() == {}
     assert history.dispersions() == {}
+
+
+def lived(hours: float, at: float = 1_000_000.0) -> tuple[DispersionHistory, float]:
+    """A service whose failures come in bursts of twenty on one of ten pods."""
+    history, random = DispersionHistory(), Random(3)
+    totals = [[0.0, 0.0] for _ in range(10)]
+    for _ in range(round(hours * 240)):
+        at += 15.0
+        for pod in totals:
+            pod[0] += 100.0
+        if random.random() < 0.5:
+            totals[random.randrange(10)][1] += 20.0
+        counts = {str(number): Count(*pod) for number, pod in enumerate(totals)}
+        history.add(ArmSample({"errors": SeriesCounts(counts)}), at, source="-")
+    return history, at
+
+
+def test_what_is_recalled_is_what_was_recorded():
+    history, at = lived(2.0)
+    record = HistoryRecord.model_validate_json(history.record("payments-api", at).model_dump_json(by_alias=True))
+    recalled = DispersionHistory.recalled(record, at + 10.0)
+    assert history.phi("errors") > 10.0
+    assert recalled.phi("errors") == pytest.approx(history.phi("errors"), rel=1e-3)
+    assert recalled.rates()["errors"] == history.rates()["errors"]
+
+
+def test_a_recalled_history_counts_from_new_starting_points():
+    """What happened while nobody watched belongs to no interval."""
+    history, at = lived(1.0)
+    recalled = DispersionHistory.recalled(history.record("payments-api", at), at + 600.0)
+    before = recalled.record("payments-api", at)
+    huge = {str(pod): Count(1e9, 1e8 * pod) for pod in range(10)}
+    recalled.add(ArmSample({"errors": SeriesCounts(huge)}), at + 600.0, source="-")
+    assert recalled.record("payments-api", at) == before
+
+
+def test_time_that_nobody_watched_fades_what_was_seen():
+    history, at = lived(2.0)
+    record = history.record("payments-api", at)
+    after = [
+        DispersionHistory.recalled(record, at + hours * 3600.0)._series["errors"].dispersion._windows[0].kept().failures
+        for hours in (0.0, 6.0, 12.0, 18.0)
+    ]
+    assert after[1] == pytest.approx(after[0] / e, rel=0.05)
+    assert after[2] == pytest.approx(after[1] / e, rel=0.05)
+    assert after[3] == 0.0
+
+
+def test_a_record_from_the_future_has_not_faded_and_tells_nothing_of_now():
+    history, at = lived(1.0)
+    recalled = DispersionHistory.recalled(history.record("payments-api", at), at - 7200.0)
+    assert recalled.phi("errors") == pytest.approx(history.phi("errors"), rel=1e-3)
+    assert recalled.rates() == {}
