@@ -41,6 +41,8 @@ class World:
     cold: tuple[float, float] | None = None
     """Cold start of a healthy canary: (failure ratio, seconds)."""
     warmup: float = 0.0
+    lag: float = 0.0
+    """So many seconds later than it was counted is what every rule sees."""
     missed: float = 0.0
     """Chance that the scrape of one arm is lost."""
     absent: float = 0.0
@@ -158,6 +160,8 @@ class Simulation:
         self.t = 0.0
         self.served = 0
         """Requests of the canary in the last interval, and how many of them failed; the truth, not the scrape."""
+        self.stable_served = 0
+        self.stable_failed = 0
         self.failed = 0
         self.arms = {arm: _Counters(PODS) for arm in ("canary", "stable")}
         self._later: list[tuple[int, str, int, int]] = []
@@ -191,6 +195,8 @@ class Simulation:
         for provider in self._providers if self.world.providers else ():
             provider.begin_block()
         self.served = self.failed = 0
+        stable = self.arms["stable"]
+        before = sum(stable.total), sum(stable.bad)
         if self.world.visits:
             self._play_visits(weight)
         elif self.world.players:
@@ -199,6 +205,7 @@ class Simulation:
             self._play_latency(weight)
         else:
             self._play(weight)
+        self.stable_served, self.stable_failed = sum(stable.total) - before[0], sum(stable.bad) - before[1]
         return self._show(weight)
 
     def _ratio(self, arm: str) -> float:

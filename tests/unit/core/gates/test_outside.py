@@ -200,4 +200,4 @@ def test_null_and_fault_of_the_bench_itself(outside):
     assert bench.fixed(null, "1/null/0").seconds is None
     found = bench.fixed(fault, "1/fault/0")
     assert found.seconds == 15.0
-    assert found.flagger_bad > 10.0 * found.bad
+    assert found.others[bench.FLAGGER][1] > 10.0 * found.bad
