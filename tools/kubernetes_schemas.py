@@ -32,6 +32,7 @@ KUBERNETES = {"1.35": "v1.35.4", "1.36": "v1.36.3", "1.37": "v1.37.2"}
 """Version -> the module k8s.io/kubernetes it is read from, oldest first."""
 GATEWAY_API = "v1.6.3"
 OPERATORS = {
+    "github.com/cilium/cilium@v1.18.4": ("pkg/k8s/apis/cilium.io/client/crds/v2/ciliumegressgatewaypolicies.yaml",),
     "github.com/cloudnative-pg/cloudnative-pg@v1.30.0": (
         "config/crd/bases/postgresql.cnpg.io_clusters.yaml",
         "config/crd/bases/postgresql.cnpg.io_poolers.yaml",

@@ -38,19 +38,22 @@ class Gateway:
     """Envoy with the provider's host replaced by that of a server on loopback that says what it is told."""
 
     def __init__(self, folder: Path, upstream: tuple[str, int]) -> None:
-        self.port, self.ready, self.admin = free_port(), free_port(), free_port()
+        self.port, self.ready, self.metrics, self.admin = free_port(), free_port(), free_port(), free_port()
         self._opened: list[asyncio.StreamWriter] = []
         self.config, self.log = folder / FILE, folder / "log"
         objects = egress_gateways(gated(max_connections=2 * MOST, timeout_seconds=_SILENCE_SECONDS)[:1])["psp"]
         (made,) = (each for each in objects if each["kind"] == "ConfigMap")
         config: dict[str, Any] = yaml.safe_load(made["data"][FILE])
-        connect, ready = config["static_resources"]["listeners"]
+        connect, ready, metrics = config["static_resources"]["listeners"]
         connect["address"] = _loopback(self.port)
         ready["address"] = _loopback(self.ready)
+        metrics["address"] = _loopback(self.metrics)
         config["admin"]["address"] = _loopback(self.admin)
-        (cluster,) = config["static_resources"]["clusters"]
-        (end,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
-        end["endpoint"]["address"] = {"socket_address": {"address": upstream[0], "port_value": upstream[1]}}
+        for cluster, at in zip(
+            config["static_resources"]["clusters"], (upstream, ("127.0.0.1", self.admin)), strict=True
+        ):
+            (end,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+            end["endpoint"]["address"] = {"socket_address": {"address": at[0], "port_value": at[1]}}
         self.config.write_text(yaml.safe_dump(config))
 
     async def asks(self, head: str) -> Tunnel:
@@ -182,3 +185,14 @@ async def test_a_silent_connection_ends_when_a_call_would_have(tmp_path: Path) -
         began = asyncio.get_running_loop().time()
         assert await asyncio.wait_for(tunnel.reader.read(), _PATIENCE_SECONDS) == b""
         assert asyncio.get_running_loop().time() - began >= _SILENCE_SECONDS - 0.1
+
+
+async def test_what_is_counted_of_a_provider_is_shown_and_nothing_else_of_the_administration(tmp_path: Path) -> None:
+    async with _running(tmp_path) as gateway:
+        (await gateway.connect()).writer.close()
+        page = await _got(gateway.metrics, "/stats/prometheus")
+        assert 'envoy_cluster_upstream_cx_total{envoy_cluster_name="psp-a_api-psp-a-example_443"} 1' in page
+        for name in ("connect_fail", "overflow", "active"):
+            assert f"envoy_cluster_upstream_cx_{name}" in page
+        for path in ("/", "/config_dump", "/quitquitquit", "/stats"):
+            assert (await _got(gateway.metrics, path)).startswith("HTTP/1.1 404"), path

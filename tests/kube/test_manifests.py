@@ -12,13 +12,15 @@ from tests.support.cluster import Cluster
 from tests.support.crds import (
     ARGO_CD,
     BARMAN_CLOUD,
+    CILIUM,
     CLOUDNATIVE_PG,
     EXTERNAL_SECRETS,
     FLUX,
     KEDA,
+    PROMETHEUS_OPERATOR,
     definitions,
 )
-from tests.support.platforms import applied, example, gated, kept, manifests, queued, stored, traced
+from tests.support.platforms import applied, example, gated, kept, manifests, queued, stored, traced, watched
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
 from croupier.model.platform import PlacedCell
@@ -125,6 +127,23 @@ def test_what_a_region_has_once_applies_and_its_pods_are_taken_under_pod_securit
             kinds.until(f"two pods of {name}", lambda pods=pods: len(kinds.kubectl(*pods).split()) == 2, 30.0)
     finally:
         kinds.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=60s")
+
+
+def test_what_watches_a_region_and_how_calls_leave_it_apply_and_a_second_time_change_nothing(kinds: Cluster) -> None:
+    """S8.9, S9: against the definitions that Cilium and the Prometheus operator publish; neither runs."""
+    for each in (CILIUM, *PROMETHEUS_OPERATOR):
+        _define(kinds, *each)
+    held = ("cells/lucky-se-eu-north/", "regions/eu-north/")
+    files = {name: text for name, text in manifests(watched()).items() if name.startswith(held)}
+    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    assert {"CiliumEgressGatewayPolicy", "PodMonitor", "PrometheusRule"} <= made
+    spaces = ("monitoring", "telemetry", "psp-egress")
+    kinds.kubectl("create", "namespace", spaces[0])
+    try:
+        _applies_once(kinds, files)
+    finally:
+        kinds.kubectl("delete", "ciliumegressgatewaypolicies.cilium.io", "--all", "--ignore-not-found")
+        kinds.kubectl("delete", "namespace", *spaces, "--ignore-not-found", "--timeout=60s")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,19 @@ BARMAN_CLOUD = (
     "github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0",
     "config/crd/bases/barmancloud.cnpg.io_objectstores.yaml",
 )
+CILIUM = (
+    "github.com/cilium/cilium@v1.18.4",
+    "pkg/k8s/apis/cilium.io/client/crds/v2/ciliumegressgatewaypolicies.yaml",
+)
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
+
+PROMETHEUS_OPERATOR = tuple(
+    (
+        "github.com/prometheus-operator/prometheus-operator@v0.94.0",
+        f"example/prometheus-operator-crd/monitoring.coreos.com_{kind}.yaml",
+    )
+    for kind in ("podmonitors", "prometheusrules", "scrapeconfigs")
+)
 
 
 @cache

@@ -14,10 +14,11 @@ from croupier.model.address import Endpoint
 from croupier.model.container import Resources
 from croupier.model.data import DataUse
 from croupier.model.gitops import GitOps
+from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import NodePool, Taint
 from croupier.model.platform import PlacedCell, Traces
 from croupier.model.postgres import Pooler, Postgres
-from croupier.model.providers import Egress
+from croupier.model.providers import Breaker, Egress, ProviderObjective, SourceNode, Sources
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.stores import ObjectStore, PostgresOperator, StorageClass, Stores
 from croupier.spec.platform import load_described
@@ -150,6 +151,38 @@ def gated(**of_provider: object) -> list[PlacedCell]:
             update={"providers": {name: each.model_copy(update=of_provider) for name, each in placed.providers.items()}}
         )
         for placed in example(egress=Egress(image=f"registry.example/envoy@sha256:{64 * 'e'}"))
+    ]
+
+
+def watched() -> list[PlacedCell]:
+    """The cells of the example with all that a Prometheus operator is told of a region, and by which addresses calls to
+    providers leave."""
+    called = OnCall(team="platform", runbook="https://runbooks.example")
+    nodes = tuple(SourceNode(address=f"203.0.113.{each}", labels={"egress": str(each)}) for each in (8, 9))
+    endpoint = Endpoint(host="traces.example.net", port=4317)
+    region = {
+        "monitoring_namespace": "monitoring",
+        "prometheus": Monitoring(form="operator", labels={"prometheus": "platform"}),
+        "traces": Traces(image=f"registry.example/collector@sha256:{64 * 'c'}", endpoint=endpoint, alerts=called),
+        "egress": Egress(
+            image=f"registry.example/envoy@sha256:{64 * 'e'}",
+            sources=Sources(addresses=("203.0.113.8/31",), cilium=nodes),
+            alerts=called,
+        ),
+    }
+    promised = {
+        "objectives": (ProviderObjective(signal="connections", success_ratio=0.99),),
+        "alerts": called,
+        "breaker": Breaker(failures=3, seconds=10.0),
+    }
+    return [
+        placed.model_copy(
+            update={
+                "providers": {name: each.model_copy(update=promised) for name, each in placed.providers.items()},
+                "traces_kept": {placed.cell.region: endpoint},
+            }
+        )
+        for placed in example(**region)
     ]
 
 

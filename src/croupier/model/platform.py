@@ -19,7 +19,7 @@ from croupier.model.gitops import GitOps
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import NodePool
 from croupier.model.patches import PlacedPatch
-from croupier.model.providers import Egress, Provider, ProviderClass, egress_namespace
+from croupier.model.providers import Egress, Provider, ProviderClass, call_seconds, egress_namespace
 from croupier.model.release_policy import ParentRef
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.stores import Stores
@@ -81,6 +81,8 @@ class Residency(Value):
     """Where services may run that keep any of the classes."""
     dr_regions: tuple[Name, ...] = ()
     """Where data may be moved to in a disaster, if its class may be stored there. Empty: nowhere."""
+    providers: tuple[LongName, ...] = ()
+    """Where providers may handle what they are sent, as their ``region`` says. Empty: no rule."""
     classes: Annotated[dict[Name, DataClass], Field(default_factory=dict)]
     """A class that is not named here may not be kept at all. ``telemetry`` is the class of logs and traces; where it is
     not named, they stay in the region of the cell."""
@@ -177,6 +179,8 @@ class Region(Value):
             raise PydanticCustomError("prometheus", "prometheus needs monitoringNamespace: where it runs")
         if self.prometheus is None and self.traces is not None and self.traces.alerts is not None:
             raise PydanticCustomError("prometheus", "traces.alerts needs prometheus: who asks the collectors")
+        if self.prometheus is None and self.egress is not None and self.egress.alerts is not None:
+            raise PydanticCustomError("prometheus", "egress.alerts needs prometheus: who asks the gateways")
         return self
 
     @model_validator(mode="after")
@@ -253,9 +257,8 @@ class PlacedCell(Value):
 
     def grace_seconds(self, service: ServiceSpec) -> int:
         """From the order to end until force: proxies hear of it, connections drain, the slowest call returns."""
-        slowest = max(
-            (self.providers[name].timeout_seconds for name in service.egress if name in self.providers), default=0.0
-        )
+        called = [name for name in service.egress if name in self.providers]
+        slowest = max((call_seconds(name, self.providers, called) for name in called), default=0.0)
         return math.ceil(ENDPOINTS_SECONDS + max(service.drain_seconds, slowest) + SLACK_SECONDS)
 
     def where(self, region: str) -> Region:

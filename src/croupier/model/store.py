@@ -56,8 +56,12 @@ def used_by(placed: PlacedCell, service: ServiceSpec) -> list[Store[Engine]]:
 
 
 def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]:
-    """What its pods mount: what it says, and the credentials of its stores below their names."""
+    """What its pods mount: what it says, and the credentials of its providers and stores below their names."""
     own = dict(service.secrets)
+    for name in service.egress:
+        key = placed.providers[name].key if name in placed.providers else None
+        if key is not None and name not in own:
+            own[name] = key
     for store in used_by(placed, service):
         remote = service.data[store.name].credentials
         if remote is not None and store.name not in own:

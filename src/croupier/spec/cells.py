@@ -9,6 +9,7 @@ from itertools import chain
 from croupier.errors import Problem, SpecError, UnknownName
 from croupier.model.address import Endpoint
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
+from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.model.store import stores_of
 from croupier.spec.form import FIXED
@@ -18,6 +19,7 @@ from croupier.spec.locks import loosened
 from croupier.spec.merge import Layer, Merged, merge
 from croupier.spec.names import Declared, Names
 from croupier.spec.patches import Patches
+from croupier.spec.providers import called_flaws, without_fallback
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.services import service_flaws
 from croupier.spec.sound import Lost
@@ -80,6 +82,7 @@ class Cells:
                 cells.append(placed)
         problems = {_concerning(problem, subjects) for problem, subjects in self._found.items()}
         problems.update(self._budgets(cells))
+        problems.update(self._called(cells))
         problems.update(self._patches.conflicts)
         if is_first and not problems:
             problems.update(self._idle(merged.values()))
@@ -95,7 +98,7 @@ class Cells:
             Described(
                 tuple(sorted(cells, key=lambda each: each.cell.name)),
                 merged,
-                (*self._notes(), *_awaited(cells, merged)),
+                (*self._notes(), *_awaited(cells, merged), *self._alone(cells)),
                 self._names,
             ),
             problems,
@@ -218,6 +221,7 @@ class Cells:
             self._report(cell, services[index], flaw._replace(location=tuple(rest)), merged)
         place_of: Region = self._names.regions[cell.region].value
         places: dict[str, SecretRef] = {}
+        providers: dict[str, Provider] = {name: each.value for name, each in self._names.providers.items()}
         for spec in services:
             for number, name in enumerate(spec.egress):
                 if self._names.is_lost("provider", name):
@@ -227,15 +231,24 @@ class Cells:
                     flaw = Flaw(("egress", number), "UNKNOWN_NAME", f"provider {name!r} is not declared", hint)
                     self._report(cell, spec, flaw, merged)
                 elif spec.routes and not spec.internal:
-                    slow = self._names.providers[name].value.timeout_seconds
+                    slow = call_seconds(name, providers, spec.egress)
                     if slow >= spec.timeout_seconds:
-                        message = f"players wait {spec.timeout_seconds:g} s at most, and {name} may take {slow:g} s"
+                        more = " with retries and who takes over" if slow > providers[name].timeout_seconds else ""
+                        message = (
+                            f"players wait {spec.timeout_seconds:g} s at most, and {name} may take {slow:g} s{more}"
+                        )
                         flaw = Flaw(("egress", number), "TIMEOUT", message, "raise timeoutSeconds, or wait less for it")
                         self._report(cell, spec, flaw, merged)
             for name, reference in spec.secrets.items():
                 if why := _secret_flaw(reference, place_of, places.setdefault(reference.secret, reference)):
                     flaw = Flaw(("secrets", name, "remote"), "SECRET", *why)
                     self._report(cell, spec, flaw, merged)
+            for number, name in enumerate(spec.egress):
+                key = providers[name].key if name in providers and name not in spec.secrets else None
+                if key is not None and (why := _secret_flaw(key, place_of, places.setdefault(key.secret, key))):
+                    self._report(
+                        cell, spec, Flaw(("egress", number), "SECRET", f"key of {name}: {why[0]}", why[1]), merged
+                    )
             if spec.scaling and spec.scaling.trigger and place_of.released_by == "croupier":
                 message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
                 flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
@@ -276,6 +289,12 @@ class Cells:
                 self._find(declared.file.problem((*declared.location, "region"), *flaw[1:]), subject)
             else:
                 self._find(problem_of(merged, flaw), subject)
+        for number, name in enumerate(spec.egress) if rules is not None and rules.providers else ():
+            provider = self._names.providers.get(name)
+            if rules is not None and provider is not None and provider.value.region not in rules.providers:
+                message = f"{name} handles what it is sent in {provider.value.region}"
+                hint = f"allowed: {', '.join(rules.providers)}; market {cell.market} at {by.place}"
+                self._find(problem_of(merged, Flaw(("egress", number), "RESIDENCY", message, hint)), subject)
         tree = spec.model_dump(mode="json", by_alias=True) if market.locks else {}
         for number, lock in enumerate(market.locks):
             if why := loosened(lock, tree, merged):
@@ -302,6 +321,12 @@ class Cells:
             if flaw is not None:
                 declared = self._names.regions[name]
                 yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
+
+    def _called(self, cells: Iterable[PlacedCell]) -> Iterator[Problem]:
+        """What is wrong with how regions call providers."""
+        for name, flaw in called_flaws(cells):
+            declared = self._names.providers[name]
+            yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
 
     def _idle(self, merged: Iterable[Merged]) -> Iterator[Problem]:
         """Layers that apply to nothing, and what they take away that nobody has."""
@@ -334,6 +359,13 @@ class Cells:
             region: Region = each.value
             if region.released_by != "croupier":
                 yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
+
+    def _alone(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
+        """Services that have nobody to fall back to, although the provider names somebody."""
+        for (service, name, fallback), where in sorted(without_fallback(cells).items()):
+            said = f"{min(where)} and {len(where) - 1} more" if len(where) > 1 else where[0]
+            at = self._names.providers[name].place
+            yield f"nobody takes over from {name} ({at}) for {service} in {said}: it may not call {fallback}"
 
 
 def _awaited(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merged]) -> Iterator[str]:

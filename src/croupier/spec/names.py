@@ -11,11 +11,12 @@ from croupier.errors import Problem, UnknownName
 from croupier.model.data import ENGINES
 from croupier.model.gitops import GitOps
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, Market, Region
-from croupier.model.providers import Provider, ProviderClass, egress_namespace
+from croupier.model.providers import ProviderClass, egress_namespace
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.form import FIXED, PlatformFile
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.paths import parse_path
+from croupier.spec.providers import provider_flaws
 from croupier.spec.residency import idle_keys
 from croupier.spec.sound import Lost
 from croupier.spec.yaml12 import Node
@@ -119,8 +120,8 @@ class Names:
             yield from self._of_market(file, name, market)
         for name, region in file.value.regions.items():
             yield from self._of_region(file, name, region)
-        for name, provider in file.value.providers.items():
-            yield from self._of_provider(file, name, provider)
+        for name in file.value.providers:
+            yield from self._of_provider(file, name)
         if file.value.gitops is not None:
             yield from self._clusters(file, file.value.gitops, known["region"])
 
@@ -139,15 +140,12 @@ class Names:
     def _of_region(self, file: File, name: str, region: Region) -> Iterator[Problem]:
         return (file.problem(("regions", name, *flaw.location), *flaw[1:]) for flaw in _region_flaws(region))
 
-    def _of_provider(self, file: File, name: str, provider: Provider) -> Iterator[Problem]:
-        """Each pod of a gateway has its share of the connections."""
-        for where, each in self.regions.items():
-            egress = each.value.egress
-            if egress is not None and provider.max_connections < egress.replicas:
-                message = f"fewer than the {egress.replicas} pods of each egress gateway of region {where}"
-                at: Location = ("providers", name, "maxConnections")
-                yield file.problem(at, "EGRESS", message, "let more be, or fewer pods")
-                return
+    def _of_provider(self, file: File, name: str) -> Iterator[Problem]:
+        providers = {each: held.value for each, held in self.providers.items()}
+        if self.providers[name].file is not file or self.is_lost("provider", str(providers[name].fallback)):
+            return
+        for flaw in provider_flaws(name, providers, {each: held.value for each, held in self.regions.items()}):
+            yield file.problem(("providers", name, *flaw.location), *flaw[1:])
 
     def _of_market(self, file: File, name: str, market: Market) -> Iterator[Problem]:
         for number, lock in enumerate(market.locks):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from croupier.core.render.slo import EXPECTED, FAILURES, RECENT, Slo
+from croupier.core.render.slo import EXPECTED, FAILURES, RECENT, Series, Slo
 from croupier.model.objects import JsonObject
 from croupier.model.slo import BURNS, Burn, Severity
 
@@ -67,24 +67,29 @@ def tally_alert(slo: Slo) -> JsonObject:
     return _rule(slo, alert)
 
 
-def _burning(slo: Slo) -> Iterator[_Alert]:
-    assert slo.service.alerts is not None
-    minimum = slo.service.alerts.minimum_failures
-    failed = f"slower than {slo.slow_seconds:g} s" if slo.slow_seconds is not None else "failed"
-    noun = _NOUNS[slo.signal]
+def burning(slo: Series, minimum: int) -> Iterator[tuple[Severity, str, str, str]]:
+    """When a budget burns: severity, name, how fast in words, expression. ``minimum``: failures in the long window."""
     for severity, name, pace in _PACES:
         burns = [_burn(slo, each, minimum) for each in BURNS if each.severity == severity]
+        yield severity, name, pace, "\nor\n".join(burns)
+
+
+def _burning(slo: Slo) -> Iterator[_Alert]:
+    assert slo.service.alerts is not None
+    failed = f"slower than {slo.slow_seconds:g} s" if slo.slow_seconds is not None else "failed"
+    noun = _NOUNS[slo.signal]
+    for severity, name, pace, expression in burning(slo, slo.service.alerts.minimum_failures):
         yield _Alert(
             name,
             severity,
-            "\nor\n".join(burns),
+            expression,
             f"{noun.capitalize()} {_where(slo)}: so many {failed} that {pace}",
             f"{{{{ $value | humanizePercentage }}}} of {noun} {failed} over the longer window; "
             f"{slo.budget * 100:.4g} % may be.",
         )
 
 
-def _burn(slo: Slo, burn: Burn, minimum: int) -> str:
+def _burn(slo: Series, burn: Burn, minimum: int) -> str:
     bound = f"{min(burn.rate * slo.budget, LARGEST_SHARE):.6g}"
     failures = slo.summed(FAILURES, burn.long)
     return f"({slo.share(burn.long)} > {bound}\nand {slo.share(burn.short)} > {bound}\nand {failures} >= {minimum})"

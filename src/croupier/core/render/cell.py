@@ -13,6 +13,7 @@ from croupier.core.render.collector_watch import rule_groups, watch
 from croupier.core.render.config import config_map
 from croupier.core.render.dashboard import dashboards
 from croupier.core.render.egress import egress_gateways
+from croupier.core.render.egress_watch import gateway_rules, gateway_watch
 from croupier.core.render.emit import document, documents
 from croupier.core.render.front import front
 from croupier.core.render.gitops import gitops, guarded
@@ -22,6 +23,7 @@ from croupier.core.render.network import doors, walls
 from croupier.core.render.patch import Found, patched
 from croupier.core.render.pods import restricted
 from croupier.core.render.prometheus import prometheus_rule, rule_file
+from croupier.core.render.provider_watch import provider_groups, provider_rules
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import scaler
@@ -36,7 +38,8 @@ from croupier.model.store import stores_of
 
 MADE = "# Made by croupier render; do not edit.\n"
 COLLECTOR_RULES = "collectors.rules"
-"""File beside those of cells, whose names have a dash at least."""
+PROVIDER_RULES = "providers.rules"
+"""Files beside those of cells, whose names have a dash at least."""
 PRIORITIES: Mapping[str, int] = {"money": 1_000_000, "standard": 100_000, "batch": 1_000}
 """Rank -> priority. Where room is short money goes first, and pushes others aside."""
 
@@ -71,7 +74,10 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
             files[f"regions/{region}/tallies.yaml"] = scrapes
         if traced := collectors(here):
             files[f"regions/{region}/traces.yaml"] = [*traced, *watch(region, here[0].region)]
-        files |= {f"regions/{region}/egress-{kind}.yaml": made for kind, made in egress_gateways(here).items()}
+        for kind, gateway in egress_gateways(here).items():
+            files[f"regions/{region}/egress-{kind}.yaml"] = [*gateway, *gateway_watch(region, kind, here[0].region)]
+        if rules := provider_rules(region, here):
+            files[f"regions/{region}/providers.yaml"] = rules
     for name, place in _regions(every).items():
         files[f"regions/{name}/priorities.yaml"] = priorities()
         if classes := storage_classes(place):
@@ -116,6 +122,9 @@ def prometheus_files(cells: Iterable[PlacedCell]) -> dict[str, str]:
             files |= {f"{folder}/{placed.cell.name}.rules": MADE + document(rule_file(placed)) for placed in here}
             if groups := rule_groups(region, here[0].region):
                 files[f"{folder}/{COLLECTOR_RULES}"] = MADE + document({"groups": groups})
+            kinds = sorted(egress_gateways(here))
+            if groups := [*gateway_rules(region, kinds, here[0].region), *provider_groups(region, here)]:
+                files[f"{folder}/{PROVIDER_RULES}"] = MADE + document({"groups": groups})
             files[f"{folder}/scrape.conf"] = MADE + document(scrape_jobs(here, data_namespaces(region, every)))
     return files
 

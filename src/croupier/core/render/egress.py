@@ -12,13 +12,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from croupier.core.render.emit import document
-from croupier.core.render.names import APP, selector
+from croupier.core.render.names import APP, MANAGED_BY, selector
 from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
 from croupier.core.render.resident import Resident, resident, space, wall
 from croupier.model.address import Endpoint
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, ENDPOINTS_SECONDS, SLACK_SECONDS, PlacedCell
-from croupier.model.providers import EGRESS_GATEWAY, EGRESS_PORT, Egress, Provider, ProviderClass, egress_namespace
+from croupier.model.providers import (
+    EGRESS_GATEWAY,
+    EGRESS_PORT,
+    Egress,
+    Provider,
+    ProviderClass,
+    egress_namespace,
+    fallback_of,
+)
 from croupier.model.service_spec import ServiceSpec
 
 PRIVATE = (
@@ -34,13 +42,14 @@ PRIVATE = (
 FILE = "envoy.yaml"
 _ANYWHERE = "0.0.0.0/0"
 _READY = 8081
+METRICS_PORT = 8082
+METRICS_PATH = "/stats/prometheus"
+"""Where a Prometheus reads what Envoy counts; the rest of its administration answers nobody but the pod."""
 _ADMIN = 9901
 _CONFIG = "/etc/envoy"
 _USER = 65_532
 """The user of Envoy's image without a shell; the configuration needs no particular one."""
 _CONNECT_SECONDS = 5.0
-_FAILURES = 5
-_EJECTED_SECONDS = 30
 _THREADS = 2
 _SPARE = 64
 """Connections of pods beyond those that clusters take: what is refused is told so."""
@@ -65,11 +74,25 @@ _LOGGED = {
 for: credentials may stand in the others."""
 
 
+_COUNTED = "|".join(
+    (
+        r"cluster\.[^.]+\.upstream_cx_(active|connect_fail|overflow|total)",
+        r"cluster\.[^.]+\.upstream_rq_pending_(active|overflow)",
+        r"cluster\.[^.]+\.(membership_(healthy|total)|update_failure|outlier_detection\.ejections_active)",
+        r"http\.connect\.downstream_(cx_active|rq_4xx|rq_5xx|rq_total)",
+        r"server\.(live|uptime)",
+    )
+)
+"""What Envoy counts: what alerts read and a person wants to know, not its thousand others."""
+
+
 class _Class(NamedTuple):
-    """Providers of a class that cells of a region call. ``callers``: namespace of a cell -> services there."""
+    """Providers of a class that cells of a region call. ``callers``: namespace of a cell -> services there.
+    ``monitoring``: the namespace of who reads its counters; None: nobody."""
 
     kind: ProviderClass
     egress: Egress
+    monitoring: str | None
     providers: Mapping[str, Provider]
     callers: Mapping[str, Sequence[str]]
 
@@ -83,17 +106,39 @@ class _Class(NamedTuple):
 
 
 def proxied(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
-    """What a pod must know to reach its providers: a variable for each, and where one gateway has all of them, those
-    that HTTP clients read by themselves. What the service's own configuration says stays as it is."""
+    """What a pod must know to call its providers: who takes over, what may be asked again, and the way to each; where
+    one gateway has all of them, by the variables that HTTP clients read by themselves, too. What the service's own
+    configuration says stays as it is."""
+    said = {**_calls(placed, service), **_ways(placed, service)}
+    return {name: value for name, value in said.items() if name not in service.config}
+
+
+def _calls(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
+    said: dict[str, str] = {}
+    for name in sorted(service.egress):
+        variable, provider = _variable(name), placed.providers[name]
+        if provider.retries is not None:
+            said[f"{variable}_RETRIES"] = str(provider.retries.attempts)
+            said[f"{variable}_RETRY_METHODS"] = ",".join(sorted(provider.retries.methods))
+        if fallback := fallback_of(name, placed.providers, service.egress):
+            said[f"{variable}_FALLBACK"] = fallback
+    return said
+
+
+def _ways(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
     if placed.region.egress is None or not service.egress:
         return {}
     kinds = {name: placed.providers[name].kind for name in sorted(service.egress)}
     gateways = {kind: f"http://{EGRESS_GATEWAY}.{egress_namespace(kind)}:{EGRESS_PORT}" for kind in kinds.values()}
-    said = {f"EGRESS_{name.upper().replace('-', '_')}": gateways[kind] for name, kind in kinds.items()}
+    said = {_variable(name): gateways[kind] for name, kind in kinds.items()}
     if len(gateways) == 1:
         (said["HTTPS_PROXY"],) = gateways.values()
         said["NO_PROXY"] = ",".join(("localhost", "127.0.0.1", ".svc", ".cluster.local", *sorted(service.depends_on)))
-    return {name: value for name, value in said.items() if name not in service.config}
+    return said
+
+
+def _variable(provider: str) -> str:
+    return f"EGRESS_{provider.upper().replace('-', '_')}"
 
 
 def egress_gateways(cells: Iterable[PlacedCell]) -> dict[ProviderClass, list[JsonObject]]:
@@ -117,6 +162,7 @@ def _classes(cells: Sequence[PlacedCell]) -> list[_Class]:
         _Class(
             kind,
             egress,
+            cells[0].region.monitoring_namespace,
             dict(sorted(called.items())),
             {namespace: sorted(services) for namespace, services in sorted(callers[kind].items())},
         )
@@ -130,11 +176,35 @@ def _gateway(held: _Class) -> list[JsonObject]:
         space(held.namespace, svc=held.namespace),
         *(wall(held.namespace, name, spec) for name, spec in walls.items()),
         *resident(_program(held)),
+        *_leaving(held),
     ]
 
 
+def _leaving(held: _Class) -> list[JsonObject]:
+    """By which addresses calls leave, where Cilium is the network: each pod by one of them. The object belongs to no
+    namespace."""
+    nodes = held.egress.sources.cilium if held.egress.sources is not None else ()
+    if not nodes:
+        return []
+    gateways = [{"nodeSelector": {"matchLabels": dict(each.labels)}, "egressIP": each.address} for each in nodes]
+    pods = {"podSelector": {"matchLabels": {"io.kubernetes.pod.namespace": held.namespace, APP: EGRESS_GATEWAY}}}
+    named = sorted({address for provider in held.providers.values() for address in provider.addresses})
+    anywhere = any(not provider.addresses for provider in held.providers.values())
+    spec = {
+        "selectors": [pods],
+        "destinationCIDRs": [_ANYWHERE] if anywhere else named,
+        **({"excludedCIDRs": list(PRIVATE)} if anywhere else {}),
+        # Needed by the definition, and read by who knows no list.
+        "egressGateway": gateways[0],
+        "egressGateways": gateways,
+    }
+    metadata = {"name": f"croupier-{held.namespace}", "labels": dict(MANAGED_BY)}
+    return [{"apiVersion": "cilium.io/v2", "kind": "CiliumEgressGatewayPolicy", "metadata": metadata, "spec": spec}]
+
+
 def _doors(held: _Class) -> JsonObject:
-    """In: pods of the services that call the class. Out: its providers' ports at their addresses."""
+    """In: pods of the services that call the class, and who reads its counters. Out: its providers' ports at their
+    addresses."""
     callers = [
         {
             **within(namespace),
@@ -147,7 +217,10 @@ def _doors(held: _Class) -> JsonObject:
         outside.setdefault(provider.addresses, set()).update(each.port for each in provider.endpoints)
     return door(
         selector(EGRESS_GATEWAY),
-        [allowed("from", callers, [EGRESS_PORT])],
+        [
+            allowed("from", callers, [EGRESS_PORT]),
+            *([allowed("from", [within(held.monitoring)], [METRICS_PORT])] if held.monitoring else []),
+        ],
         (allowed("to", _blocks(addresses), sorted(ports)) for addresses, ports in sorted(outside.items())),
     )
 
@@ -177,13 +250,18 @@ def bootstrap(held: _Class) -> JsonObject:
     return {
         "admin": {"address": _address("127.0.0.1", _ADMIN)},
         "overload_manager": {"resource_monitors": [monitor]},
+        "stats_config": {
+            "stats_matcher": {"inclusion_list": {"patterns": [{"safe_regex": {"regex": _COUNTED}}]}},
+        },
         "static_resources": {
             "listeners": [
                 _listener("connect", EGRESS_PORT, [*allowed, _host("refused", ["*"], refusals)], is_logged=True),
                 _listener("ready", _READY, [_host("ready", ["*"], [_answer({"path": "/ready"}, 200)])]),
+                _listener("metrics", METRICS_PORT, [_host("metrics", ["*"], [_COUNTERS])]),
             ],
             "clusters": [
-                _cluster(held, address, end, provider) for address, (_, end, provider) in sorted(unique.items())
+                *(_cluster(held, address, *each) for address, each in sorted(unique.items())),
+                _itself(),
             ],
         },
     }
@@ -241,19 +319,38 @@ def _listener(name: str, port: int, hosts: Sequence[JsonObject], *, is_logged: b
     }
 
 
-def _cluster(held: _Class, address: str, end: Endpoint, provider: Provider) -> JsonObject:
+_COUNTERS = {
+    "match": {"path": METRICS_PATH, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]},
+    "route": {"cluster": "itself"},
+}
+
+
+def _itself() -> JsonObject:
+    """The administration of the same Envoy."""
+    end = {"endpoint": {"address": _address("127.0.0.1", _ADMIN)}}
+    return {
+        "name": "itself",
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": "itself", "endpoints": [{"lb_endpoints": [end]}]},
+    }
+
+
+def _cluster(held: _Class, address: str, name: str, end: Endpoint, provider: Provider) -> JsonObject:
     """Tunnels beyond ``max_connections`` wait for one to end, as many again; the rest is refused at once."""
-    most = held.most(provider)
+    most, breaker = held.most(provider), provider.breaker
     return {
         "name": address,
+        # Names of providers hold no underscore, names in counters no dot.
+        "alt_stat_name": f"{name}_{end.host.replace('.', '-')}_{end.port}",
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_ONLY",
         "connect_timeout": _seconds(min(_CONNECT_SECONDS, provider.timeout_seconds)),
         "circuit_breakers": {"thresholds": [{"max_connections": most, "max_pending_requests": most}]},
         "outlier_detection": {
             "split_external_local_origin_errors": True,
-            "consecutive_local_origin_failure": _FAILURES,
-            "base_ejection_time": _seconds(_EJECTED_SECONDS),
+            "consecutive_local_origin_failure": breaker.failures,
+            "base_ejection_time": _seconds(breaker.seconds),
             "max_ejection_percent": 50,
         },
         "load_assignment": {
@@ -276,7 +373,7 @@ def _seconds(number: float) -> str:
 
 def _program(held: _Class) -> Resident:
     """A pod that ends goes on for as long as its slowest provider may take: tunnels cannot be told that it ends."""
-    wait = math.ceil(ENDPOINTS_SECONDS + max(each.timeout_seconds for each in held.providers.values()))
+    wait = math.ceil(ENDPOINTS_SECONDS + max(each.longest_seconds for each in held.providers.values()))
     port = {"name": "connect", "port": EGRESS_PORT, "targetPort": "connect", "protocol": "TCP"}
     return Resident(
         namespace=held.namespace,
@@ -291,7 +388,7 @@ def _program(held: _Class) -> Resident:
         replicas=held.egress.replicas,
         user=_USER,
         rank="money" if held.kind == "psp" else "standard",
-        ports={"connect": EGRESS_PORT, "ready": _READY},
+        ports={"connect": EGRESS_PORT, "ready": _READY, "metrics": METRICS_PORT},
         service={"ports": [port]},
         ready=("/ready", "ready"),
         config=(_CONFIG, FILE, document(bootstrap(held))),

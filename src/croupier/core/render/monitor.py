@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import urlsplit
 
 from croupier.core.render.collector_watch import collector_job
+from croupier.core.render.egress_watch import gateway_job
 from croupier.core.render.engines import COPIED
 from croupier.core.render.names import APP, MANAGED_BY, of_service, selector
 from croupier.core.render.slo import edges
@@ -92,8 +93,10 @@ def scrape_jobs(cells: Iterable[PlacedCell], data_namespaces: Collection[str] = 
     stores = [_store_job(data_namespaces)] if data_namespaces else []
     traces = here[0].region.traces
     collectors = [collector_job(traces)] if traces is not None else []
+    kinds = sorted({each.kind for placed in here for each in placed.providers.values()})
+    gateways = [gateway_job(kinds)] if kinds and here[0].region.egress is not None else []
     tallies = (_tally_job(*each) for each in enumerate(_tallies(here)))
-    return {"scrape_configs": [*jobs, *tallies, *stores, *collectors]}
+    return {"scrape_configs": [*jobs, *tallies, *stores, *collectors, *gateways]}
 
 
 def _pod_job(

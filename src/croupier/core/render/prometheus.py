@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from croupier.core.render.alerts import alerts, tally_alert
 from croupier.core.render.names import of_service
-from croupier.core.render.slo import INTERVAL_SECONDS, recordings, slos
+from croupier.core.render.slo import INTERVAL_SECONDS, counted, recordings, slos
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
@@ -17,7 +17,7 @@ def groups(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     made = []
     every = list(slos(placed, service))
     for slo in every:
-        rules = [*recordings(slo), *alerts(slo)]
+        rules = [*recordings(slo, *counted(slo)), *alerts(slo)]
         name = f"{placed.cell.name}/{service.name}/{slo.signal}"
         made.append({"name": name, "interval": INTERVAL, "rules": rules})
     if tallied := [slo for slo in every if slo.signal not in ("errors", "latency")]:

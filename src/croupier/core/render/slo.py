@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
@@ -29,16 +30,12 @@ EXPECTED = "croupier:slo_events:expected15m"
 OBJECTIVE = "croupier:slo_objective:ratio"
 
 
-@dataclass(frozen=True)
-class Slo:
-    """One objective of one service in one cell. ``target``: share of good events, 0-1."""
+class Series:
+    """What is recorded of one objective. ``target``: share of good events, 0-1. ``found_by``: labels that tell it from
+    others."""
 
-    placed: PlacedCell
-    service: ServiceSpec
-    signal: Signal
     target: float
-    slow_seconds: float | None
-    """Bound of a latency objective; None for the others."""
+    found_by: ClassVar[tuple[str, ...]]
 
     @property
     def budget(self) -> float:
@@ -48,6 +45,39 @@ class Slo:
     @cached_property
     def labels(self) -> dict[str, str]:
         """Of what is recorded, and of every alert."""
+        raise NotImplementedError
+
+    def recorded(self, name: str, window: str = "") -> str:
+        """A recorded series of this objective, as a selector."""
+        return f"{name}{self._selector}[{window}]" if window else f"{name}{self._selector}"
+
+    @cached_property
+    def _selector(self) -> str:
+        return matchers({each: self.labels[each] for each in self.found_by})
+
+    def share(self, window: str) -> str:
+        """Selector of the share of events that failed in a window."""
+        return self.recorded(share_name(window))
+
+    def summed(self, name: str, window: str) -> str:
+        """How many there were in a window, of what is recorded as a rate."""
+        return f"sum_over_time({self.recorded(name, window)}) * {INTERVAL_SECONDS}"
+
+
+@dataclass(frozen=True)
+class Slo(Series):
+    """One objective of one service in one cell."""
+
+    found_by = ("cell", "service", "slo")
+    placed: PlacedCell
+    service: ServiceSpec
+    signal: Signal
+    target: float
+    slow_seconds: float | None
+    """Bound of a latency objective; None for the others."""
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
         cell = self.placed.cell
         return {
             "brand": cell.brand,
@@ -58,22 +88,6 @@ class Slo:
             "slo": self.signal,
             "tier": self.service.tier,
         }
-
-    def recorded(self, name: str, window: str = "") -> str:
-        """A recorded series of this objective, as a selector."""
-        return f"{name}{self._selector}[{window}]" if window else f"{name}{self._selector}"
-
-    @cached_property
-    def _selector(self) -> str:
-        return matchers({"cell": self.placed.cell.name, "service": self.service.name, "slo": self.signal})
-
-    def share(self, window: str) -> str:
-        """Selector of the share of events that failed in a window."""
-        return self.recorded(share_name(window))
-
-    def summed(self, name: str, window: str) -> str:
-        """How many there were in a window, of what is recorded as a rate."""
-        return f"sum_over_time({self.recorded(name, window)}) * {INTERVAL_SECONDS}"
 
 
 def share_name(window: str) -> str:
@@ -86,9 +100,11 @@ def slos(placed: PlacedCell, service: ServiceSpec) -> Iterator[Slo]:
         yield Slo(placed, service, each.signal, _target(each), each.p95_seconds)
 
 
-def recordings(slo: Slo) -> Iterator[JsonObject]:
-    """Recording rules of one objective, in an order in which each finds what it reads."""
-    events, failures = counted(slo)
+def recordings(slo: Series, events: str, failures: str) -> Iterator[JsonObject]:
+    """Recording rules of one objective, in an order in which each finds what it reads.
+
+    ``events``, ``failures``: a second over five minutes, from raw counters.
+    """
     yield {**_rule(EVENTS, events), "labels": slo.labels}
     yield {**_rule(FAILURES, failures), "labels": slo.labels}
     yield {**_rule(OBJECTIVE, f"vector({slo.target:.10g})"), "labels": slo.labels}
@@ -110,15 +126,15 @@ def counted(slo: Slo) -> tuple[str, str]:
     if slo.signal == "latency":
         assert slo.slow_seconds is not None
         bucket = "http_request_duration_seconds_bucket"
-        every = _rate(bucket, pods, 'le="+Inf"')
-        return every, f"clamp_min({every} - {_rate(bucket, pods, edge(slo.slow_seconds))}, 0)"
+        every = rate(bucket, pods, 'le="+Inf"')
+        return every, f"clamp_min({every} - {rate(bucket, pods, edge(slo.slow_seconds))}, 0)"
     if slo.signal == "errors":
-        every = _rate("http_requests_total", pods)
+        every = rate("http_requests_total", pods)
         # Where nothing has ever failed there is no series of failures: that is none, not unknown.
-        failed = _rate("http_requests_total", pods, 'code=~"5.."')
+        failed = rate("http_requests_total", pods, 'code=~"5.."')
         return every, f"{failed} or 0 * {every}"
     arms = {"service": f"{service}.{namespace}", "signal": slo.signal}
-    return _rate("croupier_signal_attempts_total", arms), _rate("croupier_signal_failures_total", arms)
+    return rate("croupier_signal_attempts_total", arms), rate("croupier_signal_failures_total", arms)
 
 
 def edge(seconds: float) -> str:
@@ -136,7 +152,8 @@ def _target(objective: Objective) -> float:
     return LATENCY_QUANTILE if objective.success_ratio is None else objective.success_ratio
 
 
-def _rate(name: str, labels: dict[str, str], more: str = "") -> str:
+def rate(name: str, labels: dict[str, str], more: str = "") -> str:
+    """What a counter grows by a second, summed."""
     return f"sum(rate({name}{matchers(labels, more)}[{BASE}]))"
 
 

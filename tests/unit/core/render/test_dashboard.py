@@ -14,7 +14,7 @@ import pytest
 
 from croupier.core.render.cell import objects_of
 from croupier.core.render.dashboard import SCHEMA_VERSION, dashboards
-from croupier.core.render.slo import recordings, slos
+from croupier.core.render.slo import counted, recordings, slos
 from croupier.model.monitoring import Monitoring
 from croupier.model.platform import PlacedCell
 from croupier.model.release_policy import MetricsSource
@@ -73,7 +73,7 @@ def test_it_shows_money_objectives_requests_and_versions() -> None:
 
 def test_every_series_it_asks_for_is_recorded_or_shown_by_somebody() -> None:
     """Prevents: a panel that stays empty because a rule or a counter is called otherwise."""
-    recorded = {rule["record"] for slo in slos(_shown(), SERVICE) for rule in recordings(slo)}
+    recorded = {rule["record"] for slo in slos(_shown(), SERVICE) for rule in recordings(slo, *counted(slo))}
     page = tally_page.render(Fold({}), 0.0)
     tallied = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     of_pods = {"http_requests_total", "http_request_duration_seconds_bucket"}

@@ -16,9 +16,12 @@ from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.render.egress import FILE, egress_gateways, proxied
 from croupier.core.render.network import doors
+from croupier.core.render.secrets import external_secrets
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.providers import Egress
+from croupier.model.service_spec import SecretRef
+from croupier.model.store import secrets_of
 from croupier.spec.manifests import read_text
 from croupier.spec.platform import load_described
 
@@ -78,7 +81,7 @@ def test_each_class_of_provider_has_a_gateway_in_a_namespace_of_its_own() -> Non
 
 def test_a_gateway_lets_through_what_cells_of_its_region_call_and_nothing_else() -> None:
     def hosts(region: str) -> dict[str, int]:
-        (listener, _) = _config(egress_gateways(_in(region))["psp"])["static_resources"]["listeners"]
+        listener, *_ = _config(egress_gateways(_in(region))["psp"])["static_resources"]["listeners"]
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
         return {
             domain: len(each["routes"])
@@ -97,8 +100,12 @@ def test_pods_reach_the_gateway_of_their_class_and_it_takes_no_others() -> None:
     port = [{"port": 3128, "protocol": "TCP"}]
     (allowed,) = (each for each in doors(placed, payments)["spec"]["egress"] if each["to"] == [at])
     assert [each["port"] for each in allowed["ports"]] == [443, 3128, 8443], "older pods know the providers' ports only"
-    (rule,) = _one(egress_gateways(_in(EAST))["psp"], "NetworkPolicy")["spec"]["ingress"]
+    rule, scraped = _one(egress_gateways(_in(EAST))["psp"], "NetworkPolicy")["spec"]["ingress"]
     assert rule["ports"] == port
+    assert scraped == {
+        "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        "ports": [{"port": 8082, "protocol": "TCP"}],
+    }
     callers = {
         each["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]: each["podSelector"]
         for each in rule["from"]
@@ -130,7 +137,11 @@ def test_a_pod_has_a_variable_for_each_provider_and_the_usual_ones_where_one_gat
     said = proxied(placed, payments)
     assert {name: value for name, value in said.items() if name != "NO_PROXY"} == {
         "EGRESS_PSP_A": gateway,
+        "EGRESS_PSP_A_FALLBACK": "psp-b",
+        "EGRESS_PSP_A_RETRIES": "1",
+        "EGRESS_PSP_A_RETRY_METHODS": "GET",
         "EGRESS_PSP_B": gateway,
+        "EGRESS_PSP_B_FALLBACK": "psp-a",
         "HTTPS_PROXY": gateway,
     }
     assert said["NO_PROXY"].split(",") == [
@@ -142,7 +153,10 @@ def test_a_pod_has_a_variable_for_each_provider_and_the_usual_ones_where_one_gat
     ]
     _, verifier = _placed("nova-mt-eu-east", next(s.name for s in placed.services if "kyc-a" in s.egress))
     both = payments.model_copy(update={"egress": (*payments.egress, *verifier.egress)})
-    assert set(proxied(placed, both)) == {"EGRESS_KYC_A", "EGRESS_PSP_A", "EGRESS_PSP_B"}
+    ways = {name for name in proxied(placed, both) if not name.endswith(("_FALLBACK", "_RETRIES", "_RETRY_METHODS"))}
+    assert ways == {"EGRESS_KYC_A", "EGRESS_PSP_A", "EGRESS_PSP_B"}
+    alone = payments.model_copy(update={"egress": ("psp-a",)})
+    assert "EGRESS_PSP_A_FALLBACK" not in proxied(placed, alone), "who may not be called takes over from nobody"
 
 
 def test_what_the_services_own_configuration_says_stays() -> None:
@@ -157,7 +171,7 @@ def test_all_pods_of_a_gateway_together_stay_within_what_a_provider_takes() -> N
         each.model_copy(update={"region": each.region.model_copy(update={"egress": egress})})
         for each in gated(max_connections=100)
     ]
-    (cluster,) = _config(egress_gateways(cells[:1])["psp"])["static_resources"]["clusters"]
+    cluster, _ = _config(egress_gateways(cells[:1])["psp"])["static_resources"]["clusters"]
     (limit,) = cluster["circuit_breakers"]["thresholds"]
     assert limit["max_connections"] * 3 == 99
 
@@ -169,6 +183,46 @@ def test_a_pod_that_ends_waits_for_its_slowest_provider() -> None:
     pod = deployment["spec"]["template"]["spec"]
     assert pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"] == 26
     assert pod["terminationGracePeriodSeconds"] == 31
+
+
+def test_a_pod_waits_for_calls_that_are_made_again_and_for_who_takes_over() -> None:
+    """8 s, once more, then 12 s by psp-b; five before, five to spare."""
+    placed, payments = _placed("nova-mt-eu-east", "payments-api")
+    alone = payments.model_copy(update={"egress": ("psp-a",), "drain_seconds": 0.0})
+    assert placed.grace_seconds(alone) == 5 + 16 + 5
+    assert placed.grace_seconds(alone.model_copy(update={"egress": ("psp-a", "psp-b")})) == 5 + 28 + 5
+
+
+def test_who_calls_a_provider_has_its_key() -> None:
+    placed, verifier = _placed("nova-mt-eu-east", "kyc-gate")
+    key = placed.providers["kyc-a"].key
+    assert key is not None
+    assert secrets_of(placed, verifier)["kyc-a"] == key
+    (wanted,) = (each for each in external_secrets(placed) if each["metadata"]["name"] == key.secret)
+    assert [each["remoteRef"] for each in wanted["spec"]["data"]] == [
+        {"key": "casino/kyc-a-credentials", "property": "token"}
+    ]
+    own = SecretRef(secret="mine", keys=("token",))
+    assert secrets_of(placed, verifier.model_copy(update={"secrets": {"kyc-a": own}}))["kyc-a"] == own
+
+
+def test_a_breaker_opens_when_the_provider_says() -> None:
+    clusters = _config(egress_gateways(_in(EAST))["psp"])["static_resources"]["clusters"]
+    found = {each["alt_stat_name"]: each["outlier_detection"] for each in clusters if "outlier_detection" in each}
+    held = found["psp-a_api-psp-a-example_443"]
+    assert (held["consecutive_local_origin_failure"], held["base_ejection_time"]) == (3, "20s")
+
+
+def test_calls_leave_by_the_addresses_of_the_region_and_only_those_outside() -> None:
+    cells = [each for each in load_described(PLATFORM).cells if each.cell.region == NORTH]
+    made = egress_gateways(cells)["psp"]
+    (policy,) = (each for each in made if each["kind"] == "CiliumEgressGatewayPolicy")
+    assert "namespace" not in policy["metadata"]
+    spec = policy["spec"]
+    assert [each["egressIP"] for each in spec["egressGateways"]] == ["203.0.113.4", "203.0.113.5"]
+    assert spec["egressGateway"] == spec["egressGateways"][0]
+    assert spec["destinationCIDRs"] == ["192.0.2.0/28", "192.0.2.16/28"]
+    assert "excludedCIDRs" not in spec
 
 
 def test_another_configuration_is_another_pod() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from tests.support.platforms import applied, gated, kept, manifests, queued, stored, traced
+from tests.support.platforms import applied, gated, kept, manifests, queued, stored, traced, watched
 
 from croupier.engine.schemas import validator
 from croupier.model.schemas import VERSIONS
@@ -15,6 +15,7 @@ CELLS = {
     "stores": stored,
     "traces": traced,
     "egress": gated,
+    "watched": watched,
     "argocd": lambda: applied("argocd"),
     "flux": lambda: applied("flux"),
 }

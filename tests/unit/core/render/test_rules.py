@@ -20,7 +20,7 @@ from croupier.core.render.collector_watch import rule_groups
 from croupier.core.render.emit import document
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.prometheus import groups, rule_file
-from croupier.core.render.slo import EXPECTED, RECENT, recordings, slos
+from croupier.core.render.slo import EXPECTED, RECENT, counted, recordings, slos
 from croupier.model.address import Endpoint
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.platform import PlacedCell, Traces
@@ -326,7 +326,7 @@ def test_an_objective_that_no_share_of_failures_could_burn_fast_calls_before_eve
 
 def test_no_more_is_recorded_than_the_budget_of_series_counts() -> None:
     for slo in slos(PLACED, SERVICE):
-        assert len(list(recordings(slo))) == RECORDED
+        assert len(list(recordings(slo, *counted(slo)))) == RECORDED
     for group in groups(PLACED, SERVICE)[:-1]:
         assert len([rule for rule in group["rules"] if "alert" in rule]) <= ALERTED
 
