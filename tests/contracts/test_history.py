@@ -27,19 +27,21 @@ def record(service: str = "payments-api", at: float = 1000.5) -> HistoryRecord:
 
 
 def test_nothing_is_known_in_the_beginning(store: HistoryStore) -> None:
-    assert list(store.load()) == []
+    assert list(store.services()) == []
+    assert store.load("payments-api") is None
 
 
 def test_records_come_back_as_they_were_by_service(store: HistoryStore) -> None:
     for service in ("payments-api", "identity.casino"):
         store.save(record(service))
-    assert list(store.load()) == [record("identity.casino"), record("payments-api")]
+    assert list(store.services()) == ["identity.casino", "payments-api"]
+    assert store.load("payments-api") == record()
 
 
 def test_a_record_takes_the_place_of_the_one_before(store: HistoryStore) -> None:
     store.save(record(at=1.0))
     store.save(record(at=2.0))
-    assert [each.saved_at for each in store.load()] == [2.0]
+    assert store.load("payments-api") == record(at=2.0)
 
 
 def test_what_is_forgotten_is_gone_and_forgetting_it_again_changes_nothing(store: HistoryStore) -> None:
@@ -47,4 +49,4 @@ def test_what_is_forgotten_is_gone_and_forgetting_it_again_changes_nothing(store
     store.save(record())
     for _ in range(2):
         store.forget("identity")
-    assert [each.service for each in store.load()] == ["payments-api"]
+    assert (store.load("identity"), list(store.services())) == (None, ["payments-api"])

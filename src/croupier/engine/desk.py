@@ -94,7 +94,7 @@ class Desk:
             workloads=workloads,
             metrics=metrics,
             evidence=evidence,
-            histories=Histories(history),
+            histories=Histories(history, clock),
             register=self._register,
             clock=clock,
             on_late=self._wake.set,
@@ -563,7 +563,10 @@ class Desk:
         split = await self._traffic.observe(service)
         digest = sole_digest(split)
         if digest is None:
-            raise Refused(f"{service} serves no single version now: {_weights(split)}", hint="settle it first")
+            raise Refused(
+                f"{service} serves no single version now: {_weights(split)}",
+                hint="if another desk holds a release of it, end that one there; else see to what the edge serves",
+            )
         return digest
 
     async def _look(self) -> None:

@@ -13,6 +13,7 @@ from croupier.core import gates
 from croupier.core.gates.dispersion import FORGOTTEN_SECONDS
 from croupier.errors import Unreachable
 from croupier.model.evidence import ArmSample
+from croupier.ports.clock import Clock
 from croupier.ports.history import HistoryStore
 
 SAVE_SECONDS = 60.0
@@ -21,16 +22,22 @@ SAVE_SECONDS = 60.0
 SAVES_A_SECOND = 3.0
 """A history takes milliseconds to write, so a thousand are kept every five minutes or so."""
 
+LOADS_A_ROUND = 20
+"""And milliseconds to read: no way back waits at the start of a desk until a thousand have been read."""
+
 log = logging.getLogger(__name__)
 
 
 class Histories:
     """Service -> its history."""
 
-    def __init__(self, store: HistoryStore | None) -> None:
+    def __init__(self, store: HistoryStore | None, clock: Clock) -> None:
         """``store``: None: they end with the desk."""
         self._store = store
+        self._clock = clock
         self._histories: dict[str, gates.DispersionHistory] = {}
+        self._unread: dict[str, None] = {}
+        """Services of which something is kept and has not been read yet."""
         self._saved_at: dict[str, float] = {}
         self._changed: dict[str, None] = {}
         """Services with something to keep, the one that waits longest first."""
@@ -39,45 +46,65 @@ class Histories:
 
     def of(self, service: str) -> gates.DispersionHistory:
         """What is known of the service's stable version; empty for one never counted."""
+        if service in self._unread:
+            self._read(service)
         return self._histories.setdefault(service, gates.DispersionHistory())
 
     def add(self, service: str, arm: ArmSample, at: float, *, source: str) -> None:
-        """See ``DispersionHistory.add``."""
-        self.of(service).add(arm, at, source=source)
-        self._changed.setdefault(service)
+        """See ``DispersionHistory.add``. Nothing is added to one that is still to be read."""
+        if service not in self._unread:
+            self.of(service).add(arm, at, source=source)
+            self._changed.setdefault(service)
 
-    async def open(self, now: float) -> None:
-        """Go on from what was kept."""
+    async def open(self) -> None:
+        """Learn of which services something was kept."""
         if self._store is None:
             return
         try:
-            for record in await asyncio.to_thread(self._store.load):
-                age = now - record.saved_at
-                if age >= FORGOTTEN_SECONDS:
-                    await asyncio.to_thread(self._store.forget, record.service)
-                    continue
-                self._histories[record.service] = gates.DispersionHistory.recalled(record, now)
-                log.info("the history of %s goes on from %.0f s ago", record.service, age)
+            self._unread = dict.fromkeys(await asyncio.to_thread(self._store.services))
         except Unreachable as error:
             log.warning("services are learned anew: %s", error.message)
 
-    async def save_due(self, now: float) -> None:
+    def read_some(self) -> None:
+        """Go on from what was kept, a few services at a time."""
+        for service in list(self._unread)[:LOADS_A_ROUND]:
+            self._read(service)
+
+    def _read(self, service: str) -> None:
+        del self._unread[service]
+        assert self._store is not None
+        now = self._clock.now()
+        try:
+            record = self._store.load(service)
+            if record is not None and now - record.saved_at >= FORGOTTEN_SECONDS:
+                self._store.forget(service)
+                record = None
+        except Unreachable as error:
+            log.warning("%s is learned anew: %s", service, error.message)
+            return
+        if record is not None:
+            self._histories[service] = gates.DispersionHistory.recalled(record, now)
+            log.info("the history of %s goes on from %.0f s ago", service, now - record.saved_at)
+
+    async def save_due(self) -> None:
         """Keep those that have not been kept for long."""
+        now = self._clock.now()
         pause = max(SAVE_SECONDS, len(self._histories) / SAVES_A_SECOND)
         due = [
             service for service in self._changed if not 0.0 <= now - self._saved_at.get(service, float("-inf")) < pause
         ]
-        await self._save(due[: 1 + len(self._histories) // 60], now)
+        await self._save(due[: 1 + len(self._histories) // 60])
 
-    async def close(self, now: float) -> None:
+    async def close(self) -> None:
         """Keep what has changed."""
-        await self._save(list(self._changed), now)
+        await self._save(list(self._changed))
         if self.problem:
             log.warning("%s", self.problem)
 
-    async def _save(self, services: list[str], now: float) -> None:
+    async def _save(self, services: list[str]) -> None:
         if self._store is None:
             return
+        now = self._clock.now()
         for service in services:
             self._saved_at[service] = now  # also if it fails: a full disk is no reason to try in every round
             try:

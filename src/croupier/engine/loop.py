@@ -103,7 +103,7 @@ class Loop:
 
     async def open(self) -> None:
         """Go on from what an earlier desk knew of each service; before the first round."""
-        await self._histories.open(self._clock.now())
+        await self._histories.open()
 
     async def round(self) -> None:
         """One round. Raises only what a desk cannot live with: ``Conflict`` and ``IntegrityError`` of the journal."""
@@ -139,7 +139,8 @@ class Loop:
             elif not decision.actions and not self._errands.is_out(service):
                 self._watches[run].action_faults = {}
         await self._errands.settle()
-        await self._histories.save_due(now)
+        self._histories.read_some()
+        await self._histories.save_due()
         if self._histories.problem:
             problems["history"] = self._histories.problem
         self._note_problems(problems)
@@ -150,7 +151,7 @@ class Loop:
         try:
             await self._errands.close()
         finally:
-            await self._histories.close(self._clock.now())
+            await self._histories.close()
 
     def pause_seconds(self) -> float:
         """How long the next round may wait: until the next scrape, less while something is under way."""

@@ -10,9 +10,13 @@ class HistoryStore(Protocol):
     """How services usually do, one record each, kept over the end of the process. Nothing that a verdict was reached
     on: that is in the journal. May block."""
 
-    def load(self) -> Sequence[HistoryRecord]:
-        """All records, by service. One that is not sound is left out, and said in the log: a history can be learned
-        again. Raises ``Unreachable`` when nothing can be read."""
+    def services(self) -> Sequence[str]:
+        """Of which services something is kept, by name. Raises ``Unreachable`` when that cannot be read."""
+        ...
+
+    def load(self, service: str) -> HistoryRecord | None:
+        """None where nothing is kept, and where it is not sound, which is said in the log: a history can be learned
+        again. Raises ``Unreachable`` when it cannot be read."""
         ...
 
     def save(self, record: HistoryRecord) -> None:

@@ -81,7 +81,7 @@ async def test_traffic_of_a_quarter_of_an_hour_ago_is_no_forecast_and_bursts_of_
     tomorrow = world.desk()
     await tomorrow.open()
     assert known(tomorrow) == {}
-    assert world.history.records == {}
+    assert PAYMENTS.name not in world.history.records
 
 
 async def test_nothing_waits_for_a_history_that_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,15 +101,17 @@ async def test_nothing_waits_for_a_history_that_cannot_be_kept(monkeypatch: pyte
     assert desk.health().problems == ()
 
 
+@pytest.mark.parametrize("what", ["services", "load"])
 async def test_a_store_that_cannot_be_read_costs_the_history_and_nothing_else(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, what: str
 ) -> None:
     world = await World.begin()
 
-    def gone() -> list[HistoryRecord]:
+    def gone(*_: str) -> list[str]:
         raise Unreachable("histories cannot be read: Input/output error")
 
-    monkeypatch.setattr(world.history, "load", gone)
+    await (await lived(world, 30.0)).close()
+    monkeypatch.setattr(world.history, what, gone)
     desk = world.desk()
     await world.warm(desk)
     assert "learned anew" in caplog.text
@@ -117,17 +119,28 @@ async def test_a_store_that_cannot_be_read_costs_the_history_and_nothing_else(
     assert (await world.play(desk, run)).outcome == "promoted"
 
 
-async def test_a_thousand_histories_are_not_written_at_once() -> None:
+async def test_a_thousand_histories_are_neither_written_nor_read_at_once() -> None:
     world = await World.begin()
-    kept = histories.Histories(world.history)
+    kept = histories.Histories(world.history, world.clock)
     arm = world.metrics.arms.popitem()[1]
     for number in range(1000):
         kept.add(f"service-{number}", arm, world.clock.now(), source="-")
     written = []
     for _ in range(60):
         before = len(world.history.records)
-        await kept.save_due(world.clock.now())
+        await kept.save_due()
         written.append(len(world.history.records) - before)
         world.clock.time += 5.0
     assert max(written) == 17
     assert len(world.history.records) == 1000
+
+    again = histories.Histories(world.history, world.clock)
+    await again.open()
+    again.read_some()
+    assert len(again._histories) == histories.LOADS_A_ROUND
+    again.add("service-999", arm, world.clock.now(), source="-")
+    assert "service-999" not in again._histories, "what is not read yet is not begun anew"
+    assert again.of("service-999") is again._histories["service-999"], "who asks for it gets it at once"
+    for _ in range(60):
+        again.read_some()
+    assert len(again._histories) == 1000

@@ -25,24 +25,30 @@ class FileHistory:
         """``directory`` is created (0700) when the first record is written."""
         self._directory = directory
 
-    def load(self) -> Sequence[HistoryRecord]:
-        """See ``HistoryStore.load``."""
-        found = []
+    def services(self) -> Sequence[str]:
+        """See ``HistoryStore.services``."""
         try:
-            for path in sorted(self._directory.glob("*.json")):
-                try:
-                    record = HistoryRecord.model_validate_json(path.read_bytes())
-                except ValidationError as error:
-                    why = error.errors(include_url=False, include_input=False)[0]["msg"]
-                    log.warning("%s is not used, its service is learned anew: %s", path, why)
-                    continue
-                if record.service == path.stem:
-                    found.append(record)
-                else:
-                    log.warning("%s is not used: it is the history of %s", path, record.service)
+            return sorted(path.stem for path in self._directory.glob("*.json"))
         except OSError as error:
             raise Unreachable(f"histories cannot be read: {error.strerror}") from error
-        return found
+
+    def load(self, service: str) -> HistoryRecord | None:
+        """See ``HistoryStore.load``."""
+        path = self._path(service)
+        try:
+            record = HistoryRecord.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Unreachable(f"the history of {service} cannot be read: {error.strerror}") from error
+        except ValidationError as error:
+            why = error.errors(include_url=False, include_input=False)[0]["msg"]
+            log.warning("%s is not used, its service is learned anew: %s", path, why)
+            return None
+        if record.service != service:
+            log.warning("%s is not used: it is the history of %s", path, record.service)
+            return None
+        return record
 
     def save(self, record: HistoryRecord) -> None:
         """See ``HistoryStore.save``. A power cut may cost the newest one: it is not worth an fsync."""

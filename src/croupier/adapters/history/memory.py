@@ -11,8 +11,11 @@ class MemoryHistory:
     def __init__(self) -> None:
         self.records: dict[str, HistoryRecord] = {}
 
-    def load(self) -> Sequence[HistoryRecord]:
-        return [self.records[service] for service in sorted(self.records)]
+    def services(self) -> Sequence[str]:
+        return sorted(self.records)
+
+    def load(self, service: str) -> HistoryRecord | None:
+        return self.records.get(service)
 
     def save(self, record: HistoryRecord) -> None:
         self.records[record.service] = record
