@@ -40,6 +40,17 @@ def _reports(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...
     return tuple(found)
 
 
+def _standard(_ctx: click.Context, _param: click.Parameter, value: str) -> int:
+    from croupier.model.schemas import NEWEST_STANDARD
+
+    if value == "latest":
+        return NEWEST_STANDARD
+    major, _, minor = value.removeprefix("v").partition(".")
+    if major != "1" or not (minor.isascii() and minor.isdecimal()) or int(minor) > NEWEST_STANDARD:
+        raise click.BadParameter(f"{value!r} is not latest, nor one of 1.0 to 1.{NEWEST_STANDARD}")
+    return int(minor)
+
+
 def _file(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Path | None:
     from pathlib import Path
 
@@ -79,6 +90,15 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
 )
 @decided
 @kubernetes_option
+@click.option(
+    "--pss-version",
+    "standard",
+    default="latest",
+    show_default=True,
+    callback=_standard,
+    metavar="VERSION",
+    help="Whose Pod Security Standards pods are held against: 1.0 to 1.37, or latest.",
+)
 @click.option(
     "--crd",
     "crds",
@@ -132,6 +152,7 @@ def check(
     labels: tuple[str, ...],
     priority_classes: tuple[str, ...],
     kubernetes: str,
+    standard: int,
     crds: tuple[str, ...],
     baseline: Path | None,
     helm: bool,
@@ -174,7 +195,7 @@ def check(
     if fix and (output not in ("text", "json") or STDIN in paths):
         hint = "findings go to a file with --report; stdin is no file that a patch could be applied to"
         raise UsageError("--fix prints a patch, or JSON with it, of files", hint=hint)
-    settings = Settings(registries, labels, priority_classes, kubernetes)
+    settings = Settings(registries, labels, priority_classes, kubernetes, standard)
     definitions = list(find_files(crds))
     known = _fingerprints(baseline)
     today = datetime.fromtimestamp(SystemClock().now(), UTC).date()

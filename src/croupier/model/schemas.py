@@ -12,6 +12,8 @@ Kind = tuple[str, str]
 VERSIONS = ("1.35", "1.36", "1.37")
 """Versions of Kubernetes whose schemas come with croupier, oldest first."""
 NEWEST = VERSIONS[-1]
+NEWEST_STANDARD = 37
+"""Minor version of the newest Pod Security Standards that are known; the oldest is 0."""
 
 
 def group_of(version: str) -> str:

@@ -7,6 +7,7 @@ where an object needs values. Text with ``{{`` inside data (a ConfigMap, an anno
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -24,6 +25,8 @@ STDIN = "-"
 ENDINGS = (".yaml", ".yml", ".json")
 _MOST_NAMES = 5
 _ACTIONS = (".Values", ".Release", ".Chart", ".Capabilities", "include ", "template ", "tpl ")
+_CONTROL = re.compile(r"\{\{-|-\}\}|\{\{\s*(?:if|else|end|range|with|define|block|/\*)(?!\w)")
+"""What steers a template: where text is no YAML and holds such, it is none to be mended."""
 _FREE_TEXT = frozenset(("data", "stringData", "binaryData", "annotations"))
 _FREE_KINDS = frozenset(("ConfigMap", "Secret", "CustomResourceDefinition", "PrometheusRule", "ApplicationSet"))
 
@@ -147,7 +150,7 @@ def read_text(text: str, file: str) -> FileRead:
         problem = Problem(file, found.line, 1, "TEMPLATE", *_RENDER_HELM)
         return FileRead(file, "template", problem=problem)
     except SpecError as error:
-        if "{{" in text and any(action in text for action in _ACTIONS):
+        if "{{" in text and (any(action in text for action in _ACTIONS) or _CONTROL.search(text)):
             return FileRead(file, "template", problem=Problem(file, 0, 0, "TEMPLATE", *_RENDER_HELM))
         return FileRead(file, "unparsed", problem=error.problems[0])
     return FileRead(file, "read", tuple(manifests))
@@ -177,10 +180,13 @@ def _needs_rendering(file: str) -> tuple[str, str] | None:
     return None
 
 
-def _objects(source: Source, value: Any, said: list[Remark]) -> Iterator[Manifest]:
-    """The objects in one document; the items of a list each on their own. Raises ``SpecError`` for what is none."""
+def _objects(source: Source, value: Any, said: list[Remark], called: str = "the document") -> Iterator[Manifest]:
+    """The objects in one document; the items of a list each on their own. Raises ``SpecError`` for what is none.
+
+    ``called``: what people are told that ``value`` is.
+    """
     if not isinstance(value, dict) or not (isinstance(value.get("kind"), str) and value["kind"]):
-        what = "the document is no Kubernetes object: it has no kind"
+        what = f"{called} is no Kubernetes object: it has no kind"
         raise SpecError([Problem(source.file, source.line + 1, 1, "OBJECT", what, "leave it out with --exclude")])
     if not (isinstance(value.get("apiVersion"), str) and value["apiVersion"]):
         what = f"the {value['kind']} has no apiVersion"
@@ -190,14 +196,19 @@ def _objects(source: Source, value: Any, said: list[Remark]) -> Iterator[Manifes
         for index, item in enumerate(items):
             root = ("items", index)
             inside = [Remark(each.path[2:], each.message) for each in said if each.path[:2] == root]
-            for inner in _objects(source, item, inside):
+            for inner in _objects(source, item, inside, f"items[{index}] of the {value['kind']}"):
                 yield Manifest(source, (*root, *inner.root), inner.value, inner.remarks)
     else:
         yield Manifest(source, (), value, tuple(said))
 
 
 def _action_in(value: dict[str, Any]) -> str | None:
-    """A template action where an object needs a value, or None."""
+    """A template action where an object needs a value, or None. No object is called by braces."""
+    metadata = value.get("metadata")
+    for key in ("name", "namespace"):
+        written = metadata.get(key) if isinstance(metadata, dict) else None
+        if isinstance(written, str) and "{{" in written:
+            return written
     free = value.get("kind") in _FREE_KINDS
     stack: list[Any] = [value.get("metadata"), value.get("kind"), value.get("apiVersion")] if free else [value]
     while stack:

@@ -49,6 +49,33 @@ def judged(body: dict[str, Any], door: Door = DOOR) -> Answer:
     return judge(door, review_in(body), TODAY)
 
 
+def made_by(kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    """``value`` as the controller of that kind makes it."""
+    owner = {"apiVersion": "batch/v1", "kind": kind, "name": "bets", "uid": "1", "controller": True}
+    return {**value, "metadata": {**value["metadata"], "ownerReferences": [owner]}}
+
+
+def test_the_pods_of_a_job_come_in_where_the_job_does() -> None:
+    """Prevents: a Job is taken, and each of its pods is refused for want of a readiness probe."""
+    value = pod(readinessProbe=None, lifecycle=None)
+    assert judged(review(value)).rules == ("readiness-probe",)
+    assert judged(review(made_by("Job", value))).outcome == "allowed"
+
+
+def test_a_pod_is_not_asked_what_people_say_of_its_controller() -> None:
+    """Labels and annotations of a Deployment are not those of its template; it was asked itself when it came."""
+    door = replace(DOOR, fail_on=Level.WARNING, settings=Settings(labels=("team",)))
+    value = pod(env=[{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "bets", "key": "key"}}}])
+    asked = {"required-labels", "secret-env-rotation"}
+    assert asked <= set(judged(review(value), door).rules)
+    assert not asked & set(judged(review(made_by("ReplicaSet", value)), door).rules)
+
+
+def test_a_pod_of_a_controller_is_asked_all_that_it_could_harm_with() -> None:
+    value = made_by("ReplicaSet", pod(securityContext={"privileged": True}))
+    assert {"privileged", "read-only-root"} <= set(judged(review(value)).rules)
+
+
 @pytest.mark.parametrize(
     ("name", "outcome", "rules"),
     [

@@ -43,6 +43,21 @@ def test_the_exit_code_is_the_answer(paths: list[str], code: int) -> None:
     assert check(*paths).exit_code == code
 
 
+def test_pods_are_held_against_the_standards_of_the_version_that_is_asked_for(here: Path) -> None:
+    """S10.1: the standards grew; a cluster may hold pods against older ones."""
+    (here / "tuned.yaml").write_text(RULES["sysctls"].good.replace("net.ipv4.tcp_syncookies", "net.ipv4.tcp_rmem"))
+    assert check("tuned.yaml").exit_code == check("tuned.yaml", "--pss-version", "v1.32").exit_code == 0
+    assert check("tuned.yaml", "--pss-version", "1.31").exit_code == 1
+
+
+@pytest.mark.parametrize("version", ["2.0", "1.38", "1", "1.-1", "1.²", "newest", ""])
+@pytest.mark.usefixtures("here")
+def test_standards_that_do_not_exist_are_refused(version: str) -> None:
+    done = check("good.yaml", "--pss-version", version)
+    assert done.exit_code == 2
+    assert "1.0 to 1.37" in done.stderr
+
+
 @pytest.mark.usefixtures("here")
 def test_what_is_excluded_is_no_input() -> None:
     assert check(".", "--exclude", "text.yaml", "--exclude", "bad*").exit_code == 0

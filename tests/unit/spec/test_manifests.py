@@ -55,6 +55,10 @@ def test_braces_that_are_text_do_not_make_a_template(text: str) -> None:
         "{{- if .Values.on }}\n" + CONFIG + "{{- end }}\n",
         CONFIG.replace("{name: a}", "{name: {{ .Release.Name }}}"),
         CONFIG.replace("{name: a}", '{name: "{{ .Release.Name }}"}'),
+        CONFIG.replace("{name: a}", '{name: "{{ .name }}"}'),
+        CONFIG.replace("{name: a}", '{name: a, namespace: "{{ .brand }}"}'),
+        CONFIG + "data:\n  {{- if .on }}\n  a: b\n  {{- end }}\n",
+        CONFIG + "data:\n  {{ if .on }}\n  a: b\n  {{ end }}\n",
         'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: "{{ .Values.image }}"}]}',
         CONFIG.replace("{name: a}", '{name: a}\ndata: {}\n---\nkind: "{{ .Values.kind }}"\napiVersion: v1'),
     ],
@@ -81,6 +85,12 @@ def test_files_of_a_chart_and_kustomizations_are_templates(tmp_path: Path) -> No
 def test_what_is_no_object_is_unparsed(text: str) -> None:
     read = read_text(text, "f")
     assert (read.state, read.manifests) == ("unparsed", ())
+
+
+def test_an_item_that_is_no_object_is_told_by_its_place_in_the_list() -> None:
+    read = read_text("apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Pod}, null]\n", "f")
+    assert read.problem is not None
+    assert read.problem.message == "items[1] of the List is no Kubernetes object: it has no kind"
 
 
 def test_an_empty_file_is_read_and_holds_nothing() -> None:

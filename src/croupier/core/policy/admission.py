@@ -6,6 +6,7 @@ let through, so that controllers can clear away what would no longer be taken.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,8 @@ ACTIONS = {"deny": ["Deny"], "warn": ["Warn", "Audit"], "audit": ["Audit"]}
 """What is done with an object that is at fault -> the words of the API for it."""
 SYSTEM_NAMESPACES = ("kube-node-lease", "kube-public", "kube-system")
 """Where the cluster keeps what it needs itself; nothing is asked there."""
-_CHANGED = "request.operation == 'CREATE' || object.?spec != oldObject.?spec"
-_CHANGED_OR_NAMED = (
-    f"{_CHANGED} || object.?metadata.?labels != oldObject.?metadata.?labels || "
-    "object.?metadata.?annotations != oldObject.?metadata.?annotations"
-)
+_READ = re.compile(r"object\.\??([A-Za-z]+)")
+"""The parts of an object that an expression looks at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,19 +96,26 @@ FORMS: Mapping[str, Callable[[Rule, Said, Place], list[JsonObject]]] = {"vap": _
 def _spec(rule: Rule, found: Said) -> dict[str, Any]:
     names = variables_of(found.expression)
     expressions = (found.expression, *(VARIABLES[name] for name in names))
-    sees_metadata = any("object.?metadata" in each for each in expressions)
     spec: dict[str, Any] = {
         "failurePolicy": "Fail",
         "matchConstraints": {"resourceRules": _resource_rules(found.resources)},
-        "matchConditions": [
-            {"name": "is-new-or-changed", "expression": _CHANGED_OR_NAMED if sees_metadata else _CHANGED}
-        ],
+        "matchConditions": [{"name": "is-new-or-changed", "expression": _changed(expressions)}],
     }
     if names:
         spec["variables"] = [{"name": name, "expression": VARIABLES[name]} for name in names]
     message = f"{rule.id}: {rule.title}. {rule.fix}"
     spec["validations"] = [{"expression": found.expression, "message": message, "reason": "Forbidden"}]
     return spec
+
+
+def _changed(expressions: Iterable[str]) -> str:
+    """Whether the object is new, or a part of it that ``expressions`` look at is not as it was."""
+    read = sorted({part for each in expressions for part in _READ.findall(each)} - {"kind"})
+    parts = ["metadata.?labels", "metadata.?annotations"] if "metadata" in read else []
+    parts += [each for each in read if each != "metadata"]
+    return " || ".join(
+        ["request.operation == 'CREATE'", *(f"object.?{each} != oldObject.?{each}" for each in parts or ["spec"])]
+    )
 
 
 def _namespaces(place: Place) -> JsonObject:

@@ -317,7 +317,8 @@ def node_affinity(pod: Pod) -> Iterator[Hit]:
 def job_ttl(each: Object) -> Iterator[Hit]:
     inner = ("spec",) if each.kind == "Job" else ("spec", "jobTemplate", "spec")
     set_ = at(each.value, *inner, "ttlSecondsAfterFinished") is not None
-    if each.kind == "Job" and not set_:
+    is_of_cron = any(owner.get("kind") == "CronJob" for _, owner in items(each.metadata.get("ownerReferences")))
+    if each.kind == "Job" and not set_ and not is_of_cron:
         yield Hit(inner, "ttlSecondsAfterFinished is not set")
     if each.kind == "CronJob" and set_:
         yield Hit((*inner, "ttlSecondsAfterFinished"), "takes ended Jobs away from the history limits of the CronJob")

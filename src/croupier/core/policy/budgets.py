@@ -20,7 +20,7 @@ from croupier.model.connections import RESERVED, Demand, total
 from croupier.model.objects import JsonObject
 
 DATABASE = re.compile(r"(^|_)(DATABASE|DB|PG|POSTGRES(QL)?|MYSQL|JDBC)(_|$)|(^|_)DSN$|^PGHOST$", re.IGNORECASE)
-_CONNECTS = re.compile(r"URL$|URI$|DSN$|HOST$|ADDR(ESS)?$|JDBC", re.IGNORECASE)
+CONNECTS = re.compile(r"URL$|URI$|DSN$|HOST$|ADDR(ESS)?$|JDBC", re.IGNORECASE)
 POOL = re.compile(r"POOL.*(SIZE|MAX|LIMIT)|MAX.*POOL|MAX_?(OPEN_?)?CONN(ECTION)?S?|CONNECTION_LIMIT", re.IGNORECASE)
 IN_URL = re.compile(r"[?&](pool_max_conns|connection_limit|maximumPoolSize|pool_size|max_size)=([0-9]+)")
 PROCESSES = re.compile(r"^(WEB_CONCURRENCY|WORKERS|PROCESSES|GUNICORN_WORKERS|UWSGI_PROCESSES)$", re.IGNORECASE)
@@ -48,7 +48,7 @@ def _environment(container: Container) -> Iterator[tuple[int, str, str]]:
 
 
 def _connects(name: str) -> bool:
-    return bool(DATABASE.search(name) and _CONNECTS.search(name))
+    return bool(DATABASE.search(name) and CONNECTS.search(name))
 
 
 def _pool(container: Container) -> int | None:

@@ -14,13 +14,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from croupier.core.policy.availability import SYSTEM_CLASSES
+from croupier.core.policy.budgets import CONNECTS, DATABASE, IN_URL, POOL
 from croupier.core.policy.edge import BACKENDS, BODIES, ENCRYPTED, HSTS, LIMITS
+from croupier.core.policy.facts import DRAIN, PREFIX, REALTIME, RUNS_TO_COMPLETION, SPOT, START
 from croupier.core.policy.hardening import OF_THE_SYSTEM, SOCKETS
+from croupier.core.policy.hygiene import EMAIL
 from croupier.core.policy.mesh import INJECT, MODE
 from croupier.core.policy.network import ANYWHERE
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.pod_security import ADDABLE, APPARMOR, SAFE_SYSCTLS, SELINUX_TYPES, VOLUMES
+from croupier.core.policy.rbac import BUILTIN
+from croupier.core.policy.rollout import LEAST_GRACE_SECONDS, LEAST_REALTIME_GRACE_SECONDS
 from croupier.core.policy.rule import Rule, Scope
+from croupier.core.policy.secrets import FLAGS, NOT_SECRET, PRIVATE_KEY, SECRET_NAME
 from croupier.core.policy.watching import RUNBOOKS
 from croupier.errors import UnknownName
 
@@ -43,6 +49,22 @@ class Said:
     resources: tuple[Resource, ...]
 
 
+def _list(words: Iterable[str]) -> str:
+    return "[" + ", ".join(f"'{_quoted(each)}'" for each in words) + "]"
+
+
+def _quoted(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+
+
+def _told(key: str) -> str:
+    """What labels say of ``key``, the pod's first, with or without the prefix."""
+    return (
+        f"variables.told.map(held, held[?'{key}'].orValue('') != '' ? held['{key}'] : "
+        f"held[?'{PREFIX}{key}'].orValue('')).filter(value, value != '')"
+    )
+
+
 PODS = (
     Resource("", "pods", "Pod"),
     Resource("", "replicationcontrollers", "ReplicationController"),
@@ -54,6 +76,7 @@ PODS = (
     Resource("batch", "jobs", "Job"),
 )
 """Pods and the built-in kinds that make them."""
+_ISTIO = ("v1", "v1beta1", "v1alpha3")
 _OTHERS = {
     each.kind: each
     for each in (
@@ -67,8 +90,20 @@ _OTHERS = {
         Resource("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
         Resource("rbac.authorization.k8s.io", "clusterroles", "ClusterRole"),
         Resource("rbac.authorization.k8s.io", "roles", "Role"),
+        Resource("security.openshift.io", "securitycontextconstraints", "SecurityContextConstraints"),
+        Resource("keda.sh", "scaledobjects", "ScaledObject", ("v1alpha1",)),
+        Resource("external-secrets.io", "externalsecrets", "ExternalSecret", ("v1", "v1beta1")),
+        Resource("networking.istio.io", "virtualservices", "VirtualService", _ISTIO),
+        Resource("networking.istio.io", "destinationrules", "DestinationRule", _ISTIO),
+        Resource("security.istio.io", "peerauthentications", "PeerAuthentication", ("v1", "v1beta1")),
+        Resource("security.istio.io", "authorizationpolicies", "AuthorizationPolicy", ("v1", "v1beta1")),
+        Resource("gateway.networking.k8s.io", "httproutes", "HTTPRoute", ("v1", "v1beta1")),
+        Resource("gateway.networking.k8s.io", "grpcroutes", "GRPCRoute"),
+        Resource("postgresql.cnpg.io", "clusters", "Cluster"),
     )
 }
+
+_KINDS = {**{each.kind: each for each in PODS}, **_OTHERS}
 
 VARIABLES: Mapping[str, str] = {
     "template": "object.kind == 'Pod' ? object : object.kind == 'CronJob' ? "
@@ -77,19 +112,35 @@ VARIABLES: Mapping[str, str] = {
     "containers": "variables.spec.?containers.orValue([]) + variables.spec.?initContainers.orValue([]) + "
     "variables.spec.?ephemeralContainers.orValue([])",
     "kept": "variables.spec.?containers.orValue([]) + variables.spec.?initContainers.orValue([])",
-    "serving": "object.kind in ['Job', 'CronJob'] || "
-    "object.?metadata.?ownerReferences.orValue([]).exists(owner, owner.kind == 'Job') ? [] : "
-    "variables.spec.?containers.orValue([])",
+    "ends": "object.kind in ['Job', 'CronJob'] || (object.kind == 'Pod' && "
+    f"object.?metadata.?ownerReferences.orValue([]).exists(owner, owner.kind in {_list(sorted(RUNS_TO_COMPLETION))}))",
+    "made": "object.kind == 'Pod' && "
+    "object.?metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false))",
+    "serving": "variables.ends ? [] : variables.spec.?containers.orValue([])",
     "contexts": "[variables.spec.?securityContext.orValue({})] + "
     "variables.containers.map(c, c.?securityContext.orValue({}))",
     "annotations": "variables.template.?metadata.?annotations.orValue({})",
+    "labels": "variables.template.?metadata.?labels.orValue({})",
+    "told": "[variables.labels, object.?metadata.?labels.orValue({})]",
+    "tiers": _told("tier"),
+    "tier": "variables.tiers.size() > 0 ? variables.tiers[0] : ''",
+    "layers": _told("layer"),
+    "layer": "variables.layers.size() > 0 ? variables.layers[0] : ''",
+    "listening": "variables.tier == 'batch' || variables.ends ? [] : "
+    "variables.spec.?containers.orValue([]).filter(c, c.?ports.orValue([]).size() > 0)",
+    "grace": "double(variables.spec.?terminationGracePeriodSeconds.orValue(30))",
+    "realtime": f"variables.tier in {_list(REALTIME)} || variables.layer in {_list(REALTIME)} || "
+    "variables.containers.exists(c, c.?ports.orValue([]).exists(p, "
+    "p.?name.orValue('').matches(r'^(ws|wss|websocket)$|^wss?-')))",
     "volumes": "variables.spec.?volumes.orValue([])",
     "hostVolumes": "variables.volumes.filter(v, has(v.hostPath)).map(v, v.name)",
     "isWindows": "variables.spec.?os.?name.orValue('') == 'windows'",
     "inUserNamespace": "variables.spec.?hostUsers.orValue(true) == false",
 }
 """Name -> expression; each sees those before it. ``serving``: those that are there to serve; none of a Job and of a
-pod that a Job made. ``kept``: without those that are only looked through.
+pod that a Job made. ``kept``: without those that are only looked through. ``made``: as ``Pod.is_made``. ``told``: what
+people say of the pod, and then of what makes it; ``tiers``: what it is for, by either. ``listening``: as
+``facts.listening``. ``grace``: seconds.
 """
 _NAMED = re.compile(r"\bvariables\.([A-Za-z]+)")
 
@@ -126,27 +177,18 @@ def said(rule: Rule, settings: Settings) -> Said | str:
         return Said(_OF_PODS[rule.id], PODS)
     if rule.id in _OF_OBJECTS:
         kinds, expression = _OF_OBJECTS[rule.id]
-        return Said(expression, tuple(_OTHERS[kind] for kind in kinds))
+        return Said(expression, tuple(_KINDS[kind] for kind in kinds))
     return "it has no expression in CEL yet"
 
 
 def _written(rule: Rule) -> Said | str:
     """A rule that was written in CEL."""
-    pods = {each.kind: each for each in PODS}
-    if pods.keys() <= rule.kinds:
+    if {each.kind for each in PODS} <= rule.kinds:
         return Said(rule.expression, PODS)
-    unknown = sorted(rule.kinds - pods.keys() - _OTHERS.keys())
+    unknown = sorted(rule.kinds - _KINDS.keys())
     if unknown:
         return f"what the API server calls {', '.join(unknown)} is not known here"
-    return Said(rule.expression, tuple((pods | _OTHERS)[kind] for kind in sorted(rule.kinds)))
-
-
-def _list(words: Iterable[str]) -> str:
-    return "[" + ", ".join(f"'{_quoted(each)}'" for each in words) + "]"
-
-
-def _quoted(word: str) -> str:
-    return word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    return Said(rule.expression, tuple(_KINDS[kind] for kind in sorted(rule.kinds)))
 
 
 def _any(words: Iterable[str]) -> str:
@@ -194,6 +236,64 @@ _ASKED = ", ".join(
 _FROM_SECRET = (
     "c.?env.orValue([]).all(v, !has(v.valueFrom) || !has(v.valueFrom.secretKeyRef)) && "
     "c.?envFrom.orValue([]).all(source, !has(source.secretRef))"
+)
+_NUMBER = "^[0-9]+([.][0-9]+)?$"
+_DURATION = "^([0-9]+([.][0-9]+)?(ms|h|m|s))*[0-9.]*[1-9][0-9.]*(ms|h|m|s)([0-9]+([.][0-9]+)?(ms|h|m|s))*$"
+"""Such as are longer than nothing."""
+_AFTER_SLEEP = (
+    "(c.?lifecycle.?preStop.?exec.?command.orValue([]).join(' ') + ' sleep -').split('sleep ')[1]"
+    ".trim().split(' ')[0].split(';')[0].split('&')[0].split(')')[0]"
+)
+_WAITS = (
+    "(c.?lifecycle.?preStop.?sleep.hasValue() ? double(c.lifecycle.preStop.sleep.?seconds.orValue(0)) : "
+    f"{_AFTER_SLEEP}.matches(r'^[0-9]+$') ? double({_AFTER_SLEEP}) : 0.0)"
+)
+"""Seconds that the hook of container ``c`` waits before its end."""
+
+
+def _said_of_it(key: str) -> str:
+    """An annotation of the pod or of what makes it, optional."""
+    return f"variables.annotations[?'{key}'].or(object.?metadata.?annotations[?'{key}'])"
+
+
+def _window(probe: str) -> str:
+    """Seconds from the start of a container until ``probe`` gives up."""
+    return (
+        f"(double({probe}.?initialDelaySeconds.orValue(0)) + double({probe}.?periodSeconds.orValue(10)) * "
+        f"double({probe}.?failureThreshold.orValue(3)))"
+    )
+
+
+def _is_number(optional: str) -> str:
+    return f"{optional}.orValue('').matches(r'{_NUMBER}')"
+
+
+def _like(name: str, form: re.Pattern[str]) -> str:
+    return f"{name}.matches(r'(?i){form.pattern}')"
+
+
+def _looks_secret(name: str, value: str) -> str:
+    return (
+        f"({_like(value, PRIVATE_KEY)} || ({_like(name, SECRET_NAME)} && !{_like(name, NOT_SECRET)} && "
+        f"!({value}.lowerAscii() in {_list(sorted(FLAGS))})))"
+    )
+
+
+_ENV = "c.?env.orValue([])"
+_NAME, _VALUE = "v.?name.orValue('')", "v.?value.orValue('')"
+_GIVES_UP = "(c.?startupProbe.orValue({}) != {} ? c.startupProbe : c.?livenessProbe.orValue({}))"
+_ON_SPOT = (
+    " || ".join(f"variables.spec.?nodeSelector[?'{key}'].orValue('').lowerAscii() == '{value.lower()}'"
+                for key, value in SPOT)
+    + " || variables.spec.?tolerations.orValue([]).exists(t, t.?key.orValue('').contains('spot') || "
+    + f"t.?key.orValue('').contains('preemptible') || t.?key.orValue('') in {_list(key for key, _ in SPOT)})"
+)  # fmt: skip
+_OF_THE_CLUSTER = (
+    "object.?metadata.?name.orValue('').startsWith('system:') || (object.kind.startsWith('Cluster') && "
+    f"object.?metadata.?name.orValue('') in {_list(BUILTIN)})"
+)
+_OF_THE_ROUTE = (
+    "(r.?redirect.orValue({}) != {} || r.?directResponse.orValue({}) != {} || r.?delegate.orValue({}) != {})"
 )
 _NOTED = {key: f"(variables.annotations[?'{key}'].or(object.?metadata.?annotations[?'{key}']))" for key, _ in RUNBOOKS}
 _RUNBOOK = (
@@ -283,9 +383,37 @@ _OF_PODS: Mapping[str, str] = {
     "object.?metadata.?namespace.orValue('') == 'kube-system'",
     "node-affinity": "variables.spec.?affinity.?nodeAffinity.orValue({}) != {}",
     "runbook": _RUNBOOK,
-    "mesh-outside": "object.kind in ['Job', 'CronJob'] || [variables.template.?metadata.?labels.orValue({}), "
-    "variables.annotations].all(held, "
+    "mesh-outside": "variables.ends || [variables.labels, variables.annotations].all(held, "
     f"held[?'{INJECT}'].orValue('') != 'false' && held[?'{MODE}'].orValue('') != 'none')",
+    # starts, ends, stores
+    "early-5xx": "variables.made || variables.listening.size() == 0 || ("
+    f"variables.grace >= {LEAST_GRACE_SECONDS} && variables.listening.all(c, c.?lifecycle.?preStop.orValue({{}}) != "
+    f"{{}} && {_WAITS} < variables.grace && {_probe('readinessProbe')}))",
+    "drain": f"{_said_of_it(DRAIN)}.hasValue() ? {_is_number(_said_of_it(DRAIN))} && variables.containers.all(c, "
+    f"{_WAITS} + double({_said_of_it(DRAIN)}.orValue('0')) <= variables.grace) : variables.made || "
+    f"!variables.realtime || variables.grace >= {LEAST_REALTIME_GRACE_SECONDS}",
+    "warm-up": f"(!{_said_of_it(START)}.hasValue() || {_is_number(_said_of_it(START))}) && "
+    f"variables.serving.all(c, {_GIVES_UP} == {{}} || ({_GIVES_UP}.?periodSeconds.orValue(10) != 0 && "
+    f"(!{_said_of_it(START)}.hasValue() || "
+    f"{_window(_GIVES_UP)} >= double({_said_of_it(START)}.orValue('0')))))",
+    "probe-port": "variables.containers.all(c, [c.?livenessProbe.orValue({}), c.?readinessProbe.orValue({}), "
+    "c.?startupProbe.orValue({})].all(asked, [asked.?httpGet.?port, asked.?tcpSocket.?port, asked.?grpc.?port]"
+    ".all(port, !port.hasValue() || c.?ports.orValue([]).exists(p, "
+    "string(p.?containerPort.orValue(0)) == string(port.value()) || "
+    "p.?name.orValue('') == string(port.value())))))",
+    "connection-avalanche": f"variables.containers.all(c, {_ENV}.all(v, "
+    f"!({_like(_NAME, DATABASE)} && {_like(_NAME, CONNECTS)})) || "
+    f"{_ENV}.exists(v, {_like(_NAME, POOL)} || {_VALUE}.matches(r'{IN_URL.pattern}')))",
+    "spot-money": f"variables.made || !({_ON_SPOT}) || variables.tier == 'batch' || "
+    "(variables.ends && variables.tier != 'money')",
+    "owner-mail": f"variables.made || object.?metadata.?annotations[?'email'].orValue('').matches(r'{EMAIL.pattern}')",
+    "secret-in-env": f"variables.containers.all(c, {_ENV}.all(v, !{_looks_secret(_NAME, _VALUE)}))",
+    "secret-env-name": f"variables.containers.all(c, {_ENV}.all(v, !{_NAME}.lowerAscii().contains('secret') || "
+    f"({_VALUE} == '' && v.?valueFrom.orValue({{}}) == {{}})))",
+    "secret-env-rotation": "variables.made || variables.ends || "
+    "[variables.annotations, object.?metadata.?annotations.orValue({})].exists(held, held.exists(key, "
+    "key.contains('checksum') || key.startsWith('reloader.stakater.com/') || key.startsWith('secret.reloader.') || "
+    f"key.startsWith('configmap.reloader.'))) || variables.containers.all(c, {_FROM_SECRET})",
     "env-from": "variables.containers.all(c, c.?envFrom.orValue([]).size() < 2)",
     "secret-env": f"variables.containers.all(c, {_FROM_SECRET})",
     "duplicate-env": "variables.containers.all(c, c.?env.orValue([]).all(v, "
@@ -293,6 +421,8 @@ _OF_PODS: Mapping[str, str] = {
 }
 """Rule -> what is asked of pods."""
 
+_DEADLINE = "double(object.?spec.?progressDeadlineSeconds.orValue(600))"
+_READY = "double(object.?spec.?minReadySeconds.orValue(0))"
 _OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "pod-security-label": (
         ("Namespace",),
@@ -346,6 +476,111 @@ _OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("Ingress",),
         "object.?spec.?rules.orValue([]).all(rule, !rule.?host.orValue('').startsWith('*'))",
     ),
+    "ingress-tls": (
+        ("Ingress",),
+        "object.?spec.?tls.orValue([]).size() > 0 && (object.spec.tls.all(t, t.?hosts.orValue([]).size() == 0) || "
+        "object.?spec.?rules.orValue([]).all(rule, rule.?host.orValue('') == '' || object.spec.tls.exists(t, "
+        "t.?hosts.orValue([]).exists(host, host == rule.host || (rule.host.contains('.') && "
+        "host == '*.' + rule.host.split('.', 2)[1])))))",
+    ),
+    "rolling-update": (
+        ("Deployment",),
+        "object.?spec.?strategy.?type.orValue('RollingUpdate') in ['Rolling', 'RollingUpdate'] || "
+        "object.?spec.?replicas.orValue(1) == 0",
+    ),
+    "three-replicas": (("Deployment",), "object.?spec.?replicas.orValue(1) >= 3"),
+    "topology-spread": (
+        ("Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"),
+        "object.?spec.?template.orValue({}) == {} || "
+        "object.?spec.?template.?spec.?topologySpreadConstraints.orValue([]).size() > 0",
+    ),
+    "rollout-timing": (
+        ("Deployment",),
+        f"{_DEADLINE} > {_READY} && object.?spec.?template.?spec.?containers.orValue([]).all(c, "
+        f"c.?startupProbe.orValue({{}}) == {{}} || {_DEADLINE} > {_window('c.startupProbe')} + {_READY}) && "
+        "(object.?spec.?strategy.?type.orValue('RollingUpdate') != 'RollingUpdate' || "
+        "!string(object.?spec.?strategy.?rollingUpdate.?maxUnavailable.orValue(0))"
+        ".matches(r'^([5-9][0-9]|[0-9]{3,})%$'))",
+    ),
+    "job-ttl": (
+        ("Job", "CronJob"),
+        "object.kind == 'Job' ? object.?spec.?ttlSecondsAfterFinished.hasValue() || "
+        "object.?metadata.?ownerReferences.orValue([]).exists(owner, owner.kind == 'CronJob') : "
+        "!object.?spec.?jobTemplate.?spec.?ttlSecondsAfterFinished.hasValue()",
+    ),
+    "cron-deadline": (("CronJob",), "object.?spec.?startingDeadlineSeconds.hasValue()"),
+    "storage-class": (
+        ("PersistentVolumeClaim", "StatefulSet"),
+        "object.kind == 'StatefulSet' ? object.?spec.?volumeClaimTemplates.orValue([]).all(claim, "
+        "claim.?spec.?storageClassName.orValue('') != '') : object.?spec.?storageClassName.orValue('') != ''",
+    ),
+    "hpa-range": (
+        ("HorizontalPodAutoscaler", "ScaledObject"),
+        "object.kind == 'ScaledObject' ? !object.?spec.?maxReplicaCount.hasValue() || "
+        "object.spec.maxReplicaCount > object.spec.?minReplicaCount.orValue(0) : "
+        "!object.?spec.?maxReplicas.hasValue() || object.spec.maxReplicas > object.spec.?minReplicas.orValue(1)",
+    ),
+    "keda-bounds": (
+        ("ScaledObject",),
+        " && ".join(
+            f"object.?spec.?{key}.hasValue()"
+            for key in ("minReplicaCount", "maxReplicaCount", "fallback", "cooldownPeriod")
+        ),
+    ),
+    "secret-in-config-map": (
+        ("ConfigMap",),
+        f"object.?data.orValue({{}}).all(key, !{_looks_secret('key', 'object.data[key]')})",
+    ),
+    "security-context-constraints": (
+        ("SecurityContextConstraints",),
+        "!object.?allowPrivilegedContainer.orValue(false)",
+    ),
+    "secret-refresh": (
+        ("ExternalSecret",),
+        "object.?spec.?refreshPolicy.orValue('') != 'CreatedOnce' && "
+        "!(string(object.?spec.?refreshInterval.orValue('1h')) in ['0', '0s', '0m', '0h'])",
+    ),
+    "rbac-wildcard": (
+        ("Role", "ClusterRole"),
+        f"{_OF_THE_CLUSTER} || object.?rules.orValue([]).all(rule, !('*' in rule.?resources.orValue([])) && "
+        "!('*' in rule.?verbs.orValue([])))",
+    ),
+    "rbac-exec": (
+        ("Role", "ClusterRole"),
+        f"{_OF_THE_CLUSTER} || object.?rules.orValue([]).all(rule, !rule.?resources.orValue([]).exists(each, "
+        "each in ['*', 'pods/*', 'pods/attach', 'pods/exec']) || !rule.?verbs.orValue([]).exists(each, "
+        "each in ['*', 'create', 'get']))",
+    ),
+    "mesh-no-timeout": (
+        ("VirtualService", "HTTPRoute", "GRPCRoute"),
+        f"object.kind == 'VirtualService' ? object.?spec.?http.orValue([]).all(r, {_OF_THE_ROUTE} || "
+        f"r.?timeout.orValue('').matches(r'{_DURATION}')) : object.?spec.?rules.orValue([]).all(r, "
+        f"r.?timeouts.?request.orValue('').matches(r'{_DURATION}'))",
+    ),
+    "mesh-no-limits": (
+        ("DestinationRule",),
+        " && ".join(
+            "([object.?spec.?trafficPolicy.orValue({})] + object.?spec.?subsets.orValue([])"
+            f".map(s, s.?trafficPolicy.orValue({{}}))).exists(policy, policy.?{key}.orValue({{}}) != {{}})"
+            for key in ("connectionPool", "outlierDetection")
+        ),
+    ),
+    "mesh-mtls": (
+        ("PeerAuthentication", "DestinationRule"),
+        "object.kind == 'DestinationRule' ? object.?spec.?trafficPolicy.?tls.?mode.orValue('') != 'DISABLE' : "
+        "!(object.?spec.?mtls.?mode.orValue('') in ['PERMISSIVE', 'DISABLE'])",
+    ),
+    "mesh-anybody": (
+        ("AuthorizationPolicy",),
+        "object.?spec.?action.orValue('ALLOW') != 'ALLOW' || object.?spec.?rules.orValue([]).all(rule, "
+        "rule.?from.orValue([]).size() > 0 || rule.?to.orValue([]).size() > 0 || rule.?when.orValue([]).size() > 0)",
+    ),
+    "database-backup": (
+        ("Cluster",),
+        "(object.?spec.?plugins.orValue([]).exists(plugin, plugin.?isWALArchiver.orValue(false) && "
+        "plugin.?enabled.orValue(true)) || (object.?spec.?backup.?barmanObjectStore.orValue({}) != {} && "
+        "object.?spec.?backup.?retentionPolicy.orValue('') != '')) && object.?spec.?instances.orValue(1) >= 2",
+    ),
     "ingress-snippet": (
         ("Ingress",),
         "object.?metadata.?annotations.orValue({}).all(key, !key.endsWith('-snippet') || !key.contains('ingress'))",
@@ -360,7 +595,8 @@ _SETTINGS: Mapping[str, Callable[[Settings], str]] = {
         else ""
     ),
     "required-labels": lambda settings: " && ".join(
-        f"object.?metadata.?labels[?'{_quoted(each)}'].orValue('') != ''" for each in settings.labels
+        f"(variables.made || object.?metadata.?labels[?'{_quoted(each)}'].orValue('') != '')"
+        for each in settings.labels
     ),
     "priority-class": lambda settings: (
         f"variables.spec.?priorityClassName.orValue('') in {_list(('', *settings.priority_classes))}"
@@ -379,6 +615,8 @@ _CANNOT: Mapping[str, str] = {
     "schema": _ASKED,
     "schema-known": _ASKED,
     "selector": _ASKED,
+    "target-port": _ASKED,
+    "instance-label": "pods that a controller makes are called otherwise than what their labels say",
     "namespace-named": _FILLED,
     "service-account-field": _FILLED,
     "restart-policy": _FILLED,

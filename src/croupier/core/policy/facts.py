@@ -12,15 +12,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from croupier.core.policy.objects import Container, Pod, at, listed, mapping, text
+from croupier.core.policy.objects import Container, Object, Pod, at, items, listed, mapping, text
 from croupier.model.objects import JsonObject
 
 PREFIX = "croupier.dev/"
 START, DRAIN, REACHES = f"{PREFIX}start-seconds", f"{PREFIX}drain-seconds", f"{PREFIX}reaches"
 DEFAULT_GRACE_SECONDS = 30
 RUNS_TO_COMPLETION = frozenset(("Job", "CronJob", "ScaledJob", "Workflow", "CronWorkflow", "WorkflowTemplate"))
+REALTIME = ("realtime", "websocket", "ws")
+"""Tiers and layers to which players hold connections."""
 _SLEEP = re.compile(r"\bsleep\s+([0-9]+)\b")
-_SPOT = (
+SPOT = (
     ("karpenter.sh/capacity-type", "spot"),
     ("eks.amazonaws.com/capacityType", "SPOT"),
     ("cloud.google.com/gke-spot", "true"),
@@ -49,13 +51,21 @@ def is_money(pod: Pod) -> bool:
     return label(pod, "tier") == "money"
 
 
+def runs_to_completion(owner: Object) -> bool:
+    """Whether the pods of ``owner`` are there to end: it is a Job or its like, or a pod that one made."""
+    return owner.kind in RUNS_TO_COMPLETION or (
+        owner.kind == "Pod"
+        and any(each.get("kind") in RUNS_TO_COMPLETION for _, each in items(owner.metadata.get("ownerReferences")))
+    )
+
+
 def is_batch(pod: Pod) -> bool:
-    return label(pod, "tier") == "batch" or pod.owner.kind in RUNS_TO_COMPLETION
+    return label(pod, "tier") == "batch" or runs_to_completion(pod.owner)
 
 
 def is_realtime(pod: Pod) -> bool:
     """Whether players hold connections to it: by its label, or by the name of a port."""
-    if label(pod, "tier") in ("realtime", "websocket", "ws") or label(pod, "layer") in ("realtime", "websocket", "ws"):
+    if label(pod, "tier") in REALTIME or label(pod, "layer") in REALTIME:
         return True
     names = (text(mapping(port).get("name")) for each in pod.containers for port in listed(each.value.get("ports")))
     return any(name in ("ws", "wss", "websocket") or name.startswith(("ws-", "wss-")) for name in names)
@@ -106,11 +116,11 @@ def window_seconds(probe: Any) -> float:
 def on_spot(pod: Pod) -> tuple[str, ...] | None:
     """The path below the pod's spec that sends it to capacity that may be taken away, or None."""
     selector = mapping(pod.spec.get("nodeSelector"))
-    for key, value in _SPOT:
+    for key, value in SPOT:
         if text(selector.get(key)).lower() == value.lower():
             return ("nodeSelector", key)
     for each in listed(pod.spec.get("tolerations")):
         key = text(mapping(each).get("key"))
-        if "spot" in key or "preemptible" in key or any(key == name for name, _ in _SPOT):
+        if "spot" in key or "preemptible" in key or any(key == name for name, _ in SPOT):
             return ("tolerations",)
     return None

@@ -19,7 +19,7 @@ OWNED_BY_NOBODY = frozenset(
         "ClusterPolicy", "PriorityLevelConfiguration", "VolumeSnapshotClass",
     )
 )  # fmt: skip
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 POD = "{apiVersion: v1, kind: Pod, metadata: {name: bets%s}, spec: {containers: [{name: app}]}}"
 
 
@@ -50,11 +50,14 @@ def namespace_named(each: Object) -> Iterator[Hit]:
     bad=POD % "", good=POD % ", labels: {owner: payments}",
 )  # fmt: skip
 def required_labels(each: Object) -> Iterator[Hit]:
-    if each.kind not in TEMPLATE_AT and not each.pods:
-        return
-    for key in each.settings.labels:
+    for key in each.settings.labels if _is_asked(each) else ():
         if not each.labels.get(key):
             yield Hit(("metadata", "labels"), f"the label {key} is not there")
+
+
+def _is_asked(each: Object) -> bool:
+    """Whether people wrote it, and it runs: a pod that a controller made bears what the template does, and no more."""
+    return (bool(each.pods) or each.kind in TEMPLATE_AT) and not any(pod.is_made for pod in each.pods)
 
 
 @object_rule(
@@ -63,7 +66,7 @@ def required_labels(each: Object) -> Iterator[Hit]:
     bad=POD % "", good=POD % ", annotations: {email: payments@casino.example}",
 )  # fmt: skip
 def owner_mail(each: Object) -> Iterator[Hit]:
-    if (each.pods or each.kind in TEMPLATE_AT) and not _EMAIL.search(text(each.annotations.get("email"))):
+    if _is_asked(each) and not EMAIL.search(text(each.annotations.get("email"))):
         yield Hit(("metadata", "annotations"), "no annotation email with an address")
 
 
@@ -118,7 +121,7 @@ def selector(each: Object) -> Iterator[Hit]:
     good=POD % ", labels: {app.kubernetes.io/instance: bets}",
 )  # fmt: skip
 def instance_label(each: Object) -> Iterator[Hit]:
-    if each.pods and each.labels.get("app.kubernetes.io/instance") != each.name:
+    if each.pods and not each.pods[0].is_made and each.labels.get("app.kubernetes.io/instance") != each.name:
         yield Hit(("metadata", "labels"), "app.kubernetes.io/instance is not the name of the object")
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from croupier.core.policy.facts import RUNS_TO_COMPLETION, is_money
+from croupier.core.policy.facts import is_money, runs_to_completion
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.quantities import whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule
@@ -166,7 +166,7 @@ MODE = "istio.io/dataplane-mode"
     "{containers: [{name: app}]}}",
 )  # fmt: skip
 def mesh_outside(each: Object) -> Iterator[Hit]:
-    for pod in each.pods if each.kind not in RUNS_TO_COMPLETION else ():
+    for pod in () if runs_to_completion(each) else each.pods:
         for held in (pod.labels, pod.annotations):
             if held.get(INJECT) in ("false", False) or held.get(MODE) == "none":
                 yield Hit(pod.meta or pod.path, "it is kept out of the mesh")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from croupier.model.manifest import Manifest, Path
 from croupier.model.objects import JsonObject
-from croupier.model.schemas import NEWEST
+from croupier.model.schemas import NEWEST, NEWEST_STANDARD
 
 if TYPE_CHECKING:
     from croupier.core.schemas.validator import Validator
@@ -138,6 +138,15 @@ class Pod:
     contexts: tuple[tuple[str, Path, JsonObject], ...]
 
     @property
+    def is_made(self) -> bool:
+        """Whether it is a pod that a controller made. What people say of that one (its labels and annotations) is not
+        on the pod, and was asked when the controller came.
+        """
+        return self.owner.kind == "Pod" and any(
+            each.get("controller") is True for _, each in items(self.owner.metadata.get("ownerReferences"))
+        )
+
+    @property
     def is_windows(self) -> bool:
         return bool(at(self.spec, "os", "name") == "windows")
 
@@ -146,7 +155,8 @@ class Pod:
 class Settings:
     """What people decide about the rules themselves.
 
-    ``kubernetes``: its version, ``1.37``. ``schemas``: what objects are held against; None: nothing.
+    ``kubernetes``: its version, ``1.37``. ``standard``: the minor version of the Pod Security Standards, from 0.
+    ``schemas``: what objects are held against; None: nothing.
     ``registries``: where images may come from; empty: anywhere. ``labels``: keys that
     every object with pods has to bear. ``priority_classes``: those that pods may have; empty: any.
     """
@@ -155,6 +165,7 @@ class Settings:
     labels: tuple[str, ...] = ()
     priority_classes: tuple[str, ...] = ()
     kubernetes: str = NEWEST
+    standard: int = NEWEST_STANDARD
     schemas: Validator | None = None
 
 

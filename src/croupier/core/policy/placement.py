@@ -32,7 +32,7 @@ SERVICE = "\n---\n{apiVersion: v1, kind: Service, metadata: {name: bets}, spec: 
     good="nodeSelector: {karpenter.sh/capacity-type: on-demand}",
 )  # fmt: skip
 def spot_money(pod: Pod) -> Iterator[Hit]:
-    place = on_spot(pod)
+    place = None if pod.is_made else on_spot(pod)
     if place is not None and (is_money(pod) or not is_batch(pod)):
         what = "money" if is_money(pod) else "a service that stays"
         yield Hit((*pod.path, *place), f"{what} is sent to capacity that may be taken away")

@@ -1,4 +1,8 @@
-"""The Pod Security Standards of Kubernetes v1.37: baseline, then restricted (kubernetes.io/docs/concepts/security)."""
+"""The Pod Security Standards of Kubernetes: baseline, then restricted (kubernetes.io/docs/concepts/security).
+
+As v1.37 has them, or as an older minor version had them where ``Settings.standard`` says so: a cluster, or the label of
+a namespace, may hold pods against another one.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ ADDABLE = frozenset(
     )
 )  # fmt: skip
 SELINUX_TYPES = ("", "container_t", "container_init_t", "container_kvm_t", "container_engine_t")
+_SELINUX_LATER = {"container_engine_t": 31}
+"""Type -> the minor version of the standards that allows it first."""
 SAFE_SYSCTLS = frozenset(
     (
         "kernel.shm_rmid_forced", "net.ipv4.ip_local_port_range", "net.ipv4.ip_local_reserved_ports",
@@ -25,6 +31,18 @@ SAFE_SYSCTLS = frozenset(
         "net.ipv4.tcp_syncookies", "net.ipv4.tcp_wmem",
     )
 )  # fmt: skip
+_SYSCTLS_LATER = {
+    "net.ipv4.ip_local_reserved_ports": 27,
+    "net.ipv4.tcp_keepalive_time": 29,
+    "net.ipv4.tcp_fin_timeout": 29,
+    "net.ipv4.tcp_keepalive_intvl": 29,
+    "net.ipv4.tcp_keepalive_probes": 29,
+    "net.ipv4.tcp_rmem": 32,
+    "net.ipv4.tcp_wmem": 32,
+    "net.ipv4.tcp_slow_start_after_idle": 37,
+    "net.ipv4.tcp_notsent_lowat": 37,
+}
+"""Sysctl -> the minor version of the standards that allows it first."""
 VOLUMES = frozenset(
     ("configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret")
 )
@@ -32,10 +50,23 @@ ASKING = (
     ("livenessProbe",), ("readinessProbe",), ("startupProbe",), ("lifecycle", "postStart"), ("lifecycle", "preStop"),
 )  # fmt: skip
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod"
+_SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/"
+
+
+def _since(pod: Pod, minor: int) -> bool:
+    """Whether the standards that ``pod`` is held against are those of v1.``minor`` or later."""
+    return pod.owner.settings.standard >= minor
 
 
 def _in_user_namespace(pod: Pod) -> bool:
-    return pod.spec.get("hostUsers") is False
+    """Whether the pod is excused for having users of its own, as it is since v1.35."""
+    return pod.spec.get("hostUsers") is False and _since(pod, 35)
+
+
+def _is_exempt(pod: Pod) -> bool:
+    """Whether the pod is excused for being one of Windows, as it is since v1.25."""
+    return pod.is_windows and _since(pod, 25)
 
 
 # --- baseline ---------------------------------------------------------------------------------------------------------
@@ -166,7 +197,8 @@ def apparmor(pod: Pod) -> Iterator[Hit]:
 def selinux(pod: Pod) -> Iterator[Hit]:
     for what, path, context in pod.contexts:
         options = mapping(context.get("seLinuxOptions"))
-        if options.get("type", "") not in SELINUX_TYPES:
+        kind = options.get("type", "")
+        if kind not in SELINUX_TYPES or not _since(pod, _SELINUX_LATER.get(kind, 0)):
             yield Hit((*path, "seLinuxOptions", "type"), f"{what} asks for the SELinux type {options['type']}")
         for key in ("user", "role"):
             if options.get(key):
@@ -210,10 +242,26 @@ def seccomp_unconfined(pod: Pod) -> Iterator[Hit]:
 
 
 def _unconfined(pod: Pod) -> Iterator[Hit]:
+    if not _since(pod, 19):
+        yield from _unconfined_by_annotation(pod)
+        return
     for what, path, context in pod.contexts:
         kind = at(context, "seccompProfile", "type")
         if kind is not None and kind not in ("RuntimeDefault", "Localhost"):
             yield Hit((*path, "seccompProfile", "type"), f"{what} runs without seccomp ({kind})")
+
+
+def _unconfined_by_annotation(pod: Pod) -> Iterator[Hit]:
+    """Before v1.19 seccomp had no field."""
+    asked = {_SECCOMP_POD: "the pod"} | {f"{_SECCOMP_CONTAINER}{each.name}": each.called for each in pod.containers}
+    for key, what in asked.items():
+        value = pod.annotations.get(key)
+        if value is not None and not _confines(text(value)):
+            yield Hit((*(pod.meta or ()), "annotations", key), f"{what} runs without seccomp ({value})")
+
+
+def _confines(profile: str) -> bool:
+    return profile in ("runtime/default", "docker/default") or profile.startswith("localhost/")
 
 
 @pod_rule(
@@ -231,7 +279,7 @@ def _unconfined(pod: Pod) -> Iterator[Hit]:
 def sysctls(pod: Pod) -> Iterator[Hit]:
     for index, each in items(pod.security.get("sysctls")):
         name = each.get("name")
-        if text(name) not in SAFE_SYSCTLS:
+        if text(name) not in SAFE_SYSCTLS or not _since(pod, _SYSCTLS_LATER.get(text(name), 0)):
             yield Hit(
                 (*pod.path, "securityContext", "sysctls", index, "name"), f"the sysctl {name} reaches beyond the pod"
             )
@@ -265,6 +313,8 @@ def windows_host_process(pod: Pod) -> Iterator[Hit]:
     good="containers: [{name: app, image: registry.example/bets, livenessProbe: {httpGet: {path: /, port: 80}}}]",
 )
 def probe_host(pod: Pod) -> Iterator[Hit]:
+    if not _since(pod, 34):
+        return
     for each in pod.containers:
         for holder in ASKING:
             for action in ("httpGet", "tcpSocket"):
@@ -287,7 +337,7 @@ def probe_host(pod: Pod) -> Iterator[Hit]:
     good="containers: [{name: app, image: registry.example/bets, securityContext: {allowPrivilegeEscalation: false}}]",
 )
 def privilege_escalation(pod: Pod) -> Iterator[Hit]:
-    if pod.is_windows:
+    if _is_exempt(pod) or not _since(pod, 8):
         return
     for each in pod.containers:
         if each.security.get("allowPrivilegeEscalation") is not False:
@@ -306,7 +356,10 @@ def privilege_escalation(pod: Pod) -> Iterator[Hit]:
     good="containers: [{name: app, image: registry.example/bets, securityContext: {capabilities: {drop: [ALL]}}}]",
 )
 def capabilities_restricted(pod: Pod) -> Iterator[Hit]:
-    if pod.is_windows:
+    if not _since(pod, 22):
+        yield from _added(pod, ADDABLE)
+        return
+    if _is_exempt(pod):
         return
     for each in pod.containers:
         if "ALL" not in listed(at(each.security, "capabilities", "drop")):
@@ -367,7 +420,7 @@ def run_as_non_root(pod: Pod) -> Iterator[Hit]:
     good="securityContext: {runAsUser: 10001}",
 )
 def run_as_user(pod: Pod) -> Iterator[Hit]:
-    if _in_user_namespace(pod):
+    if _in_user_namespace(pod) or not _since(pod, 23):
         return
     for what, path, context in pod.contexts:
         user = context.get("runAsUser")
@@ -386,10 +439,10 @@ def run_as_user(pod: Pod) -> Iterator[Hit]:
     good="securityContext: {seccompProfile: {type: RuntimeDefault}}",
 )
 def seccomp(pod: Pod) -> Iterator[Hit]:
-    if pod.is_windows:
+    if _is_exempt(pod):
         return
     yield from _unconfined(pod)
-    if at(pod.security, "seccompProfile", "type") is not None:
+    if not _since(pod, 19) or at(pod.security, "seccompProfile", "type") is not None:
         return
     for each in pod.containers:
         if at(each.security, "seccompProfile", "type") is None:

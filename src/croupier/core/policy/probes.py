@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from croupier.core.policy.facts import RUNS_TO_COMPLETION
+from croupier.core.policy.facts import runs_to_completion
 from croupier.core.policy.objects import Container, Pod, at, listed, mapping
 from croupier.core.policy.quantities import number
 from croupier.core.policy.rule import Hit, Level, pod_rule
@@ -18,7 +18,7 @@ PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 def serving(pod: Pod) -> Iterator[Container]:
     """Containers that are there to serve: those of the pod itself, unless it runs to completion."""
-    if pod.owner.kind not in RUNS_TO_COMPLETION:
+    if not runs_to_completion(pod.owner):
         yield from (each for each in pod.containers if each.role == "container")
 
 

@@ -44,7 +44,7 @@ DEPLOYMENT = (
     good=f"terminationGracePeriodSeconds: 45\ncontainers: [{APP % SLEEPS}]",
 )  # fmt: skip
 def early_5xx(pod: Pod) -> Iterator[Hit]:
-    containers = list(listening(pod))
+    containers = [] if pod.is_made else list(listening(pod))
     grace = grace_seconds(pod)
     if containers and grace < LEAST_GRACE_SECONDS:
         said = f"{grace:g} s from the order to end until force are too short for requests that are under way"
@@ -80,7 +80,7 @@ def drain(pod: Pod) -> Iterator[Hit]:
         yield Hit(pod.meta or pod.path, f"{DRAIN} is no number of seconds")
     elif declared is not None and waits + declared > grace:
         yield Hit(path, f"preStop {waits:g} s and drain {declared:g} s do not fit into {grace:g} s")
-    elif declared is None and is_realtime(pod) and grace < LEAST_REALTIME_GRACE_SECONDS:
+    elif declared is None and not pod.is_made and is_realtime(pod) and grace < LEAST_REALTIME_GRACE_SECONDS:
         yield Hit(path, f"players hold connections to it, and {grace:g} s cut them ({DRAIN} says how long they need)")
 
 

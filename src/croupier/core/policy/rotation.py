@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
 
-from croupier.core.policy.facts import RUNS_TO_COMPLETION
+from croupier.core.policy.facts import PREFIX, runs_to_completion
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.quantities import whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule, pod_rule
 from croupier.core.policy.world import World
+from croupier.model.objects import JsonObject
 
 SECRET = "containers: [{name: app, env: [{name: DSN, valueFrom: {secretKeyRef: {name: db, key: dsn}}}]}]"
 EXTERNAL = (
@@ -18,6 +22,12 @@ BETS = (
     "{apiVersion: apps/v1, kind: Deployment, metadata: {name: bets}, spec: {template: {metadata: {annotations: {%s}}, "
     "spec: {containers: [{name: app, envFrom: [{configMapRef: {name: bets}}]}]}}}}"
 )
+CHECKSUM = f"{PREFIX}config-checksum"
+_KUSTOMIZE = str.maketrans("013ae", "ghkmt")
+"""Digits of a hash -> what Kustomize writes for them, so that they make no words."""
+_KUSTOMIZED = re.compile(r"-(?=[2456789bcdf]*[ghkmt])[2456789bcdfghkmt]{10}$")
+"""Names by Kustomize, with a letter that is no hexadecimal digit: others write those."""
+_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 CONFIG = "\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: bets}, data: {LIMIT: '100'}}"
 
 
@@ -41,7 +51,7 @@ def restarts(pod: Pod) -> bool:
     bad=SECRET, good="volumes: [{name: db, secret: {secretName: db}}]",
 )  # fmt: skip
 def secret_env_rotation(pod: Pod) -> Iterator[Hit]:
-    if restarts(pod) or pod.owner.kind in RUNS_TO_COMPLETION:
+    if restarts(pod) or runs_to_completion(pod.owner) or pod.is_made:
         return
     for each in pod.containers:
         for index, variable in items(each.value.get("env")):
@@ -69,6 +79,45 @@ def secret_refresh(each: Object) -> Iterator[Hit]:
         yield Hit(("spec", "refreshInterval"), "it is fetched once")
 
 
+def _mistaken(world: World, pod: Pod) -> Iterator[Found]:
+    """A checksum or a name that says another content than there is. Of checksums croupier's own is known; how Helm's
+    and others' are made, manifests do not tell.
+    """
+    mounted = (text(at(volume, "configMap", "name")) for _, volume in items(pod.spec.get("volumes")))
+    named = (world.named("ConfigMap", pod.owner.namespace, each) for each in (*_configs(pod), *mounted) if each)
+    held = {each.name: each for each in named if each is not None}
+    written = pod.annotations.get(CHECKSUM)
+    if written is not None and held and all(content_checksum(_data(each)) != written for each in held.values()):
+        said = f"{CHECKSUM} is not that of {' or '.join(held)}"
+        yield Found(pod.owner, (*(pod.meta or pod.path), "annotations", CHECKSUM), said)
+    for each in held.values():
+        if _KUSTOMIZED.search(each.name) and not _is_named_by_content(each):
+            yield Found(each, ("metadata", "name"), "its name is that of another content: pods keep the old one")
+
+
+def _data(each: Object) -> dict[str, str]:
+    return {key: value for key, value in mapping(each.value.get("data")).items() if type(value) is str}
+
+
+def content_checksum(config: Mapping[str, str]) -> str:
+    """SHA-256 over the data of a ConfigMap as canonical JSON (RFC 8785), 64 hex digits."""
+    import rfc8785  # noqa: PLC0415  # only who meets a checksum needs it
+
+    return hashlib.sha256(rfc8785.dumps(dict(config))).hexdigest()
+
+
+def _is_named_by_content(each: Object) -> bool:
+    """Whether the name ends as Kustomize's generators let it end for this content."""
+    held: JsonObject = {"data": each.value.get("data") or "", "kind": "ConfigMap", "name": ""}
+    if mapping(each.value.get("binaryData")):
+        held["binaryData"] = each.value["binaryData"]
+    words = json.dumps(held, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    for written, as_go_does in _ESCAPED.items():
+        words = words.replace(written, as_go_does)
+    ending = hashlib.sha256(words.encode(errors="replace")).hexdigest()[:10].translate(_KUSTOMIZE)
+    return each.name.endswith(f"-{ending}")
+
+
 def _configs(pod: Pod) -> Iterator[str]:
     """Names of the ConfigMaps whose values the pod takes when it starts."""
     for each in pod.containers:
@@ -87,13 +136,14 @@ def _configs(pod: Pod) -> Iterator[str]:
 )  # fmt: skip
 def config_checksum(world: World) -> Iterator[Found]:
     for pod in world.pods:
-        if restarts(pod) or pod.owner.kind in {"Pod", *RUNS_TO_COMPLETION}:
+        yield from _mistaken(world, pod)
+        if restarts(pod) or pod.owner.kind == "Pod" or runs_to_completion(pod.owner):
             continue
         if world.release_policy_of(pod.owner) is not None:
             continue  # Each version has a copy of its own, and a change is a new version.
         for name in dict.fromkeys(_configs(pod)):
             held = world.named("ConfigMap", pod.owner.namespace, name)
-            if held is not None and held.value.get("immutable") is not True:
+            if held is not None and held.value.get("immutable") is not True and not _is_named_by_content(held):
                 said = f"ConfigMap {name} can change under running pods"
                 yield Found(pod.owner, (*(pod.meta or pod.path), "annotations"), said)
 

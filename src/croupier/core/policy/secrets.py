@@ -14,8 +14,8 @@ SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 PRIVATE_KEY = re.compile(r"-{3,}\s*BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
-_NOT_SECRET = re.compile(r"(_|-|\.)?(file|path|name|ttl|url|expir\w*|length|_id)$", re.IGNORECASE)
-_FLAGS = frozenset(("", "true", "false"))
+NOT_SECRET = re.compile(r"(_|-|\.)?(file|path|name|ttl|url|expir\w*|length|_id)$", re.IGNORECASE)
+FLAGS = frozenset(("", "true", "false"))
 APP = "containers: [{name: app, image: registry.example/bets, %s}]"
 
 
@@ -23,7 +23,7 @@ def looks_secret(name: str, value: str) -> bool:
     """Whether ``value``, called ``name``, looks as if it should be in a secret manager."""
     if PRIVATE_KEY.search(value):
         return True
-    return bool(SECRET_NAME.search(name)) and not _NOT_SECRET.search(name) and value.lower() not in _FLAGS
+    return bool(SECRET_NAME.search(name)) and not NOT_SECRET.search(name) and value.lower() not in FLAGS
 
 
 @pod_rule(

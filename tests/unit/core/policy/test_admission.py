@@ -70,3 +70,12 @@ def test_changes_of_metadata_are_asked_about_only_where_a_rule_sees_it() -> None
     assert "labels" not in condition("privileged")
     assert "oldObject.?metadata.?labels" in condition("required-labels")
     assert "oldObject.?metadata.?labels" in condition("pod-security-label")
+
+
+@pytest.mark.parametrize(
+    ("rule", "part"), [("secret-in-config-map", "data"), ("ingress-hsts", "data"), ("rbac-wildcard", "rules")]
+)
+def test_a_change_of_any_part_that_a_rule_looks_at_is_asked_about(rule: str, part: str) -> None:
+    """Prevents: what has no spec is asked about when it is made and never again."""
+    found = next(each for each in POLICIES if each["metadata"]["name"] == f"croupier-{rule}")
+    assert f"object.?{part} != oldObject.?{part}" in found["spec"]["matchConditions"][0]["expression"]

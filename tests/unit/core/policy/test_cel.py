@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from tests.support.policy_objects import is_asked, manifests
@@ -14,6 +15,7 @@ from croupier.core.policy.cel_evaluator import Unanswered, compiled
 from croupier.core.policy.check import check
 from croupier.core.policy.objects import Settings
 from croupier.errors import UsageError
+from croupier.model.manifest import Manifest, Source
 
 DECIDED = Settings(registries=("registry.example", "quay.io/"), labels=("owner",))
 CHOSEN = Settings(priority_classes=("gold", "silver"))
@@ -97,6 +99,42 @@ def test_a_pod_that_a_job_made_need_not_serve() -> None:
     pod = {"kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [{"name": "a"}]}}
     assert holds(pod) is False
     assert holds({**pod, "metadata": {"name": "a", "ownerReferences": [{"kind": "Job", "name": "a"}]}}) is True
+
+
+@pytest.mark.parametrize(
+    ("rule", "spec"),
+    [("secret-env-rotation", {"containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "a"}}}]}]}),
+     ("spot-money", {"nodeSelector": {"cloud.google.com/gke-spot": "true"}, "containers": [{}]}),
+     ("early-5xx", {"containers": [{"ports": [{"containerPort": 80}]}]}),
+     ("drain", {"containers": [{"ports": [{"name": "ws"}]}]})],
+)  # fmt: skip
+def test_a_pod_that_a_controller_made_is_not_asked_what_people_say_of_that_one(rule: str, spec: Any) -> None:
+    holds = compiled(EXPORTED[rule].expression, VARIABLES)
+    owner = {"kind": "ReplicaSet", "name": "a", "controller": True}
+    for owners, is_fine in (([], False), ([owner], True)):
+        value = {"kind": "Pod", "metadata": {"name": "a", "ownerReferences": owners}, "spec": spec}
+        assert holds(value) is is_fine
+        found = check([Manifest(Source("", 0, ""), (), {"apiVersion": "v1", **value})], [RULES[rule]])
+        assert bool(found) is not is_fine
+
+
+@pytest.mark.parametrize(
+    ("command", "waits"),
+    [
+        (["sleep", "40"], 40),
+        (["/bin/sh", "-c", "sleep 40; nginx -s quit"], 40),
+        (["sh", "-c", "a && sleep 40 && b"], 40),
+        (["drain"], 0),
+        (["sleep", "5"], 5),
+    ],
+)
+def test_what_a_hook_waits_is_read_from_its_command_as_in_python(command: list[str], waits: int) -> None:
+    """The default grace period is 30 s."""
+    hook = {"preStop": {"exec": {"command": command}}}
+    container = {"name": "a", "ports": [{"containerPort": 80}], "readinessProbe": {"exec": {}}, "lifecycle": hook}
+    value = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"containers": [container]}}
+    assert compiled(EXPORTED["early-5xx"].expression, VARIABLES)(value) is (waits < 30)
+    assert bool(check([Manifest(Source("", 0, ""), (), value)], [RULES["early-5xx"]])) is (waits >= 30)
 
 
 def test_pods_are_asked_for_wherever_a_built_in_kind_makes_them() -> None:

@@ -257,3 +257,26 @@ def test_a_byte_order_mark_in_base64_is_a_problem_with_its_place() -> None:
     assert read.state == "unparsed"
     assert read.problem is not None
     assert read.problem.line == 1
+
+
+# --- configuration ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("eu-bets-4f4m7ckgck", "data: {LIMIT: '100', HTML: '<a&b>'}"),
+        ("eu-files-9dcgf2k646", "binaryData: {b.bin: /wAB}"),
+        ("eu-empty-6ct58987ht", ""),
+    ],
+)
+def test_a_name_by_kustomize_is_known_to_be_of_its_content(name: str, content: str) -> None:
+    """The names are what `kubectl kustomize` 1.37 makes of these."""
+    text = (
+        f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: casino}}\n{content}\n---\n"
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: bets, namespace: casino}\nspec: {replicas: 3, "
+        f"template: {{spec: {{containers: [{{name: app, envFrom: [{{configMapRef: {{name: {name}}}}}]}}]}}}}}}\n"
+    )
+    assert not found("config-checksum", text)
+    (told,) = found("config-checksum", text.replace("---", "immutable: true\ndata: {LIMIT: '7'}\n---"))
+    assert told == "its name is that of another content: pods keep the old one"
