@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from tools.go_modules import fetched
 
 from croupier.core.schemas.definitions import from_definitions, trimmed
 from croupier.model.objects import JsonObject
@@ -40,6 +39,11 @@ OPERATORS = {
     ),
     "github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0": (
         "config/crd/bases/barmancloud.cnpg.io_objectstores.yaml",
+    ),
+    "github.com/OT-CONTAINER-KIT/redis-operator@v0.23.0": (
+        "config/crd/bases/redis.redis.opstreelabs.in_redisclusters.yaml",
+        "config/crd/bases/redis.redis.opstreelabs.in_redisreplications.yaml",
+        "config/crd/bases/redis.redis.opstreelabs.in_redissentinels.yaml",
     ),
     "github.com/external-secrets/external-secrets@v1.3.2": (
         "config/crds/bases/external-secrets.io_externalsecrets.yaml",
@@ -99,7 +103,7 @@ def _kubernetes() -> str:
     types: dict[str, JsonObject] = {}
     held: tuple[JsonObject, JsonObject] = ({}, {})
     for version, module in KUBERNETES.items():
-        found = _read(_fetched(f"k8s.io/kubernetes@{module}"))
+        found = _read(fetched(f"k8s.io/kubernetes@{module}"))
         kinds[version], types[version] = (_changes(*pair) for pair in zip(held, found, strict=True))
         held = found
     source = {version: f"k8s.io/kubernetes {module}" for version, module in KUBERNETES.items()}
@@ -107,7 +111,7 @@ def _kubernetes() -> str:
 
 
 def _gateway_api() -> str:
-    folder = _fetched(f"sigs.k8s.io/gateway-api@{GATEWAY_API}") / "config" / "crd" / "standard"
+    folder = fetched(f"sigs.k8s.io/gateway-api@{GATEWAY_API}") / "config" / "crd" / "standard"
     definitions = [each for path in sorted(folder.glob("*.yaml")) for each in yaml.safe_load_all(path.read_text())]
     return _custom(filter(None, definitions), f"sigs.k8s.io/gateway-api {GATEWAY_API}")
 
@@ -118,7 +122,7 @@ def _operators() -> str:
         each
         for module, files in OPERATORS.items()
         for file in files
-        for each in yaml.load_all((_fetched(module) / file).read_text(), Loader=yaml.CSafeLoader)
+        for each in yaml.load_all((fetched(module) / file).read_text(), Loader=yaml.CSafeLoader)
     ]
     return _custom(filter(None, definitions), ", ".join(module.replace("@", " ") for module in OPERATORS))
 
@@ -148,15 +152,6 @@ def _text(value: Any, depth: int) -> str:
         return f"{{\n{inner}\n}}"
 
     return lines(value, 0) + "\n"
-
-
-def _fetched(module: str) -> Path:
-    """The folder of a Go module, in Go's own cache."""
-    with tempfile.TemporaryDirectory() as elsewhere:
-        done = subprocess.run(
-            ["go", "mod", "download", "-json", module], cwd=elsewhere, check=True, capture_output=True
-        )
-    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _read(module: Path) -> tuple[JsonObject, JsonObject]:

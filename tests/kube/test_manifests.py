@@ -18,13 +18,27 @@ from tests.support.crds import (
     FLUX,
     KEDA,
     PROMETHEUS_OPERATOR,
+    REDIS_OPERATOR,
     definitions,
 )
-from tests.support.platforms import applied, example, gated, kept, manifests, queued, stored, traced, watched
+from tests.support.platforms import (
+    applied,
+    example,
+    gated,
+    kept,
+    manifests,
+    queued,
+    redis,
+    remembered,
+    stored,
+    traced,
+    watched,
+)
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
 from croupier.model.platform import PlacedCell
 from croupier.model.providers import EGRESS_GATEWAY
+from croupier.model.redis import Redis
 from croupier.operator.crds import custom_resources
 
 MANAGER = "gitops"
@@ -87,12 +101,26 @@ def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster
     _applies_once(kinds, manifests(queued()))
 
 
+@pytest.mark.parametrize(
+    "engine", [redis(), redis(holds="data"), redis(mode="cluster")], ids=lambda each: f"{each.mode}-{each.holds}"
+)
+def test_redis_applies_and_a_second_time_changes_nothing(kinds: Cluster, engine: Redis) -> None:
+    """S2.7, S7.1: with Sentinel and as a Cluster, against the definitions that redis-operator publishes."""
+    for each in (REDIS_OPERATOR, EXTERNAL_SECRETS):
+        _define(kinds, *each)
+    _applies_stores(kinds, manifests(remembered(engine)), "eu-north")
+
+
 @pytest.mark.parametrize("region", ["eu-north", "eu-south"])
 def test_stores_of_a_region_apply_and_a_second_time_change_nothing(kinds: Cluster, region: str) -> None:
     """S2.7, S7.1: primaries and copies, against the definitions that CloudNativePG and its plugin publish."""
     for each in (CLOUDNATIVE_PG, BARMAN_CLOUD, EXTERNAL_SECRETS):
         _define(kinds, *each)
-    every = manifests(stored(dr_backup="eu-south"))
+    _applies_stores(kinds, manifests(stored(dr_backup="eu-south")), region)
+
+
+def _applies_stores(kinds: Cluster, every: Mapping[str, str], region: str) -> None:
+    """What stands in ``region`` is taken, and is as it was a second time; it is removed at the end."""
     files = {name: text for name, text in every.items() if name.startswith((f"stores/{region}/", f"regions/{region}/"))}
     assert any(name.startswith("stores/") for name in files)
     made = [each for text in files.values() for each in yaml.safe_load_all(text)]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tools.go_modules import fetched
 
 EXTERNAL_SECRETS = (
     "github.com/external-secrets/external-secrets@v1.3.2",
@@ -30,6 +28,10 @@ CILIUM = (
     "github.com/cilium/cilium@v1.18.4",
     "pkg/k8s/apis/cilium.io/client/crds/v2/ciliumegressgatewaypolicies.yaml",
 )
+REDIS_OPERATOR = (
+    "github.com/OT-CONTAINER-KIT/redis-operator@v0.23.0",
+    "config/crd/bases/redis.redis.opstreelabs.in_redis[crs]*.yaml",
+)
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
 
 PROMETHEUS_OPERATOR = tuple(
@@ -47,8 +49,7 @@ def definitions(module: str, pattern: str) -> tuple[dict[str, Any], ...]:
     go = shutil.which("go")
     if go is None:
         pytest.skip("Go, which fetches the definitions of other people's resources, is not installed")
-    said = subprocess.run([go, "mod", "download", "-json", module], capture_output=True, text=True, check=True, cwd="/")
-    files = sorted(Path(json.loads(said.stdout)["Dir"]).glob(pattern))
+    files = sorted(fetched(module, go).glob(pattern))
     assert files, f"{module} has no {pattern}"
     found = [each for file in files for each in yaml.load_all(file.read_text(), Loader=yaml.CSafeLoader)]
     return tuple(each for each in found if each and each["kind"] == "CustomResourceDefinition")

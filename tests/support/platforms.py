@@ -19,8 +19,9 @@ from croupier.model.nodes import NodePool, Taint
 from croupier.model.platform import PlacedCell, Traces
 from croupier.model.postgres import Pooler, Postgres
 from croupier.model.providers import Breaker, Egress, ProviderObjective, SourceNode, Sources
+from croupier.model.redis import Redis
 from croupier.model.service_spec import Scaling, ServiceSpec
-from croupier.model.stores import ObjectStore, PostgresOperator, StorageClass, Stores
+from croupier.model.stores import ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
 from croupier.spec.platform import load_described
 
 EXAMPLE = Path(str(files("croupier.cli").joinpath("example")))
@@ -191,3 +192,30 @@ def applied(tool: Literal["argocd", "flux"], *, released_by: str = "croupier", *
     repository = "https://git.example.net/casino/deployments.git"
     wanted = GitOps(tool=tool, repository=repository, path="clusters", **of_gitops)
     return [placed.model_copy(update={"gitops": wanted}) for placed in example(released_by=released_by)]
+
+
+SESSIONS = f"registry.example/redis@sha256:{64 * 'b'}"
+
+
+def redis(**changes: object) -> Redis:
+    resources = Resources(cpu="500m", memory="1Gi")
+    return Redis(**{"holds": "cache", "storage": "plain", "size": "10Gi", "resources": resources, **changes})
+
+
+def remembered(engine: Redis | None = None, **of_region: object) -> list[PlacedCell]:
+    """The cells of the example with sessions of lobby in Redis, which payments-api shares."""
+    exporter = f"registry.example/redis-exporter@sha256:{64 * 'a'}"
+    made = []
+    for placed in example(secret_store="vault", **of_region):
+        held = stands(placed.cell.region, redis=RedisOperator(image=SESSIONS, exporter=exporter))
+        services = []
+        for service in placed.services:
+            own = {
+                "lobby": DataUse(classes=("wallet-ledger",), redis=engine or redis(), credentials="casino/sessions"),
+                "payments-api": DataUse(classes=("wallet-ledger",), of="lobby", credentials="casino/payments"),
+            }
+            data = {**service.data, **({"sessions": own[service.name]} if service.name in own else {})}
+            services.append(service.model_copy(update={"data": data}))
+        region = placed.region.model_copy(update={"stores": held, "pools": {"money": MONEY_NODES}})
+        made.append(placed.model_copy(update={"services": tuple(services), "region": region}))
+    return made

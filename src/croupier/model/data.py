@@ -13,11 +13,12 @@ from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Remote, Value
 from croupier.model.postgres import Postgres
+from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
-Engine: TypeAlias = Postgres
+Engine: TypeAlias = Postgres | Redis
 """What runs a store that is rendered."""
-ENGINES: tuple[type[Engine], ...] = (Postgres,)
+ENGINES: tuple[type[Engine], ...] = (Postgres, Redis)
 
 
 class DataUse(Value):
@@ -50,10 +51,13 @@ class DataUse(Value):
     """Of a store that is rendered: how many connections a pod opens at most. It is told (``<STORE>_POOL_SIZE``)."""
     credentials: Remote | None = None
     """Of a store that is rendered: where ``username`` and ``password`` are in the secret store of the region. Pods find
-    them below ``/secrets/<store>/``. The user of the owner is called like the store, that of another like its service,
-    with ``_`` for ``-``. None: somebody else makes the Secret ``<store>-<service>`` beside the store."""
+    them below ``/secrets/<store>/``. The user of the owner is called like the store (of Redis ``default``), that of
+    another like its service, with ``_`` for ``-``. Redis with sentinels has a ``sentinelPassword``, too. None: somebody
+    else makes the Secret ``<store>-<service>`` beside the store, which Redis does without."""
     postgres: Postgres | None = None
     """PostgreSQL. None, as every other engine: the store is run by other means."""
+
+    redis: Redis | None = None
 
     @model_validator(mode="after")
     def _one_engine_runs_it(self) -> Self:
@@ -65,7 +69,7 @@ class DataUse(Value):
     @property
     def engine(self) -> Engine | None:
         """What runs it; None: it is not rendered here."""
-        return self.postgres
+        return self.postgres or self.redis
 
     @property
     def copies(self) -> tuple[str, ...]:

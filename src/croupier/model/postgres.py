@@ -72,7 +72,7 @@ class Postgres(Value):
     DECLARED: ClassVar = "storage"
     IS_BACKED_UP: ClassVar = True
     HAS_COPIES: ClassVar = True
-    CREDENTIALS: ClassVar = ("password", "username")
+    LOST_BY: ClassVar = ("rpoSeconds", "leave rpoSeconds out")
 
     storage: Name
     """Storage class, as ``stores`` of the region names it."""
@@ -144,6 +144,15 @@ class Postgres(Value):
     def is_synchronous(self) -> bool:
         """Whether a commit waits for a second machine."""
         return self.rpo_seconds == 0
+
+    @property
+    def is_cache(self) -> bool:
+        return False
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """Keys of what a user reads in the secret store."""
+        return ("password", "username")
 
     @property
     def may_be_lost(self) -> str:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 
 from croupier.model.connections import Demand, demand
 from croupier.model.data import DataUse, Engine
 from croupier.model.platform import PlacedCell
 from croupier.model.postgres import Postgres
+from croupier.model.redis import Redis
 from croupier.model.service_spec import SecretRef, ServiceSpec
 
-AnyEngine = TypeVar("AnyEngine", bound=Engine)
+EngineT_co = TypeVar("EngineT_co", bound=Engine, covariant=True)
 
 
-class Store(NamedTuple, Generic[AnyEngine]):
-    """``users``: service -> what its pods may open at once; the owner is one of them."""
+class Store(NamedTuple, Generic[EngineT_co]):
+    """``users``: service -> what its pods may open at once; the owner is one of them. ``shares``: service -> what it
+    says of the store."""
 
     name: str
     owner: ServiceSpec
     use: DataUse
-    engine: AnyEngine
+    engine: EngineT_co
     users: Mapping[str, Demand]
+    shares: Mapping[str, DataUse]
 
     @property
     def role(self) -> str:
@@ -39,12 +42,14 @@ def stores_of(placed: PlacedCell) -> list[Store[Engine]]:
     for owner in placed.services:
         for name, use in owner.data.items():
             if (engine := use.engine) is not None and name not in found:
-                users = {
-                    service.name: _demand(placed, service, shared)
+                sharing = [
+                    (service, shared)
                     for service in placed.services
                     if (shared := service.data.get(name)) is not None and (service is owner or shared.of == owner.name)
-                }
-                found[name] = Store(name, owner, use, engine, users)
+                ]
+                users = {service.name: _demand(placed, service, shared) for service, shared in sharing}
+                shares = {service.name: shared for service, shared in sharing}
+                found[name] = Store(name, owner, use, engine, users, shares)
     return [found[name] for name in sorted(found)]
 
 
@@ -66,7 +71,7 @@ def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]
         remote = service.data[store.name].credentials
         if remote is not None and store.name not in own:
             secret = credentials_of(service, store.name)
-            own[store.name] = SecretRef(secret=secret, keys=store.engine.CREDENTIALS, remote=remote)
+            own[store.name] = SecretRef(secret=secret, keys=store.engine.credentials, remote=remote)
     return own
 
 
@@ -78,6 +83,16 @@ def credentials_of(service: ServiceSpec, store: str) -> str:
 def pooler_of(store: Store[Postgres]) -> str | None:
     """What stands before the database; None: nothing."""
     return f"{store.name}-pooler" if store.engine.pooler else None
+
+
+def is_redis(store: Store[Engine]) -> TypeGuard[Store[Redis]]:
+    return isinstance(store.engine, Redis)
+
+
+def largest_first(store: Store[Any]) -> str:
+    """Who opens how many connections to it, in words."""
+    users = sorted(store.users.items(), key=lambda each: (-each[1].connections, each[0]))
+    return " + ".join(each.told(name) for name, each in users)
 
 
 def role_of(name: str) -> str:

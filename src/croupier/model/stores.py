@@ -11,7 +11,9 @@ from pydantic import Field, StringConstraints, field_validator
 
 from croupier.model.address import Cidr, Endpoint, networks
 from croupier.model.base import LabelKey, Name, Remote, Value
+from croupier.model.container import Image
 from croupier.model.postgres import Postgres, PostgresImage
+from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
 Bucket = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
@@ -55,6 +57,17 @@ class PostgresOperator(Value):
     """Where the operator runs."""
 
 
+class RedisOperator(Value):
+    """redis-operator, with its feature ``GenerateConfigInInitContainer``."""
+
+    image: Image
+    """What stores run unless they say otherwise: Redis 7 or newer."""
+    exporter: Image | None = None
+    """redis_exporter, which counts what instances do. None: nobody does."""
+    namespace: Name = "redis-operator"
+    """Where the operator runs."""
+
+
 class Stores(Value):
     """What databases, caches and queues of a region stand on (S2.7, S7). Operators are installed by other means."""
 
@@ -69,11 +82,14 @@ class Stores(Value):
     """The key that backups with ``keys`` there are encrypted with (S5.5). None: with the object store's own."""
     postgres: PostgresOperator | None = None
     """None: no PostgreSQL can be run there."""
+    redis: RedisOperator | None = None
+    """None: no Redis can be run there."""
 
     @property
-    def operators(self) -> dict[str, PostgresOperator]:
+    def operators(self) -> dict[str, PostgresOperator | RedisOperator]:
         """Key of an engine -> what runs it there."""
-        every = {Postgres.KEY: self.postgres}
+        every: dict[str, PostgresOperator | RedisOperator | None]
+        every = {Postgres.KEY: self.postgres, Redis.KEY: self.redis}
         return {key: each for key, each in every.items() if each is not None}
 
     @field_validator("api_servers")

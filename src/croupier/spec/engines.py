@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from croupier.model.data import Engine
 from croupier.model.postgres import Postgres
+from croupier.model.redis import Redis
 from croupier.model.store import Store
-from croupier.spec import postgres
+from croupier.spec import postgres, redis
 from croupier.spec.load import Flaw, Location
 
 
@@ -21,10 +22,13 @@ class _Rules(NamedTuple):
     made: Callable[[Store[Any]], Iterable[tuple[str, str]]]
     """Kind and name of what is rendered, and of what the operator makes, where names of stores can meet."""
     flaws: Callable[[Store[Any]], Iterable[Flaw]]
+    use_flaws: Callable[[Store[Any], str], Iterable[Flaw]]
+    """What is wrong with what a service does with it."""
 
 
 _ENGINES: Mapping[type[Engine], _Rules] = {
-    Postgres: _Rules(postgres.LONGEST_NAME, postgres.made, postgres.flaws),
+    Postgres: _Rules(postgres.LONGEST_NAME, postgres.made, postgres.flaws, postgres.use_flaws),
+    Redis: _Rules(redis.LONGEST_NAME, redis.made, redis.flaws, redis.use_flaws),
 }
 
 
@@ -45,3 +49,8 @@ def made_by(store: Store[Engine]) -> Iterable[tuple[str, str]]:
 def flaws_of(store: Store[Engine]) -> Iterable[Flaw]:
     """Locations are paths in the service that owns it."""
     return _ENGINES[type(store.engine)].flaws(store)
+
+
+def use_flaws_of(store: Store[Engine], service: str) -> Iterable[Flaw]:
+    """Locations are paths in ``service``, one of its users."""
+    return _ENGINES[type(store.engine)].use_flaws(store, service)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from croupier.model.connections import HANDS, RESERVED
 from croupier.model.postgres import Postgres
-from croupier.model.store import Store, pooler_of, role_of
+from croupier.model.store import Store, largest_first, pooler_of, role_of
 from croupier.spec.load import Flaw, Location
 
 LONGEST_NAME = 40
@@ -22,6 +22,10 @@ _RESERVED_ROLES = frozenset(
 def made(store: Store[Postgres]) -> Iterator[tuple[str, str]]:
     """Kind and name of what is rendered, and of what CloudNativePG makes, where names of stores can meet."""
     yield from (("NetworkPolicy", name) for name in (store.name, pooler_of(store)) if name is not None)
+    yield "ServiceAccount", store.name
+    yield from (("Service", f"{store.name}-{end}") for end in ("r", "ro", "rw"))
+    if pooler := pooler_of(store):
+        yield "Service", pooler
     yield "ObjectStore", store.name
     if store.use.dr_backup is not None:
         yield "ObjectStore", f"{store.name}-dr"
@@ -32,6 +36,11 @@ def made(store: Store[Postgres]) -> Iterator[tuple[str, str]]:
 def flaws(store: Store[Postgres]) -> Iterator[Flaw]:
     """Locations are paths in the service that owns it."""
     yield from (flaw for flaw in (_role_flaw(store), _budget(store)) if flaw is not None)
+
+
+def use_flaws(store: Store[Postgres], service: str) -> Iterator[Flaw]:
+    """None: every user of a database may do the same with it."""
+    yield from ()
 
 
 def _role_flaw(store: Store[Postgres]) -> Flaw | None:
@@ -62,8 +71,7 @@ def _budget(store: Store[Postgres]) -> Flaw | None:
     if pooler is not None:
         words, hint = f"pooler {pooler.instances} × {pooler.size}", "lower the pooler's size, or raise mostConnections"
     else:
-        largest = sorted(store.users.items(), key=lambda each: (-each[1].connections, each[0]))
-        words = " + ".join(each.told(name) for name, each in largest)
+        words = largest_first(store)
         hint = "put a pooler between, lower connections or scaling.max, or raise mostConnections"
     message = f"{words} = {postgres.used(users)} connections; with {RESERVED + HANDS} for operator and people, in tens"
     return Flaw(at, "CONNECTIONS", f"{message}, {needed}; mostConnections is {postgres.most_connections}", hint)

@@ -65,6 +65,8 @@ def _of_class(
     refuges = [region for region in rules.dr_regions if region in allowed.store]
     if use.dr is not None and use.dr not in refuges:
         yield _refused((*at, "dr"), f"{name} would move to {use.dr} in a disaster", refuges)
+    if use.engine is not None and not use.engine.IS_BACKED_UP:
+        return
     backups, keys = allowed.backup or allowed.store, allowed.keys or allowed.store
     if (where := use.backup or primary) not in backups:
         yield _refused((*at, "backup") if use.backup else whose, f"backups of {name} are in {where}", backups)
@@ -74,14 +76,7 @@ def _of_class(
         yield _refused((*at, "drBackup"), f"an archive of {name} would have its key in {use.dr_backup}", keys)
     if (where := use.keys or primary) not in keys:
         yield _refused((*at, "keys") if use.keys else whose, f"keys of {name} are in {where}", keys)
-    elif (
-        use.keys is None
-        and use.engine
-        and use.engine.IS_BACKED_UP
-        and primary not in keyed
-        and use.backup
-        and use.backup not in keys
-    ):
+    elif use.keys is None and use.engine and primary not in keyed and use.backup and use.backup not in keys:
         message = f"{primary} names no key, so that of backups of {name} is in {use.backup}"
         yield _refused((*at, "backup"), message, keys)
 

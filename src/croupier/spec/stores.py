@@ -13,7 +13,7 @@ from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.store import Store, credentials_of, stores_of
 from croupier.model.stores import ObjectStore
-from croupier.spec.engines import declared_at, flaws_of, longest_name, made_by
+from croupier.spec.engines import declared_at, flaws_of, longest_name, made_by, use_flaws_of
 from croupier.spec.load import Flaw, Location, did_you_mean
 
 LONGEST_NAMESPACE = 63
@@ -66,7 +66,12 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
                 flaws = (*_shared(where, service, name, use), *_told(where, name, use, where.placed.cell.region))
             elif (engine := use.engine) is not None:
                 owned = _Owned(where, service, name, use, engine)
-                flaws = (*_named(owned, owners.setdefault(name, service.name)), *_placed(owned), *_kept(owned))
+                flaws = (
+                    *_named(owned, owners.setdefault(name, service.name)),
+                    *_placed(owned),
+                    *(_kept(owned) if engine.IS_BACKED_UP else ()),
+                    *_stays(owned),
+                )
             yield from ((service, flaw) for flaw in flaws)
     rendered = stores_of(where.placed)
     if not rendered:
@@ -75,6 +80,9 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
     yield from _read_apart(where.placed)
     for store in rendered:
         yield from ((store.owner, flaw) for flaw in flaws_of(store))
+        for service in where.placed.services:
+            if service.name in store.shares:
+                yield from ((service, flaw) for flaw in use_flaws_of(store, service.name))
         if flaw := _shares_storage(where, store, rendered):
             yield store.owner, flaw
 
@@ -134,7 +142,8 @@ def _named(owned: _Owned, first: str) -> Iterator[Flaw]:
             yield Flaw((*at, key), "STORE", f"{name} is rendered: its {key} is croupier's choice", "leave it out")
     if owned.service.tier == "money" and owned.engine.may_be_lost:
         message = f"{owned.service.name} is of tier money, and {owned.engine.may_be_lost} may be lost"
-        yield Flaw((*at, owned.engine.KEY, "rpoSeconds"), "STORE", message, "leave rpoSeconds out")
+        key, hint = owned.engine.LOST_BY
+        yield Flaw((*at, owned.engine.KEY, key), "STORE", message, hint)
 
 
 def _called_apart(where: Where, stores: Iterable[Store[Engine]]) -> Iterator[tuple[ServiceSpec, Flaw]]:
@@ -173,6 +182,21 @@ def _read_apart(placed: PlacedCell) -> Iterator[tuple[ServiceSpec, Flaw]]:
             taken.setdefault(secret, service.name)
 
 
+def _stays(owned: _Owned) -> Iterator[Flaw]:
+    """What is kept nowhere else says no place for that."""
+    use, product = owned.use, owned.engine.PRODUCT
+    refused = {} if owned.engine.HAS_COPIES else {"replicas": use.replicas, "dr": use.dr}
+    if not owned.engine.IS_BACKED_UP:
+        refused |= {"backup": use.backup, "dr_backup": use.dr_backup, "keys": use.keys}
+    for key, given in refused.items():
+        if given not in (None, ()):
+            alias = DataUse.model_fields[key].alias or key
+            message = f"{owned.name} is of {product}, of which croupier keeps no copy and no backup"
+            yield Flaw(
+                (*owned.at, alias), "STORE", message, "leave it out; what must outlive a region is in a database"
+            )
+
+
 def _placed(owned: _Owned) -> Iterator[Flaw]:
     """What it runs on, in every region that has it."""
     at, use, home = owned.at, owned.use, owned.where.placed.cell.region
@@ -180,7 +204,7 @@ def _placed(owned: _Owned) -> Iterator[Flaw]:
         message = f"{owned.name} would run in {use.region}, and its service runs in {home}"
         yield Flaw((*at, "region"), "STORE", message, "declare the cell there, or leave region out")
     said: dict[str, Location] = {home: owned.declared}
-    for region in use.copies:
+    for region in use.copies if owned.engine.HAS_COPIES else ():
         place: Location = (*at, "dr") if use.dr == region else (*at, "replicas", use.replicas.index(region))
         if region == home:
             yield Flaw(place, "STORE", f"the primary of {owned.name} is in {home}, too", "name another region")
@@ -206,14 +230,14 @@ def _stands(owned: _Owned, region: str, said: Location) -> Iterator[Flaw]:
         yield Flaw(place, "UNKNOWN_NAME", f"storage class {wanted!r} is not declared in {region}", hint)
     elif held.purpose == "local" and engine.may_be_lost:
         message = f"{wanted} is lost with its machine, and {owned.name} confirms what no second machine has"
-        yield Flaw(place, "STORE", message, "rpoSeconds: 0, or replicated storage")
+        yield Flaw(place, "STORE", message, f"{engine.LOST_BY[1]}, or replicated storage")
 
 
 def _shares_storage(where: Where, store: Store[Engine], others: Iterable[Store[Engine]]) -> Flaw | None:
     """Money has disks and nodes that it shares with nothing else (S7.8)."""
     wanted, home = store.engine.storage, where.placed.cell.region
     place: Location = ("data", store.name, store.engine.KEY, "storage")
-    if store.owner.tier != "money":
+    if store.owner.tier != "money" or store.engine.is_cache:
         return None
     for region in (home, *store.use.copies):
         stores = where.regions[region].stores if region in where.regions else None

@@ -18,9 +18,24 @@ def _pooler(each: Object) -> Labels:
     return {"cnpg.io/cluster": cluster, "cnpg.io/poolerName": each.name, "cnpg.io/podRole": "pooler"}
 
 
+def _redis_copies(each: Object) -> Labels:
+    return {"app": each.name, "redis_setup_type": "replication", "role": "replication"}
+
+
+def _redis_sentinel(each: Object) -> Labels:
+    return {"app": f"{each.name}-sentinel", "redis_setup_type": "sentinel", "role": "sentinel"}
+
+
+def _redis_shards(each: Object) -> Labels:
+    return {"app": f"{each.name}-leader", "redis_setup_type": "cluster", "role": "leader", "cluster": each.name}
+
+
 LABELS: Mapping[tuple[str, str], Callable[[Object], Labels]] = {
     ("postgresql.cnpg.io", "Cluster"): _instance,
     ("postgresql.cnpg.io", "Pooler"): _pooler,
+    ("redis.redis.opstreelabs.in", "RedisReplication"): _redis_copies,
+    ("redis.redis.opstreelabs.in", "RedisSentinel"): _redis_sentinel,
+    ("redis.redis.opstreelabs.in", "RedisCluster"): _redis_shards,
 }
 """(group, kind) -> labels of the pods that its operator makes for it."""
 

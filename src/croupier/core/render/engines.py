@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from croupier.core.render import postgres
+from croupier.core.render import postgres, redis, redis_watch
 from croupier.core.render.store import Home
-from croupier.model.data import DataUse, Engine
+from croupier.model.data import Engine
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.postgres import Postgres
+from croupier.model.redis import Redis
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.store import Store, role_of, used_by
 
@@ -21,19 +22,26 @@ from croupier.model.store import Store, role_of, used_by
 class _Rendering(NamedTuple):
     made: Callable[[Home, Store[Any]], list[JsonObject]]
     """All that one store is in one region."""
-    told: Callable[[Store[Any], DataUse, str], Mapping[str, str]]
-    """Of what a service uses, in a namespace: end of a variable's name -> its value."""
+    told: Callable[[Store[Any], str, str], Mapping[str, str]]
+    """To a service, in a namespace: end of a variable's name -> its value."""
     reached: Callable[[Store[Any]], Iterable[tuple[Mapping[str, str], Sequence[int]]]]
     """Labels of the pods that its users connect to, and by which ports."""
     copied: Sequence[str]
     """Labels of its pods that their series bear."""
+    port: str
+    """Name of the port by which its pods say what they count."""
 
 
 _ENGINES: Mapping[type[Engine], _Rendering] = {
-    Postgres: _Rendering(postgres.database, postgres.told, postgres.reached, (postgres.CLUSTER, postgres.POOLER)),
+    Postgres: _Rendering(
+        postgres.database, postgres.told, postgres.reached, (postgres.CLUSTER, postgres.POOLER), "metrics"
+    ),
+    Redis: _Rendering(redis.database, redis.told, redis.reached, redis_watch.COPIED, redis.METRICS_PORT),
 }
 COPIED: Sequence[str] = tuple(dict.fromkeys(label for each in _ENGINES.values() for label in each.copied))
 """Labels of pods of stores that their series bear."""
+PORTS: Sequence[str] = tuple(dict.fromkeys(each.port for each in _ENGINES.values()))
+"""Names of ports by which pods of stores say what they count."""
 
 
 def made_of(home: Home, store: Store[Engine]) -> list[JsonObject]:
@@ -46,7 +54,7 @@ def told(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
     said: dict[str, str] = {}
     for store in used_by(placed, service):
         prefix = role_of(store.name).upper()
-        of_store = _ENGINES[type(store.engine)].told(store, service.data[store.name], placed.cell.data_namespace)
+        of_store = _ENGINES[type(store.engine)].told(store, service.name, placed.cell.data_namespace)
         said |= {f"{prefix}_{end}": value for end, value in of_store.items()}
     return {name: value for name, value in said.items() if name not in service.config}
 

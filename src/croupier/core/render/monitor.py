@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from croupier.core.render.collector_watch import collector_job
 from croupier.core.render.egress_watch import gateway_job
-from croupier.core.render.engines import COPIED
+from croupier.core.render.engines import COPIED, PORTS
 from croupier.core.render.names import APP, MANAGED_BY, of_service, selector
 from croupier.core.render.slo import edges
 from croupier.core.render.version import POLICY_LABEL, VERSION_LABEL
@@ -127,7 +127,7 @@ def _pod_job(
 
 
 def _store_job(namespaces: Collection[str]) -> JsonObject:
-    """Stores and poolers: operators call the port of their counters ``metrics``."""
+    """Stores and poolers, by the port that their operator gives what they count."""
     meta = "__meta_kubernetes"
     copied = {f"{meta}_namespace": "namespace", f"{meta}_pod_name": "pod"}
     copied |= {f"{meta}_pod_label_{sanitized(label)}": sanitized(label) for label in COPIED}
@@ -136,7 +136,7 @@ def _store_job(namespaces: Collection[str]) -> JsonObject:
         "scrape_interval": "30s",
         "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": sorted(namespaces)}}],
         "relabel_configs": [
-            {"source_labels": [f"{meta}_pod_container_port_name"], "regex": "metrics", "action": "keep"},
+            {"source_labels": [f"{meta}_pod_container_port_name"], "regex": "|".join(PORTS), "action": "keep"},
             *({"source_labels": [source], "target_label": target} for source, target in copied.items()),
         ],
     }

@@ -24,11 +24,12 @@ from croupier.core.render.store import (
     callers,
     external_secret,
     object_stores,
+    pod_monitors,
     watchers,
+    zones,
 )
 from croupier.model.connections import Demand, total
 from croupier.model.container import Resources
-from croupier.model.data import DataUse
 from croupier.model.objects import JsonObject
 from croupier.model.postgres import POSTGRES_PORT, Pooler, Postgres
 from croupier.model.quantity import size
@@ -49,7 +50,6 @@ _SMART_SECONDS = 15
 _STATEMENTS = 200
 """Prepared statements a pooled connection remembers; without them drivers that prepare fail in mode transaction."""
 _SIDECAR = resources_of(Resources(cpu="100m", memory="256Mi", memory_limit="512Mi"))
-_ZONE = "topology.kubernetes.io/zone"
 
 
 def database(home: Home, store: Store[Postgres]) -> list[JsonObject]:
@@ -63,17 +63,17 @@ def database(home: Home, store: Store[Postgres]) -> list[JsonObject]:
         _scheduled(home, store),
         *_pooler(home, store),
         *_doors(home, store, reached),
-        *_monitors(home, store),
+        *pod_monitors(home, store, _watched(store), "metrics"),
     ]
 
 
-def told(store: Store[Postgres], use: DataUse, namespace: str) -> dict[str, str]:
+def told(store: Store[Postgres], service: str, namespace: str) -> dict[str, str]:
     """End of a variable -> what pods are told by it."""
     return {
         "HOST": f"{pooler_of(store) or f'{store.name}-rw'}.{namespace}",
         "PORT": str(POSTGRES_PORT),
         "DATABASE": store.role,
-        "POOL_SIZE": str(use.connections),
+        "POOL_SIZE": str(store.shares[service].connections),
     }
 
 
@@ -149,6 +149,7 @@ def _cluster(home: Home, store: Store[Postgres]) -> JsonObject:
     annotations = {**first.held.service_account_annotations, **second.held.service_account_annotations}
     if home.stands.object_store is not None:
         annotations |= home.stands.object_store.service_account_annotations
+    strict = postgres.is_synchronous and len(home.region.zones) > 1
     spec: JsonObject = {
         "imageName": postgres.image or operator.image,
         "instances": postgres.instances,
@@ -165,7 +166,7 @@ def _cluster(home: Home, store: Store[Postgres]) -> JsonObject:
             "topologyKey": "kubernetes.io/hostname",
             **placement(home.region.pools[storage.pool] if storage.pool is not None else None),
         },
-        "topologySpreadConstraints": [_zones(home, postgres, {CLUSTER: store.name, _ROLE: "instance"})],
+        "topologySpreadConstraints": [zones({CLUSTER: store.name, _ROLE: "instance"}, strict=strict)],
         "enableSuperuserAccess": False,
         "primaryUpdateMethod": "switchover",
         "primaryUpdateStrategy": "unsupervised",
@@ -186,16 +187,6 @@ def _cluster(home: Home, store: Store[Postgres]) -> JsonObject:
 
 def _volume(amount: str, storage: str) -> JsonObject:
     return {"size": amount, "storageClass": storage}
-
-
-def _zones(home: Home, postgres: Postgres, labels: dict[str, str]) -> JsonObject:
-    strict = postgres.is_synchronous and len(home.region.zones) > 1
-    return {
-        "maxSkew": 1,
-        "topologyKey": _ZONE,
-        "whenUnsatisfiable": "DoNotSchedule" if strict else "ScheduleAnyway",
-        "labelSelector": {"matchLabels": labels},
-    }
 
 
 def _bootstrap(home: Home, store: Store[Postgres]) -> JsonObject:
@@ -266,7 +257,7 @@ def _pooler(home: Home, store: Store[Postgres]) -> list[JsonObject]:
         return []
     wanted = pooler.resources
     labels = {POOLER: name}
-    spread = {**_zones(home, store.engine, labels), "whenUnsatisfiable": "ScheduleAnyway"}
+    spread = zones(dict(labels), strict=False)
     container = {
         "name": "pgbouncer",
         "resources": resources_of(wanted),
@@ -335,18 +326,9 @@ def _doors(home: Home, store: Store[Postgres], reached: list[Bucket]) -> list[Js
     return made
 
 
-def _monitors(home: Home, store: Store[Postgres]) -> list[JsonObject]:
-    """Nothing where the region's Prometheus is not an operator's."""
-    prometheus = home.region.prometheus
-    if prometheus is None or prometheus.form != "operator":
-        return []
+def _watched(store: Store[Postgres]) -> dict[str, dict[str, str]]:
+    """Name -> labels of the pods that are measured."""
     watched = {store.name: {CLUSTER: store.name, _ROLE: "instance"}}
     if pooler := pooler_of(store):
         watched[pooler] = {POOLER: pooler}
-    made = []
-    for name, labels in watched.items():
-        spec = {"selector": {"matchLabels": labels}, "podMetricsEndpoints": [{"port": "metrics"}]}
-        each = home.made(store, "monitoring.coreos.com/v1", "PodMonitor", name, spec)
-        each["metadata"]["labels"] |= prometheus.labels
-        made.append(each)
-    return made
+    return watched

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from croupier.core.render.alerts import alerts, tally_alert
 from croupier.core.render.names import of_service
+from croupier.core.render.redis_watch import redis_rules
 from croupier.core.render.slo import INTERVAL_SECONDS, counted, recordings, slos
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
@@ -39,4 +40,5 @@ def prometheus_rule(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject
 
 def rule_file(placed: PlacedCell) -> JsonObject:
     """All rules of a cell, as a file for ``rule_files``."""
-    return {"groups": [group for service in placed.services for group in groups(placed, service)]}
+    of_services = (group for service in placed.services for group in groups(placed, service))
+    return {"groups": [*of_services, *redis_rules(placed)]}

@@ -5,7 +5,7 @@ One module an engine renders it (``postgres.py``), ``engines.py`` lists them; ``
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from croupier.core.render.names import APP, NOT_PRUNED, cell_labels
@@ -23,6 +23,7 @@ KEPT = {
 }
 """What is taken out of Git stays in the cluster: a line too few must not be the end of a ledger."""
 NETWORK = "networking.k8s.io/v1"
+MONITORING = "monitoring.coreos.com/v1"
 _EXTERNAL = "external-secrets.io/v1"
 _REFRESH = "3600s"
 _AWS = Endpoint(host="s3.amazonaws.com")
@@ -101,7 +102,14 @@ def _bucket(placed: PlacedCell, region: str, keys: str) -> Bucket:
 def external_secret(
     home: Home, store: Store[Engine] | None, name: str, remote: str, *, keys: Iterable[str], template: JsonObject
 ) -> list[JsonObject]:
-    """The Secret, read from the secret store of the region; nothing where somebody else makes it."""
+    """The Secret, read from one place in the secret store of the region; nothing where somebody else makes it."""
+    return secret_of(home, store, name, {key: (remote, key) for key in keys}, template)
+
+
+def secret_of(
+    home: Home, store: Store[Engine] | None, name: str, entries: Mapping[str, tuple[str, str]], template: JsonObject
+) -> list[JsonObject]:
+    """``entries``: key -> where it is in the secret store of the region, and what it is called there."""
     if home.region.secret_store is None:
         return []
     spec = {
@@ -114,7 +122,9 @@ def external_secret(
             "deletionPolicy": "Retain",
             **({"template": template} if template else {}),
         },
-        "data": [{"secretKey": key, "remoteRef": {"key": remote, "property": key}} for key in keys],
+        "data": [
+            {"secretKey": key, "remoteRef": {"key": remote, "property": its}} for key, (remote, its) in entries.items()
+        ],
     }
     return [home.made(store, _EXTERNAL, "ExternalSecret", name, spec)]
 
@@ -129,6 +139,38 @@ def watchers(home: Home, port: int) -> list[JsonObject]:
     """Who reads counters there."""
     namespace = home.region.monitoring_namespace
     return [allowed("from", [within(namespace)], [port])] if namespace is not None else []
+
+
+def pod_monitors(
+    home: Home, store: Store[Engine], watched: Mapping[str, Mapping[str, str]], port: str, copied: Sequence[str] = ()
+) -> list[JsonObject]:
+    """``watched``: name -> labels of pods; ``copied``: those that their series bear. Nothing where the region's
+    Prometheus is not an operator's.
+    """
+    prometheus = home.region.prometheus
+    if prometheus is None or prometheus.form != "operator":
+        return []
+    made = []
+    for name, labels in watched.items():
+        spec = {
+            "selector": {"matchLabels": dict(labels)},
+            **({"podTargetLabels": list(copied)} if copied else {}),
+            "podMetricsEndpoints": [{"port": port}],
+        }
+        each = home.made(store, MONITORING, "PodMonitor", name, spec)
+        each["metadata"]["labels"] |= prometheus.labels
+        made.append(each)
+    return made
+
+
+def zones(labels: JsonObject, *, strict: bool) -> JsonObject:
+    """Pods with ``labels`` spread over zones; ``strict``: a pod waits rather than share one."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "topology.kubernetes.io/zone",
+        "whenUnsatisfiable": "DoNotSchedule" if strict else "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels},
+    }
 
 
 def api_servers(stands: Stores) -> JsonObject:

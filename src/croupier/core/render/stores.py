@@ -73,7 +73,11 @@ def _tenancy(home: Home) -> list[JsonObject]:
 def _credentials(home: Home, held: Iterable[Store[Engine]]) -> list[JsonObject]:
     """Of the object stores that backups go to: one Secret each, whoever uses it."""
     reached: dict[str, Bucket] = {
-        each.region: each for store in held for each in buckets(home.placed, store.use) if each.held.credentials
+        each.region: each
+        for store in held
+        if store.engine.IS_BACKED_UP
+        for each in buckets(home.placed, store.use)
+        if each.held.credentials
     }
     return [
         each

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from tests.support.platforms import applied, gated, kept, manifests, queued, stored, traced, watched
+from tests.support.platforms import (
+    applied,
+    gated,
+    kept,
+    manifests,
+    queued,
+    redis,
+    remembered,
+    stored,
+    traced,
+    watched,
+)
 
 from croupier.engine.schemas import validator
 from croupier.model.schemas import VERSIONS
@@ -13,6 +24,8 @@ CELLS = {
     "secrets": kept,
     "queues": queued,
     "stores": stored,
+    "redis-sentinel": remembered,
+    "redis-cluster": lambda: remembered(redis(mode="cluster")),
     "traces": traced,
     "egress": gated,
     "watched": watched,
