@@ -199,9 +199,15 @@ def _placed(home: Home, store: Store[Redis], labels: Mapping[str, str]) -> JsonO
     """Apart from each other, on the nodes of the store; one at a time may be taken away."""
     pool = home.stands.storage[store.engine.storage].pool
     strict = not store.engine.is_cache and len(home.region.zones) > 1
-    apart = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": "kubernetes.io/hostname"}
+    machine = "kubernetes.io/hostname"
+    apart: JsonObject = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": machine}
+    rules: JsonObject = {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}
+    if store.engine.mode == "cluster":
+        # Leaders from followers too, where there are machines: a shard's may be any two, and they change places.
+        others = {"labelSelector": {"matchLabels": {"cluster": store.name}}, "topologyKey": machine}
+        rules["preferredDuringSchedulingIgnoredDuringExecution"] = [{"weight": 100, "podAffinityTerm": others}]
     return {
-        "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}},
+        "affinity": {"podAntiAffinity": rules},
         "topologySpreadConstraints": [zones(dict(labels), strict=strict)],
         **placement(home.region.pools[pool] if pool is not None else None),
         "pdb": {"enabled": True, "maxUnavailable": 1},

@@ -98,6 +98,15 @@ def test_what_is_taken_out_of_git_keeps_its_volumes(engine: Redis, end: str) -> 
     assert held["spec"]["kubernetesConfig"]["persistentVolumeClaimRetentionPolicy"]["whenDeleted"] == "Retain"
 
 
+def test_leaders_avoid_followers_where_there_are_machines() -> None:
+    """Any two may be a primary and its copy."""
+    held = _made(redis(mode="cluster"))["RedisCluster", "sessions"]["spec"]
+    for part in ("redisLeader", "redisFollower"):
+        avoided = held[part]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        (term,) = (each["podAffinityTerm"] for each in avoided)
+        assert term["labelSelector"] == {"matchLabels": {"cluster": "sessions"}}
+
+
 def _workloads(made: Made) -> list[dict[str, Any]]:
     """What has pods of its own, with what is said of all of a cluster."""
     found = []
