@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,10 +12,11 @@ from croupier.adapters.journal.memory import MemoryEvidence
 from croupier.engine.desk import Desk
 from croupier.errors import IntegrityError, Unreachable
 from croupier.model.digest import short
-from croupier.model.evidence import Sample
+from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
 from croupier.model.journal import Draft
 from croupier.model.service import Platform
 from croupier.model.view import RunView
+from croupier.ports.metrics import Target
 
 
 async def begun(
@@ -87,6 +89,30 @@ async def test_a_desk_that_comes_and_goes_meets_the_deadline_of_the_money_tier()
     view = await world.play(desk, run, seconds=30.0)
     assert (view.outcome, view.code) == ("rolled-back", "deadline")
     assert len(world.entries("unwatched")) == 1
+
+
+@pytest.mark.parametrize("nonsense", [-1.0, 1e200])
+async def test_counters_that_are_no_counts_are_no_data_and_the_deadline_is_met(nonsense: float) -> None:
+    """A negative counter was an error of the round: the run neither went on nor back, whatever happened."""
+    world, desk, run = await begun()
+    read = world.metrics.read
+
+    async def turned(targets: Sequence[Target]) -> Mapping[Target, ArmSample]:
+        found = await read(targets)
+        return {target: ArmSample(_times(sample.series, nonsense)) for target, sample in found.items()}
+
+    world.metrics.read = turned  # type: ignore[method-assign]
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "deadline")
+    assert desk.health().problems == ()
+
+
+def _times(series: Mapping[str, SeriesCounts], by: float) -> dict[str, SeriesCounts]:
+    turned = {}
+    for name, counts in series.items():
+        pods = {pod: Count(total * by, bad * by) for pod, (total, bad) in counts.events.items()}
+        turned[name] = SeriesCounts(pods, pods)
+    return turned
 
 
 async def test_without_metrics_until_the_deadline_other_tiers_hold_and_call_a_person() -> None:

@@ -7,7 +7,7 @@ The rules, each bought with an accident (release-gates §1.8–1.9):
   a shared incident inside the gap would look like a bad canary.
 * When one arm shows no pod at all, nothing moves: the next complete scrape makes one longer block for both arms.
 * A counter that fell has restarted: what it shows now is what happened since. Both counters of a pod restart together.
-* NaN and infinities are "absent", never zero.
+* NaN, infinities, negative numbers and those beyond ``MOST`` are "absent", never zero: they are no counts.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from croupier.model.evidence import Count
 
 NOBODY: Mapping[str, Count] = {}
+
+MOST = 1e15
+"""No pod counts so far: a million a second for thirty years. Beyond it squares and products leave what floats hold."""
 
 
 PodDelta = tuple[float, float]
@@ -49,7 +52,7 @@ class PodCounters:
         readings = self._readings
         deltas = []
         for pod, (total, bad) in counts.items():
-            if total - total != 0.0 or bad - bad != 0.0:  # NaN or infinite
+            if not (0.0 <= total <= MOST and 0.0 <= bad <= MOST):  # NaN is neither
                 continue
             before = readings.get(pod)
             if before is not None and before[0] == base:
@@ -66,7 +69,7 @@ class PodCounters:
 
 def has_reading(counts: Mapping[str, Count]) -> bool:
     """Whether any pod shows usable counters."""
-    return any(total - total == 0.0 and bad - bad == 0.0 for total, bad in counts.values())
+    return any(0.0 <= total <= MOST and 0.0 <= bad <= MOST for total, bad in counts.values())
 
 
 class PairedCounters:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from croupier.core.gates.counters import Block, PairedCounters
 from croupier.model.evidence import Count
 
@@ -75,6 +77,14 @@ def test_nan_and_infinity_are_absent():
     counters = PairedCounters()
     advance(counters, {"c": (0, 0)}, {"s": (0, 0), "t": (0, 0)}, 10)
     block = advance(counters, {"c": (5, 0)}, {"s": (math.inf, 1), "t": (50, 0)}, 15)
+    assert (block.stable_total, block.stable_bad) == (50, 0)
+
+
+@pytest.mark.parametrize("nonsense", [(-50, 0), (50, -1), (1e200, 1), (50, 1e200), (-math.inf, 0)])
+def test_what_is_no_count_is_absent(nonsense):
+    counters = PairedCounters()
+    advance(counters, {"c": (0, 0)}, {"s": (0, 0), "t": (0, 0)}, 10)
+    block = advance(counters, {"c": (5, 0)}, {"s": nonsense, "t": (50, 0)}, 15)
     assert (block.stable_total, block.stable_bad) == (50, 0)
 
 
