@@ -9,7 +9,7 @@ import os
 import subprocess
 import sysconfig
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,11 +24,11 @@ def installed() -> Iterator[Mapping[str, str]]:
         yield {**kept, "PYTHONPYCACHEPREFIX": folder}
 
 
-def cost(words: list[str], environment: Mapping[str, str]) -> tuple[float, float]:
-    """(user and system CPU seconds, MiB at most resident) of ``words``; exit codes 0 and 1 are both an answer."""
+def cost(words: list[str], environment: Mapping[str, str], answers: Container[int] = (0, 1)) -> tuple[float, float]:
+    """(user and system CPU seconds, MiB at most resident) of ``words``, whose exit code is one of ``answers``."""
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 1):
+    if process.returncode not in answers:
         raise SystemExit(f"{' '.join(words)} ended with {process.returncode}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024

@@ -1,14 +1,18 @@
 """What checking manifests costs: 10,000 documents, every rule and strict schemas (bar: 4 CPU seconds, 200 MiB).
 
-    python -m bench.policy [--documents 10000] [--runs 5]
+    python -m bench.policy [--documents 10000] [--runs 5] [--peer 'conftest test -p rules']
 
 Writes bundles of eight documents a service (about 600 bytes a document) to a folder of its own, then runs the command
-line as users do and prints user + system CPU seconds, best and median, and the largest resident set.
+line as users do and prints user + system CPU seconds, best and median, and the largest resident set. Other checkers
+that are installed (``PEERS``) are run on the same documents, once, and so is each ``--peer``, a command that gets the
+folder as its last word; the last column is how many times croupier's cost that is, with all rules and schemas.
 """
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
 import statistics
 import sys
 import tempfile
@@ -139,6 +143,14 @@ spec:
             backend:
               service: {name: NAME, port: {number: 80}}
 """
+PEERS = (
+    "kubeconform -strict -ignore-missing-schemas",
+    "kube-linter lint",
+    "polaris audit --audit-path",
+    "checkov --framework kubernetes --skip-download --compact --quiet -d",
+)
+"""Those that take a folder. kube-score takes files, and conftest rules: say how by ``--peer``."""
+_ANY_CODE = range(-64, 256)
 _WITHOUT = ("--disable", "schema", "--disable", "schema-known")
 MOST_CPU_SECONDS, MOST_MIB, MOST_SECONDS_TO_START, MOST_SECONDS_ONE_FILE = 4.0, 200.0, 0.3, 0.5
 
@@ -158,8 +170,20 @@ def measure(words: list[str], runs: int, environment: Mapping[str, str]) -> tupl
     return min(seconds), statistics.median(seconds), max(mib)
 
 
+def measure_peers(more: list[str], folder: Path, ours: float, environment: Mapping[str, str]) -> None:
+    """Print what other checkers cost on the documents in ``folder``; ``ours``: CPU seconds of croupier's."""
+    for command in (*PEERS, *more):
+        words = shlex.split(command)
+        if shutil.which(words[0]) is None:
+            print(f"{words[0]:<36} is not installed")
+            continue
+        seconds, mib = cost([*words, str(folder)], environment, _ANY_CODE)
+        print(f"{command[:36]:<36} {seconds:>8.2f} {'':>8} {'':>6} {mib:>8.0f} {seconds / ours:>5.1f}x")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peer", action="append", default=[], metavar="COMMAND", help="repeat")
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5)
     asked = parser.parse_args()
@@ -167,18 +191,22 @@ def main() -> int:
         folder = Path(home)
         write(folder, asked.documents)
         check = ["policy", "check", "--profile", "all", "-o", "json"]
+        whole = f"{asked.documents} documents"
         rows = (
             ("croupier policy rules (start-up)", ["policy", "rules"], MOST_SECONDS_TO_START),
             ("one file of 8 documents", [*check, str(folder / "svc-0.yaml")], MOST_SECONDS_ONE_FILE),
-            (f"{asked.documents} documents", [*check, home], MOST_CPU_SECONDS),
+            (whole, [*check, home], MOST_CPU_SECONDS),
             ("the same without schemas", [*check, *_WITHOUT, home], MOST_CPU_SECONDS),
         )
         over = False
+        costs: dict[str, float] = {}
         print(f"{'call':<36} {'CPU s':>8} {'median':>8} {'bar':>6} {'MiB':>8} {'bar':>6}")
         for name, words, bar in rows:
             best, median, mib = measure(words, asked.runs, environment)
             over |= best > bar or mib > MOST_MIB
+            costs[name] = best
             print(f"{name:<36} {best:>8.2f} {median:>8.2f} {bar:>6} {mib:>8.0f} {MOST_MIB:>6.0f}")
+        measure_peers(asked.peer, folder, costs[whole], environment)
     return 1 if over else 0
 
 

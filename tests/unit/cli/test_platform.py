@@ -319,9 +319,8 @@ def test_stores_of_a_region_pass_croupiers_own_rules_with_all_that_uses_them(tmp
     assert _run("render", LARGE, "--out", out).exit_code == 0
     for folder in (out / "stores" / "ca-central", out / "regions" / "ca-central", *out.glob("cells/*-ca-central")):
         shutil.copytree(folder, cluster / folder.relative_to(out))
-    checked = _run("policy", "check", cluster, "-o", "json")
+    checked = _run("policy", "check", cluster, "--fail-on", "note")
     assert checked.exit_code == 0, checked.output
-    assert {each["rule"] for each in json.loads(checked.stdout)["findings"]} <= {"memory-ratio"}
     assert len(list(cluster.glob("stores/ca-central/*.yaml"))) == 3
 
 
