@@ -24,6 +24,8 @@ CONNECTS = re.compile(r"URL$|URI$|DSN$|HOST$|ADDR(ESS)?$|JDBC", re.IGNORECASE)
 POOL = re.compile(r"POOL.*(SIZE|MAX|LIMIT)|MAX.*POOL|MAX_?(OPEN_?)?CONN(ECTION)?S?|CONNECTION_LIMIT", re.IGNORECASE)
 IN_URL = re.compile(r"[?&](pool_max_conns|connection_limit|maximumPoolSize|pool_size|max_size)=([0-9]+)")
 PROCESSES = re.compile(r"^(WEB_CONCURRENCY|WORKERS|PROCESSES|GUNICORN_WORKERS|UWSGI_PROCESSES)$", re.IGNORECASE)
+LONGEST_NAME = 256
+"""Characters of a variable's name that are looked at: ``POOL`` takes the square of their number."""
 DEFAULT_MAX_CONNECTIONS, DEFAULT_POOL, DEFAULT_CLIENTS = 100, 20, 100
 APP = "{name: app, image: registry.example/bets, env: [{name: DATABASE_URL, value: 'postgres://db-rw/bets'}%s]}"
 CLUSTER = """
@@ -44,7 +46,7 @@ def _environment(container: Container) -> Iterator[tuple[int, str, str]]:
     """(index, name, value) of variables; the value is "" where it comes from elsewhere."""
     for index, held in items(container.value.get("env")):
         value = held.get("value")
-        yield index, text(held.get("name")), value if type(value) is str else ""
+        yield index, text(held.get("name"))[:LONGEST_NAME], value if type(value) is str else ""
 
 
 def _connects(name: str) -> bool:

@@ -19,7 +19,7 @@ OWNED_BY_NOBODY = frozenset(
         "ClusterPolicy", "PriorityLevelConfiguration", "VolumeSnapshotClass",
     )
 )  # fmt: skip
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+EMAIL = re.compile(r"[^@\s]@[^@\s]+\.[^@\s]")
 POD = "{apiVersion: v1, kind: Pod, metadata: {name: bets%s}, spec: {containers: [{name: app}]}}"
 
 

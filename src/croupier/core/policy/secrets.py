@@ -13,7 +13,7 @@ SECRET_NAME = re.compile(
     r"|azure_batch_key|aws_secret|oci_cli_key_content|encryption_?key",
     re.IGNORECASE,
 )
-PRIVATE_KEY = re.compile(r"-{3,}\s*BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
+PRIVATE_KEY = re.compile(r"---\s*BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
 NOT_SECRET = re.compile(r"(_|-|\.)?(file|path|name|ttl|url|expir\w*|length|_id)$", re.IGNORECASE)
 FLAGS = frozenset(("", "true", "false"))
 APP = "containers: [{name: app, image: registry.example/bets, %s}]"

@@ -14,7 +14,7 @@ from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.policy.objects import Settings
 from croupier.core.schemas.validator import Validator
-from croupier.model.manifest import Manifest
+from croupier.model.manifest import Manifest, Source
 from croupier.spec.manifests import read_text
 from croupier.spec.schemas import load_schemas
 
@@ -70,3 +70,38 @@ def test_a_rule_survives_any_value_at_any_place_of_its_examples(rule: str) -> No
             for path in paths(manifest.value):
                 for wrong in WRONG:
                     check(changed(manifests, index, path, wrong), [RULES[rule]], DECIDED)
+
+
+LONG = {
+    each: each * (30_000 // len(each))
+    for each in ("-", "a", "1", " ", "/", "@", "a@", "a.", "1h", "a,", "POOL", "key_", "sleep ", "---BEGIN ", "&", "(")
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("word", LONG)
+def test_a_long_value_costs_no_more_than_its_length(word: str) -> None:
+    """S3.6: whoever may write a ConfigMap could keep the door busy for an hour with a line of dashes."""
+    long = LONG[word]
+    noted = {"email": long, "croupier.dev/drain-seconds": long, "croupier.dev/canary-steps": long}
+    variables = [{"name": long, "value": "x"}, {"name": "DATABASE_URL", "value": long}, {"name": "PSP", "value": long}]
+    container = {
+        "name": long,
+        "image": long,
+        "env": variables,
+        "ports": [{"name": long, "containerPort": 80}],
+        "lifecycle": {"preStop": {"exec": {"command": ["sh", "-c", long]}}},
+        "resources": {"requests": {"cpu": long}},
+    }
+    route = {"timeout": long, "retries": {"attempts": 1, "perTryTimeout": long, "retryOn": long}, "route": [{}]}
+    values: list[dict[str, Any]] = [
+        {"kind": "ConfigMap", "data": {"key": long, long: "x"}},
+        {"kind": "Pod", "spec": {"containers": [container]}},
+        {"kind": "VirtualService", "spec": {"hosts": [long], "http": [route]}},
+        {"kind": "Ingress", "spec": {"rules": [{"host": long, "http": {"paths": [{"path": long}]}}]}},
+        {"kind": "Service", "spec": {"ports": [{"targetPort": long}]}},
+        {"kind": "Rollout", "spec": {"strategy": {"canary": {"steps": [{"pause": {"duration": long}}]}}}},
+    ]
+    for each in values:
+        value = {"apiVersion": "v1", "metadata": {"name": "a", "annotations": {**noted, "x": long}}, **each}
+        check([Manifest(Source("", 0, ""), (), value)], [rule for rule in RULES.values() if "schema" not in rule.id])
