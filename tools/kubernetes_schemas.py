@@ -45,6 +45,10 @@ OPERATORS = {
         "config/crd/bases/redis.redis.opstreelabs.in_redisreplications.yaml",
         "config/crd/bases/redis.redis.opstreelabs.in_redissentinels.yaml",
     ),
+    "github.com/envoyproxy/gateway@v1.9.1": (
+        "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_backendtrafficpolicies.yaml",
+        "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml",
+    ),
     "github.com/external-secrets/external-secrets@v1.3.2": (
         "config/crds/bases/external-secrets.io_externalsecrets.yaml",
     ),
@@ -58,6 +62,7 @@ OPERATORS = {
         "example/prometheus-operator-crd/monitoring.coreos.com_scrapeconfigs.yaml",
         "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
     ),
+    "istio.io/api@v1.32.0": ("kubernetes/customresourcedefinitions.gen.yaml",),
     "github.com/argoproj/argo-cd/v3@v3.5.3": (
         "manifests/crds/applicationset-crd.yaml",
         "manifests/crds/appproject-crd.yaml",
@@ -68,6 +73,15 @@ OPERATORS = {
     ),
 }
 """Module -> definitions of the kinds that croupier renders."""
+OF_ISTIO = frozenset(
+    {
+        "networking.istio.io/v1 DestinationRule",
+        "networking.istio.io/v1 Gateway",
+        "networking.istio.io/v1 VirtualService",
+        "networking.istio.io/v1alpha3 EnvoyFilter",
+    }
+)
+"""What is kept of Istio's, which come in one file: each serves older versions, too, as large again."""
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _OPEN = (f"{_META}FieldsV1", f"{_META}Patch", "io.k8s.apimachinery.pkg.runtime.RawExtension")
 """Types that hold what another program put there."""
@@ -134,6 +148,7 @@ def _own() -> str:
 def _custom(definitions: Iterable[JsonObject], source: str) -> str:
     """The kinds that ``definitions`` tell of."""
     kinds = {f"{version} {kind}": schema for (version, kind), schema in from_definitions(definitions).items()}
+    kinds = {name: each for name, each in kinds.items() if ".istio.io/" not in name or name in OF_ISTIO}
     return _text({"source": source, "kinds": dict(sorted(kinds.items()))}, depth=2)
 
 

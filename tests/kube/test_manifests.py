@@ -14,8 +14,10 @@ from tests.support.crds import (
     BARMAN_CLOUD,
     CILIUM,
     CLOUDNATIVE_PG,
+    ENVOY_GATEWAY,
     EXTERNAL_SECRETS,
     FLUX,
+    ISTIO,
     KEDA,
     PROMETHEUS_OPERATOR,
     REDIS_OPERATOR,
@@ -24,6 +26,7 @@ from tests.support.crds import (
 from tests.support.platforms import (
     applied,
     example,
+    fronted,
     gated,
     kept,
     manifests,
@@ -36,6 +39,7 @@ from tests.support.platforms import (
 )
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
+from croupier.model.gateway import Target
 from croupier.model.platform import PlacedCell
 from croupier.model.providers import EGRESS_GATEWAY
 from croupier.model.redis import Redis
@@ -228,6 +232,40 @@ def test_what_applies_the_manifests_applies_and_a_second_time_changes_nothing(
         _applies_once(kinds, {name: text for name, text in files.items() if not name.startswith("gitops/")})
     finally:
         kinds.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=60s")
+
+
+@pytest.mark.parametrize(
+    ("target", "released_by"),
+    [
+        ("gatewayApi", "croupier"),
+        ("gatewayApi", "kubernetes"),
+        ("envoyGateway", "croupier"),
+        ("envoyGateway", "kubernetes"),
+        ("istioGateway", "kubernetes"),
+        ("istio", "kubernetes"),
+        ("nginxIngress", "kubernetes"),
+    ],
+)
+def test_what_a_gateway_is_told_applies_and_a_second_time_changes_nothing(
+    kinds: Cluster, target: Target, released_by: str
+) -> None:
+    """S8.1-S8.7: all that it can be asked, against the definitions that Envoy Gateway and Istio publish. Of one region:
+    each region is a cluster of its own."""
+    for each in (ENVOY_GATEWAY, ISTIO):
+        _define(kinds, *each)
+    cells = [each for each in fronted(target, released_by=released_by) if each.cell.region == "eu-north"]
+    files = manifests(cells)
+    made = [each for text in files.values() for each in yaml.safe_load_all(text)]
+    spaces = {each["metadata"]["name"] for each in made if each["kind"] == "Namespace"}
+    spaces |= {each["metadata"]["namespace"] for each in made if "namespace" in each["metadata"]}
+    if "gateway" in spaces and not any(each["metadata"]["name"] == "gateway" for each in made):
+        kinds.kubectl("create", "namespace", "gateway")
+    # Folders in the order in which they depend on each other: the gateway's namespace, priorities, then cells.
+    ordered = dict(sorted(files.items(), key=lambda each: not each[0].startswith("regions/")))
+    try:
+        _applies_once(kinds, ordered)
+    finally:
+        kinds.kubectl("delete", "namespace", *sorted(spaces), "--ignore-not-found", "--timeout=60s")
 
 
 def test_pods_of_every_service_are_taken_under_pod_security_restricted(kinds: Cluster) -> None:

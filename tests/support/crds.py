@@ -32,6 +32,11 @@ REDIS_OPERATOR = (
     "github.com/OT-CONTAINER-KIT/redis-operator@v0.23.0",
     "config/crd/bases/redis.redis.opstreelabs.in_redis[crs]*.yaml",
 )
+ENVOY_GATEWAY = (
+    "github.com/envoyproxy/gateway@v1.9.1",
+    "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_*policies.yaml",
+)
+ISTIO = ("istio.io/api@v1.32.0", "kubernetes/customresourcedefinitions.gen.yaml")
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
 
 PROMETHEUS_OPERATOR = tuple(

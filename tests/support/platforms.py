@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,8 @@ from croupier.core.render.cell import render
 from croupier.model.address import Endpoint
 from croupier.model.container import Resources
 from croupier.model.data import DataUse
+from croupier.model.edge import BackendTls, Edge, RateLimit, RouteBreaker, RouteRetries
+from croupier.model.gateway import Feature, Gateway, Target, able
 from croupier.model.gitops import GitOps
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import NodePool, Taint
@@ -20,7 +22,8 @@ from croupier.model.platform import PlacedCell, Traces
 from croupier.model.postgres import Pooler, Postgres
 from croupier.model.providers import Breaker, Egress, ProviderObjective, SourceNode, Sources
 from croupier.model.redis import Redis
-from croupier.model.service_spec import Scaling, ServiceSpec
+from croupier.model.release_policy import Hsts
+from croupier.model.service_spec import NamedPort, Scaling, ServiceSpec
 from croupier.model.stores import ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
 from croupier.spec.platform import load_described
 
@@ -219,3 +222,54 @@ def remembered(engine: Redis | None = None, **of_region: object) -> list[PlacedC
         region = placed.region.model_copy(update={"stores": held, "pools": {"money": MONEY_NODES}})
         made.append(placed.model_copy(update={"services": tuple(services), "region": region}))
     return made
+
+
+EDGE = Edge(
+    hsts=Hsts(include_sub_domains=True),
+    rate_limit=RateLimit(requests=50),
+    retries=RouteRetries(attempts=2, per_try_seconds=2.0, idempotent=True),
+    breaker=RouteBreaker(per_pod=200),
+    backend_tls=BackendTls(ca="cell-ca"),
+)
+"""All that a gateway may be asked for a service."""
+GATEWAYS: Mapping[Target, Mapping[str, object]] = {
+    "gatewayApi": {"class_name": "any", "issuer": "letters", "client_certificate": "gateway-client"},
+    "envoyGateway": {"class_name": "envoy", "issuer": "letters", "http3": True},
+    "istioGateway": {"class_name": "istio", "issuer": "letters"},
+    "istio": {"selector": {"istio": "ingressgateway"}},
+    "nginxIngress": {},
+}
+"""Target -> fields of a gateway that is rendered as far as it can be."""
+_FEATURES: Mapping[str, Feature] = {
+    "hsts": "edge.hsts",
+    "rate_limit": "edge.rateLimit by address",
+    "retries": "edge.retries",
+    "breaker": "edge.breaker",
+    "backend_tls": "edge.backendTls",
+}
+
+
+def fronted(
+    target: Target, *, released_by: str | None = None, issuer: str | None = "letters", **of_edge: object
+) -> list[PlacedCell]:
+    """The cells of the example behind a gateway that does all it can; ``of_edge``: fields that every service has
+    instead. ``released_by`` None: croupier, where it can."""
+    by = released_by or ("croupier" if target in able("releasedBy: croupier", "croupier") else "kubernetes")
+    of_gateway = {**GATEWAYS[target], **({"issuer": issuer} if "issuer" in GATEWAYS[target] else {})}
+    name = "nginx" if target == "nginxIngress" else "web"
+    gateway = Gateway(name=name, namespace="gateway", target=target, **of_gateway)
+    fields: dict[str, object] = {name: None for name, each in _FEATURES.items() if target not in able(each, by)}
+    if target == "istio":
+        fields["rate_limit"] = RateLimit(requests=50, by="everybody")
+    edge = EDGE.model_copy(update={**fields, **of_edge})
+    port = NamedPort(name="https", port=8443)
+    return [
+        placed.model_copy(
+            update={
+                "services": tuple(
+                    each.model_copy(update={"edge": edge, "ports": (*each.ports, port)}) for each in placed.services
+                )
+            }
+        )
+        for placed in example(gateway=gateway, released_by=by)
+    ]

@@ -18,6 +18,7 @@ from tests.support.world import PER_SECOND, PLAYERS, POLICY, USUAL, Killed, Virt
 
 from croupier.adapters.journal.memory import MemoryEvidence, MemoryJournal
 from croupier.adapters.kubernetes_api import (
+    BACKEND_TLS_POLICIES,
     DEPLOYMENTS,
     EVENTS,
     HTTP_ROUTES,
@@ -180,6 +181,7 @@ class SmallCluster:
         self.writes = Writes(self.server)
         self.quota = ""
         self.gateway_says = "True"
+        self.gateway_says_of_tls = "True"
         self._kubelet = self.server.acting_as("kubelet")
         self._gateway = self.server.acting_as("gateway")
         self._counts: dict[tuple[Target, str, str], list[float]] = {}
@@ -193,6 +195,7 @@ class SmallCluster:
             beside = [
                 group.create_task(world._each(world._kubelet, DEPLOYMENTS, world._run_pods), name="kubelet"),
                 group.create_task(world._each(world._gateway, HTTP_ROUTES, world._accept), name="gateway"),
+                group.create_task(world._each(world._gateway, BACKEND_TLS_POLICIES, world._heed), name="its TLS"),
             ]
             try:
                 yield world
@@ -202,9 +205,9 @@ class SmallCluster:
                 for task in beside:
                     task.cancel()
 
-    async def operator(self, *, has_gateway: bool = True) -> Operator:
+    async def operator(self, *, has_gateway: bool = True, has_backend_tls: bool = True) -> Operator:
         """A new process, as after a start."""
-        cluster = Cluster(self.writes, self.clock, has_gateway=has_gateway)
+        cluster = Cluster(self.writes, self.clock, has_gateway=has_gateway, has_backend_tls=has_backend_tls)
         following = asyncio.create_task(cluster.run(), name="follow the cluster")  # noqa: TID251
         await cluster.listed()
         workloads, traffic = KubernetesWorkloads(cluster), GatewayTraffic(cluster)
@@ -492,18 +495,24 @@ class SmallCluster:
         container = {"name": "app", "restartCount": before[0]["restartCount"] + 1, "state": {"running": {}}}
         await self._kubelet.patch_status(_status_of(found, {**found["status"], "containerStatuses": [container]}))
 
+    def _said(self, kind: str, of: JsonObject, status: str) -> JsonObject:
+        return {
+            "type": kind,
+            "status": status,
+            "observedGeneration": of["metadata"]["generation"],
+            "reason": kind,
+            "message": "as the gateway says",
+            "lastTransitionTime": "2027-01-15T08:00:00Z",
+        }
+
+    async def _heed(self, policy: JsonObject) -> None:
+        ancestor = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "web"}
+        conditions = [self._said("Accepted", policy, self.gateway_says_of_tls)]
+        held = {"ancestorRef": ancestor, "controllerName": "example.com/gateway", "conditions": conditions}
+        await self._gateway.patch_status(_status_of(policy, {"ancestors": [held]}))
+
     async def _accept(self, route: JsonObject) -> None:
-        conditions = [
-            {
-                "type": kind,
-                "status": self.gateway_says,
-                "observedGeneration": route["metadata"]["generation"],
-                "reason": kind,
-                "message": "as the gateway says",
-                "lastTransitionTime": "2027-01-15T08:00:00Z",
-            }
-            for kind in ("Accepted", "ResolvedRefs")
-        ]
+        conditions = [self._said(kind, route, self.gateway_says) for kind in ("Accepted", "ResolvedRefs")]
         parents = [
             {"parentRef": parent, "controllerName": "example.com/gateway", "conditions": conditions}
             for parent in route["spec"]["parentRefs"]

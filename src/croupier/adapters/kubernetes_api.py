@@ -31,6 +31,7 @@ PODS = Resource("v1", "Pod", "pods")
 SERVICES = Resource("v1", "Service", "services")
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 HTTP_ROUTES = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+BACKEND_TLS_POLICIES = Resource("gateway.networking.k8s.io/v1", "BackendTLSPolicy", "backendtlspolicies")
 HPAS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 EVENTS = Resource("events.k8s.io/v1", "Event", "events")
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
@@ -43,6 +44,7 @@ RESOURCES = (
     SERVICES,
     CONFIG_MAPS,
     HTTP_ROUTES,
+    BACKEND_TLS_POLICIES,
     HPAS,
     EVENTS,
     LEASES,

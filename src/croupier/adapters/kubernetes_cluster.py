@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from croupier.adapters.kubernetes_api import (
+    BACKEND_TLS_POLICIES,
     CONFIG_MAPS,
     DEPLOYMENTS,
     HPAS,
@@ -85,16 +86,24 @@ class Cluster:
         clock: for the caches.
         namespace: None: all namespaces.
         has_gateway: whether the cluster has the Gateway API; without it, routes are not watched.
+        has_backend_tls: whether that can be told of TLS to pods, which it can since 1.4.
     """
 
     def __init__(
-        self, kubernetes: Kubernetes, clock: Clock, *, namespace: str | None = None, has_gateway: bool = True
+        self,
+        kubernetes: Kubernetes,
+        clock: Clock,
+        *,
+        namespace: str | None = None,
+        has_gateway: bool = True,
+        has_backend_tls: bool = True,
     ) -> None:
         self.kubernetes = kubernetes
         self.clock = clock
         self.has_gateway = has_gateway
         self._namespace = namespace
         kinds = (*WATCHED, HTTP_ROUTES) if has_gateway else WATCHED
+        kinds = (*kinds, BACKEND_TLS_POLICIES) if has_gateway and has_backend_tls else kinds
         self._caches = {
             kind: Cache(kubernetes, kind, clock, namespace=namespace, terms_of=_TERMS.get(kind, labels_of))
             for kind in kinds
@@ -127,6 +136,10 @@ class Cluster:
         """Whether this is a namespace that is looked after."""
         return self._namespace in (None, namespace)
 
+    def has(self, kind: Resource) -> bool:
+        """Whether the cluster knew the kind when the operator started."""
+        return kind in self._caches
+
     def get(self, kind: Resource, namespace: str, name: str) -> JsonObject | None:
         return self._cache(kind).get(namespace, name)
 
@@ -151,9 +164,10 @@ class Cluster:
 
     def _cache(self, kind: Resource) -> Cache:
         if kind not in self._caches:
+            key = "spec.route.tls" if kind == BACKEND_TLS_POLICIES else "spec.route"
             raise Unreachable(
                 f"this cluster had no {kind.plural} when the operator started",
-                hint="install Gateway API and restart the operator, or take spec.route out of the policy",
+                hint=f"install Gateway API and restart the operator, or take {key} out of the policy",
             )
         return self._caches[kind]
 

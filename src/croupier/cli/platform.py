@@ -224,18 +224,22 @@ def render(*, directory: Path, out: Path, only_check: bool, form: Form, kubernet
 @output_option
 @ends_soon
 def template(*, service: str, cell: str | None, version: str | None, directory: Path, output: Output) -> None:
-    """Print the plain Deployment, HorizontalPodAutoscaler and NetworkPolicy of SERVICE, to read and to compare.
+    """Print the plain Deployment, HorizontalPodAutoscaler and NetworkPolicy of SERVICE, to read and to compare. In a
+    region with ingress-nginx, its Ingress follows, and that of its new version, with the share of the first step.
 
     What production gets is made by render: docs/explanation/reference-manifests.md names every difference, and why.
     """
     from croupier.core.render.emit import documents
     from croupier.core.render.template import template as made
+    from croupier.spec.edge import RETIRED
 
     if version is not None and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", version):
         hint = "letters, digits, dots, dashes and underscores, at most 63, like v2"
         raise UsageError(f"--version {version!r} is no value of a label", hint=hint)
     placed = _placed(_described(directory), service, cell)
     objects = made(placed, next(each for each in placed.services if each.name == service), version)
+    if placed.region.gateway.target == "nginxIngress":
+        say(f"note: {RETIRED}")
     if output == "json":
         print_json({"cell": placed.cell.name, "objects": objects})
         return

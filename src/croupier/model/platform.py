@@ -15,12 +15,12 @@ from pydantic_core import PydanticCustomError
 from croupier.model.address import Endpoint, Hostname
 from croupier.model.base import LongName, Name, Value
 from croupier.model.container import Image, Resources
+from croupier.model.gateway import Gateway, able
 from croupier.model.gitops import GitOps
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import NodePool
 from croupier.model.patches import PlacedPatch
 from croupier.model.providers import Egress, Provider, ProviderClass, call_seconds, egress_namespace
-from croupier.model.release_policy import ParentRef
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.stores import Stores
 
@@ -145,8 +145,8 @@ class Region(Value):
     """A place with a cluster."""
 
     zones: Annotated[tuple[Name, ...], Field(min_length=1, max_length=9)]
-    gateway: ParentRef
-    """The Gateway that players come through. ``namespace`` None: each cell's own."""
+    gateway: Gateway
+    """What players come through."""
     released_by: Literal["croupier", "kubernetes"] = "croupier"
     """``kubernetes``: croupier's operator is not there; Deployments roll by themselves, and no gate judges them."""
     operator_namespace: Name = "croupier"
@@ -184,8 +184,16 @@ class Region(Value):
         return self
 
     @model_validator(mode="after")
+    def _the_gateway_can_be_moved(self) -> Self:
+        movable = able("releasedBy: croupier", self.released_by)
+        if self.released_by == "croupier" and self.gateway.target not in movable:
+            message = f"croupier moves no weights of {self.gateway.target}, but of {', '.join(movable)}"
+            raise PydanticCustomError("target", message, {"at": "gateway"})
+        return self
+
+    @model_validator(mode="after")
     def _gateways_are_alone(self) -> Self:
-        taken = {self.gateway.namespace, self.operator_namespace, self.monitoring_namespace}
+        taken = {self.gateway.namespace, self.gateway.runs_in(""), self.operator_namespace, self.monitoring_namespace}
         taken.add(self.traces.namespace if self.traces is not None else None)
         taken |= {each.namespace for each in self.stores.operators.values()} if self.stores is not None else set()
         for kind in get_args(ProviderClass) if self.egress is not None else ():
@@ -229,6 +237,11 @@ class Cell(Value):
     @property
     def namespace(self) -> str:
         return f"{self.brand}-{self.market}"
+
+    @property
+    def certificate(self) -> str:
+        """The Secret with the certificate for its hostnames, where its region's gateway takes it from."""
+        return f"{self.name}-tls"
 
     @property
     def data_namespace(self) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
 from croupier.model.release import Gates, Percent, refuse_short_deadline, rising
@@ -22,7 +23,9 @@ LEAVE = f"{GROUP}/leave"
 """Annotation of a policy: "true" gives the service back to its Deployment."""
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
+YEAR_SECONDS = 31_536_000
 
 
 class ClusterService(Value):
@@ -42,6 +45,39 @@ class ParentRef(Value):
     section_name: Name | None = None
 
 
+class Hsts(Value):
+    """Browsers are told to come back by TLS only (S8.3, RFC 6797). They believe it until its time is over."""
+
+    max_age_seconds: Annotated[int, Field(ge=0, le=63_072_000)] = 31_536_000
+    include_sub_domains: bool = False
+    preload: bool = False
+    """The host may be put on the list that browsers come with."""
+
+    @model_validator(mode="after")
+    def _preload_is_taken(self) -> Self:
+        if self.preload and not (self.include_sub_domains and self.max_age_seconds >= YEAR_SECONDS):
+            raise PydanticCustomError("hsts", "preload needs includeSubDomains, and a year at least")
+        return self
+
+    @property
+    def value(self) -> str:
+        """Of the header ``Strict-Transport-Security``."""
+        words = [f"max-age={self.max_age_seconds}"]
+        words += ["includeSubDomains"] if self.include_sub_domains else []
+        return "; ".join([*words, *(["preload"] if self.preload else [])])
+
+
+class RouteTls(Value):
+    """How a gateway speaks TLS to the pods: a BackendTLSPolicy for the Service of each version (S8.1)."""
+
+    port: Port
+    """Port of the pods that speaks it."""
+    hostname: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+    """The name that their certificate bears."""
+    ca: Name | None = None
+    """ConfigMap with ``ca.crt``. None: whom the gateway's system trusts."""
+
+
 class Route(Value):
     """The HTTPRoute that the operator makes. Weights are the operator's alone: Git holds none."""
 
@@ -50,6 +86,10 @@ class Route(Value):
     path_prefixes: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = ("/",)
     timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] | None = None
     """How long the gateway waits for an answer (S8.6). None: as long as it does by itself."""
+    hsts: Hsts | None = None
+    """None: browsers are told nothing."""
+    tls: RouteTls | None = None
+    """None: pods are asked in the clear."""
 
 
 class Strategy(Value):

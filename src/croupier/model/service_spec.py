@@ -13,8 +13,9 @@ from pydantic_core import PydanticCustomError
 from croupier.model.base import Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
+from croupier.model.edge import Edge
 from croupier.model.release import Gates
-from croupier.model.release_policy import MetricsSource, Port, Strategy
+from croupier.model.release_policy import MetricsSource, Port, PortName, Strategy
 from croupier.model.service import LATENCY_EDGES, Service
 from croupier.model.trigger import Trigger
 
@@ -34,7 +35,6 @@ MOST_CONFIG_BYTES = 900_000
 
 Runbook = Annotated[str, StringConstraints(pattern=r"^https?://([^\s{}#]|\{service\}|\{cell\})+$", max_length=500)]
 
-PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
 Path = Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=120)]
 ConfigText = Annotated[str, StringConstraints(max_length=32_768)]
@@ -167,6 +167,8 @@ class ServiceSpec(Service):
     """Longest time from the start of a pod to its first answer."""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] = 15.0
     """How long the gateway waits for an answer, longer than for any provider. A websocket lives no longer."""
+    edge: Edge = Edge()
+    """What the gateway does for it, where players reach it."""
     resources: Resources
     scaling: Scaling | None = None
     pool: Name | None = None
@@ -192,6 +194,16 @@ class ServiceSpec(Service):
     def port(self) -> int:
         """The port called ``http``."""
         return next(each.port for each in self.ports if each.name == "http")
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether players come to it."""
+        return bool(self.routes) and not self.internal
+
+    @property
+    def most_pods(self) -> int:
+        """Of one version."""
+        return self.scaling.max if self.scaling is not None else self.replicas
 
     @field_validator("ports")
     @classmethod

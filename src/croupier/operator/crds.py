@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from croupier.model.base import NAME
 from croupier.model.objects import JsonObject
 from croupier.model.release_object import PolicyStatus, ReleaseSpec, ReleaseStatus
-from croupier.model.release_policy import API_VERSION, GROUP, ReleasePolicySpec
+from croupier.model.release_policy import API_VERSION, GROUP, YEAR_SECONDS, ReleasePolicySpec
 
 _STRATA_ARE_COUNTED = (
     "!has(self.strata) || self.strata.size() == 0 || self.signal in ['bets', 'deposits', 'logins', 'withdrawals']",
@@ -33,6 +33,13 @@ _POLICY_RULES: Mapping[str, tuple[tuple[str, str], ...]] = {
         ),
         ("self.deployment == oldSelf.deployment", "spec.deployment cannot change; leave first, then make a new policy"),
         ("self.service.name == oldSelf.service.name", "spec.service.name cannot change; leave first"),
+    ),
+    "route.hsts": (
+        (
+            "!has(self.preload) || !self.preload || (has(self.includeSubDomains) && self.includeSubDomains"
+            f" && self.maxAgeSeconds >= {YEAR_SECONDS})",
+            "preload needs includeSubDomains, and a year at least",
+        ),
     ),
     "strategy": (
         (

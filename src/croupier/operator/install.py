@@ -67,8 +67,13 @@ def _cluster_role() -> JsonObject:
             # Deleted are those of versions that are gone.
             rule([""], ["services", "configmaps"], *watch, "create", "patch", "delete"),
             rule(["autoscaling"], ["horizontalpodautoscalers"], *watch, "create", "patch", "delete"),
-            # Deleted are those of a spec.route that was taken away.
-            rule(["gateway.networking.k8s.io"], ["httproutes"], *watch, "create", "patch", "delete"),
+            # Deleted are those of a spec.route that was taken away, and of versions that are gone.
+            rule(
+                ["gateway.networking.k8s.io"],
+                ["httproutes", "backendtlspolicies"],
+                *watch,
+                *("create", "patch", "delete"),
+            ),
             rule(["events.k8s.io"], ["events"], "create", "patch"),
         ],
     }

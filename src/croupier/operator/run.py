@@ -17,7 +17,7 @@ from croupier.adapters.clock import SystemClock
 from croupier.adapters.history.files import FileHistory
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
-from croupier.adapters.kubernetes_api import HTTP_ROUTES
+from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, HTTP_ROUTES, Resource
 from croupier.adapters.kubernetes_client import KubernetesClient
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.adapters.kubernetes_lease import Lease
@@ -25,7 +25,7 @@ from croupier.adapters.metrics.cluster import ClusterMetrics
 from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
 from croupier.engine.desk import Desk
-from croupier.errors import CroupierError, Missing
+from croupier.errors import CroupierError, Missing, Refused
 from croupier.model.service import Platform
 from croupier.operator.reconcile import Reconciler
 
@@ -56,7 +56,11 @@ async def operate(
     clock = SystemClock()
     async with AsyncExitStack() as closing:
         closing.push_async_callback(client.aclose)
-        cluster = Cluster(client, clock, namespace=namespace, has_gateway=await _has_gateway(client))
+        has_gateway = await _has(client, HTTP_ROUTES)
+        if not has_gateway:
+            log.warning("this cluster has no Gateway API: only services without spec.route can be released")
+        has_backend_tls = has_gateway and await _has(client, BACKEND_TLS_POLICIES)
+        cluster = Cluster(client, clock, namespace=namespace, has_gateway=has_gateway, has_backend_tls=has_backend_tls)
         holder = f"{socket.gethostname()}-{os.getpid()}"
         lease = Lease(client, clock, namespace=own_namespace, name=LEASE_NAME, holder=holder)
         client.fence = lease.fence
@@ -116,10 +120,14 @@ async def _reconcile(reconciler: Reconciler, cluster: Cluster) -> None:
         await reconciler.close()
 
 
-async def _has_gateway(client: KubernetesClient) -> bool:
+async def _has(client: KubernetesClient, kind: Resource) -> bool:
     try:
-        await client.list(HTTP_ROUTES, namespace="default")
+        await client.list(kind, namespace="default")
     except Missing:
-        log.warning("this cluster has no Gateway API: only services without spec.route can be released")
+        return False
+    except Refused as error:
+        if kind == HTTP_ROUTES:
+            raise
+        log.warning("%s: apply croupier operator manifests again before a policy has spec.route.tls", error.message)
         return False
     return True

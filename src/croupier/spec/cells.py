@@ -12,6 +12,7 @@ from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Res
 from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.model.store import stores_of
+from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes
 from croupier.spec.form import FIXED
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
@@ -98,7 +99,7 @@ class Cells:
             Described(
                 tuple(sorted(cells, key=lambda each: each.cell.name)),
                 merged,
-                (*self._notes(), *_awaited(cells, merged), *self._alone(cells)),
+                (*self._notes(cells), *_awaited(cells, merged), *self._alone(cells)),
                 self._names,
             ),
             problems,
@@ -141,7 +142,7 @@ class Cells:
         market: Market = names.markets[cell.market].value
         beside = self._beside(cell, services, merged)
         self._flaws(cell, services, merged, beside)
-        reached = sorted(each.name for each in services if each.routes and not each.internal)
+        reached = sorted(each.name for each in services if each.is_reached)
         if reached and not cell.hostnames:
             message = "players reach services of the cell, and it has no hostnames"
             self._find(declared.file.problem(declared.location, "HOSTNAME", message, "give hostnames"), *reached)
@@ -230,7 +231,7 @@ class Cells:
                     hint = did_you_mean(name, list(self._names.providers)) or "declare it under providers"
                     flaw = Flaw(("egress", number), "UNKNOWN_NAME", f"provider {name!r} is not declared", hint)
                     self._report(cell, spec, flaw, merged)
-                elif spec.routes and not spec.internal:
+                elif spec.is_reached:
                     slow = call_seconds(name, providers, spec.egress)
                     if slow >= spec.timeout_seconds:
                         more = " with retries and who takes over" if slow > providers[name].timeout_seconds else ""
@@ -253,6 +254,8 @@ class Cells:
                 message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
                 flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
                 self._report(cell, spec, flaw, merged)
+            for found in edge_flaws(spec, place_of, cell.region):
+                self._report(cell, spec, found, merged)
             if why := _pool_flaw(spec, place_of, cell.region):
                 self._report(cell, spec, Flaw(("pool",), "POOL", *why), merged)
             for store, use in spec.data.items():
@@ -311,15 +314,13 @@ class Cells:
         self._found.setdefault(problem, set()).update(subjects)
 
     def _budgets(self, cells: Iterable[PlacedCell]) -> Iterator[Problem]:
-        """Regions whose Prometheus could not hold what is declared."""
-        regions: dict[str, list[PlacedCell]] = {}
-        for placed in cells:
-            regions.setdefault(placed.cell.region, []).append(placed)
-        for name, here in regions.items():
-            prometheus = here[0].region.prometheus
-            flaw = budget_flaw(name, prometheus, here) if prometheus is not None else None
-            if flaw is not None:
-                declared = self._names.regions[name]
+        """Regions whose Prometheus, or Gateway, could not hold what is declared."""
+        for name, here in _by_region(cells).items():
+            region, declared = here[0].region, self._names.regions[name]
+            flaws = [gateway_flaw(name, region.gateway, here)]
+            if region.prometheus is not None:
+                flaws.append(budget_flaw(name, region.prometheus, here))
+            for flaw in filter(None, flaws):
                 yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
 
     def _called(self, cells: Iterable[PlacedCell]) -> Iterator[Problem]:
@@ -350,7 +351,8 @@ class Cells:
                     message = f"takes nothing away: no other layer gives {what}{these}"
                     yield problem_at(said, (), "UNUSED", message)
 
-    def _notes(self) -> Iterator[str]:
+    def _notes(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
+        by_region = _by_region(cells)
         for name, each in self._names.markets.items():
             market: Market = each.value
             if market.residency is not None and market.residency.reviewed_on is None:
@@ -359,6 +361,7 @@ class Cells:
             region: Region = each.value
             if region.released_by != "croupier":
                 yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
+            yield from gateway_notes(name, region, each.place, by_region.get(name, ()))
 
     def _alone(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
         """Services that have nobody to fall back to, although the provider names somebody."""
@@ -366,6 +369,13 @@ class Cells:
             said = f"{min(where)} and {len(where) - 1} more" if len(where) > 1 else where[0]
             at = self._names.providers[name].place
             yield f"nobody takes over from {name} ({at}) for {service} in {said}: it may not call {fallback}"
+
+
+def _by_region(cells: Iterable[PlacedCell]) -> dict[str, list[PlacedCell]]:
+    found: dict[str, list[PlacedCell]] = {}
+    for placed in cells:
+        found.setdefault(placed.cell.region, []).append(placed)
+    return found
 
 
 def _awaited(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merged]) -> Iterator[str]:

@@ -24,7 +24,8 @@ from croupier.model.container import IMAGE
 from croupier.model.gitops import Branch, Folder, GitAddress
 from croupier.model.platform import Group
 from croupier.model.postgres import PostgresImage
-from croupier.model.service_spec import EnvName, Path, PortName
+from croupier.model.release_policy import PortName
+from croupier.model.service_spec import EnvName, Path
 from croupier.model.stores import Bucket
 from croupier.spec.files import read_text
 from croupier.spec.partial import Change

@@ -203,6 +203,7 @@ class Names:
         owners = {
             region.operator_namespace: "the operator's",
             region.monitoring_namespace: "for monitoring",
+            region.gateway.runs_in(""): "for the gateway's pods",
             region.gateway.namespace: "the gateway's",
             region.traces.namespace if region.traces else None: "the collectors'",
             **self._data_namespaces,

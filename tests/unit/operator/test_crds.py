@@ -77,6 +77,7 @@ def test_what_is_required_exists_and_has_no_default(kind: str) -> None:
     [
         MINIMAL,
         {**MINIMAL, "route": {"parentRefs": [{"name": "public"}]}},
+        {**MINIMAL, "route": {"parentRefs": [{"name": "public"}], "hsts": {}, "tls": {"port": 8443, "hostname": "a"}}},
         {**MINIMAL, "metrics": {"tally": "http://books/metrics"}, "strategy": {"steps": [50, 100]}},
         {**MINIMAL, "gates": [{"signal": "bets", "margin": {"points": 1.0}}]},
     ],
@@ -93,6 +94,7 @@ def test_the_rules_in_cel_stand_where_they_belong_and_have_words() -> None:
     assert rules.keys() == {
         "",
         ".spec",
+        ".spec.route.hsts",
         ".spec.strategy",
         ".spec.strategy.steps",
         ".spec.gates[]",
@@ -113,6 +115,7 @@ def test_the_rules_in_cel_stand_where_they_belong_and_have_words() -> None:
         "steps must rise",
         "no step can pass",
         "either ratio or points",
+        "preload needs",
         "without spec.route",
         "cannot change",
     ):

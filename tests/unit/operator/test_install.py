@@ -28,7 +28,8 @@ def test_the_operator_may_do_what_it_does_and_no_more() -> None:
     assert may["croupier.dev", "releasepolicies"] == watched, "Git owns the policy"
     assert may["", "pods"] == watched
     assert ("", "secrets") not in may
-    assert may["gateway.networking.k8s.io", "httproutes"] == {*watched, "create", "patch", "delete"}
+    for routed in ("httproutes", "backendtlspolicies"):
+        assert may["gateway.networking.k8s.io", routed] == {*watched, "create", "patch", "delete"}
     assert {"create", "patch", "delete"} <= may["", "services"] & may["", "configmaps"] & may["apps", "deployments"]
 
 

@@ -3,16 +3,27 @@
 Where a policy's ``spec.route`` was taken away, our route goes, too.
 
 A change counts once every gateway says that it has accepted this generation of the route and found its backends; the
-players' counters then show whether it also took effect. Callers inside the cluster stay with the stable version until
+players' counters then show whether it also took effect. Where pods speak TLS, the Service of a version has a policy
+that says so, and gateways must have accepted that, too. Callers inside the cluster stay with the stable version until
 a release is at 100 %: a Service cannot split. Clusters without Gateway API have only that Service.
 """
 
 from __future__ import annotations
 
-from croupier.adapters.kubernetes_api import DEPLOYMENTS, HTTP_ROUTES, SERVICES, resource_of
+from collections.abc import Iterable
+
+from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, resource_of
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.adapters.traffic.checks import check_weights
-from croupier.core.render.route import REVISION, RUN, http_route, refusal, stable_service
+from croupier.core.render.route import (
+    REVISION,
+    RUN,
+    http_route,
+    refusal,
+    stable_service,
+    tls_refusal,
+    version_tls,
+)
 from croupier.core.render.version import DIGEST, Owner, intent_digest, labels, object_name, version_service
 from croupier.errors import Unreachable, UsageError
 from croupier.model.objects import JsonObject
@@ -54,6 +65,7 @@ class GatewayTraffic:
         callers = stable_service(owner, pointed, selector, run=split.run, revision=split.revision)
         if route is not None:
             made = [version_service(owner, digest, self._selector(owner, digest)) for digest in weights]
+            made += self._tls(owner, route, weights)
             made.append(http_route(owner, route, weights, split.run, split.revision))
             if split.run == "-" and self._is_intent(owner, split.stable.digest):
                 for each in made:  # the service has left: its players must not notice that the policy is deleted
@@ -87,7 +99,7 @@ class GatewayTraffic:
         if route is None:
             return self._untouched(owner)
         weights = self._loaded(owner, owner.spec.route, route)
-        if why := refusal(route):
+        if why := refusal(route) or self._tls_refusal(owner, owner.spec.route, weights):
             raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name}: {why}")
         if stable is None or not pointed:
             raise Unreachable(f"Service {owner.namespace}/{owner.spec.service.name} does not follow a version")
@@ -118,6 +130,11 @@ class GatewayTraffic:
                         found.append(f"HTTPRoute {owner.name} had other weights")
                 except Unreachable as error:
                     found.append(error.message)
+            for wanted in self._tls(owner, owner.spec.route, (digest,)):
+                name = wanted["metadata"]["name"]
+                known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
+                if known is None or not _says(known, wanted):
+                    found.append(f"BackendTLSPolicy {name} was {'deleted' if known is None else 'changed'}")
         stable = self._cluster.get(SERVICES, owner.namespace, owner.spec.service.name)
         if stable is None:
             found.append(f"Service {owner.spec.service.name} was deleted")
@@ -167,6 +184,20 @@ class GatewayTraffic:
         name = object_name(owner.name, digest)
         is_there = self._is_intent(owner, digest) or self._cluster.get(DEPLOYMENTS, owner.namespace, name) is not None
         return digest if is_there else ""
+
+    def _tls(self, owner: Owner, route: Route, digests: Iterable[str]) -> list[JsonObject]:
+        """What says that TLS is spoken to versions; nothing where it is not."""
+        return [] if route.tls is None else [version_tls(owner, route.tls, digest) for digest in digests]
+
+    def _tls_refusal(self, owner: Owner, route: Route, digests: Iterable[str]) -> str:
+        """Why gateways speak no TLS to one of the versions; "" when all of them do, or are not to."""
+        for wanted in self._tls(owner, route, digests):
+            name = wanted["metadata"]["name"]
+            known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
+            why = "it was deleted" if known is None else tls_refusal(known)
+            if why:
+                return f"BackendTLSPolicy {name}: {why}"
+        return ""
 
     async def _apply(self, wanted: JsonObject) -> None:
         """Write what does not stand yet: where most writes fail, a way back goes on from the last one that did not."""
@@ -219,8 +250,8 @@ class GatewayTraffic:
         while clock.now() < deadline:
             route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
             if route is not None:
-                self._loaded(owner, wanted, route)
-                why = refusal(route)
+                weights = self._loaded(owner, wanted, route)
+                why = refusal(route) or self._tls_refusal(owner, wanted, weights)
                 if not why:
                     return
             await clock.sleep(_PAUSE_SECONDS)
@@ -242,12 +273,12 @@ def _revision(obj: JsonObject) -> int:
 
 
 def _says(known: JsonObject, wanted: JsonObject) -> bool:
-    """Whether writing ``wanted`` would change nothing of a route or a Service."""
+    """Whether writing ``wanted`` would change nothing of a route, of what says TLS, or of a Service."""
     have, need = known["metadata"], wanted["metadata"]
     is_marked = all((have.get(part) or {}).items() >= need[part].items() for part in ("labels", "annotations"))
     is_owned = have.get("ownerReferences") == need.get("ownerReferences")
     spec, made = known["spec"], wanted["spec"]
-    if wanted["kind"] == HTTP_ROUTES.kind:
+    if wanted["kind"] in (HTTP_ROUTES.kind, BACKEND_TLS_POLICIES.kind):
         return is_marked and is_owned and _covers(spec, made)
     selects = spec.get("selector") == made["selector"] and _covers(spec.get("ports"), made["ports"])
     return is_marked and is_owned and selects

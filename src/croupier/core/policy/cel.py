@@ -555,6 +555,7 @@ _OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("VirtualService", "HTTPRoute", "GRPCRoute"),
         f"object.kind == 'VirtualService' ? object.?spec.?http.orValue([]).all(r, {_OF_THE_ROUTE} || "
         f"r.?timeout.orValue('').matches(r'{_DURATION}')) : object.?spec.?rules.orValue([]).all(r, "
+        "r.?filters.orValue([]).exists(f, f.?type.orValue('') == 'RequestRedirect') || "
         f"r.?timeouts.?request.orValue('').matches(r'{_DURATION}'))",
     ),
     "mesh-no-limits": (

@@ -47,6 +47,8 @@ def mesh_no_timeout(each: Object) -> Iterator[Hit]:
     for index, held in items(each.spec.get(key)):
         if held.get("redirect") or held.get("directResponse") or held.get("delegate"):
             continue
+        if any(text(at(each, "type")) == "RequestRedirect" for each in listed(held.get("filters"))):
+            continue
         limit = held.get("timeout") if key == "http" else at(held, "timeouts", "request")
         if limit is None:
             yield Hit(("spec", key, index), "a route without a timeout")

@@ -15,7 +15,8 @@ from croupier.core.render.dashboard import dashboards
 from croupier.core.render.egress import egress_gateways
 from croupier.core.render.egress_watch import gateway_rules, gateway_watch
 from croupier.core.render.emit import document, documents
-from croupier.core.render.front import front
+from croupier.core.render.front import front, told
+from croupier.core.render.gateway import gateways
 from croupier.core.render.gitops import gitops, guarded
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
@@ -72,6 +73,8 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
     for region, here in _by_region(every).items():
         if scrapes := tally_scrapes(here[0].region, here):
             files[f"regions/{region}/tallies.yaml"] = scrapes
+        if gateway := gateways(here[0].region.gateway, here):
+            files[f"regions/{region}/gateway.yaml"] = gateway
         if traced := collectors(here):
             files[f"regions/{region}/traces.yaml"] = [*traced, *watch(region, here[0].region)]
         for kind, gateway in egress_gateways(here).items():
@@ -147,6 +150,7 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         disruption_budget(cell, service),
         *scaler(cell, service),
         *(_released if placed.region.released_by == "croupier" else _rolling)(placed, service),
+        *told(placed, service),
         *pod_monitor(placed, service),
         *prometheus_rule(placed, service),
         *dashboards(placed, service),

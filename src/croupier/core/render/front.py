@@ -1,37 +1,67 @@
 """What sends callers to a service that croupier does not release: its Service, and the route that players come by.
 
-Where croupier does, both are its operator's (``route``): they follow versions.
+Where croupier does, both are its operator's (``route``): they follow versions. What else the gateway is told of a
+service names the route only, and is the same for both: ``told``.
 """
 
 from __future__ import annotations
 
-from croupier.core.render.names import of_service, selector
+from croupier.core.render import envoy_gateway, ingress_nginx, istio
+from croupier.core.render.names import of_service, selector, service_labels
 from croupier.core.render.release import route_of
-from croupier.core.render.route import timeouts
+from croupier.core.render.route import GATEWAY_API, port_of, rule, tls_to
+from croupier.core.render.version import TLS_PORT, TLS_PORT_NAME
+from croupier.model.gateway import Target
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
-from croupier.model.release_policy import ClusterService
+from croupier.model.release_policy import ClusterService, Route
 from croupier.model.service_spec import ServiceSpec
 
 
 def front(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
-    """The Service, and the HTTPRoute of what players reach."""
+    """The Service, and of what players reach its route, as the region's gateway reads it."""
     port = ClusterService(name=service.name, target_port=service.port).port
     named = next(each.name for each in service.ports if each.name == "http")
     ports = [{"name": "http", "port": port, "targetPort": named, "protocol": "TCP"}]
+    route = route_of(placed, service)
+    if route is not None and service.edge.backend_tls is not None:
+        tls = service.edge.backend_tls.port
+        ports.append({"name": TLS_PORT_NAME, "port": TLS_PORT, "targetPort": tls, "protocol": "TCP"})
     body = {"spec": {"selector": selector(service.name)["matchLabels"], "ports": ports}}
     made = [of_service(placed.cell, service, "v1", "Service", body)]
-    if route := route_of(placed, service):
-        spec = {
-            "parentRefs": [each.model_dump(by_alias=True, exclude_none=True) for each in route.parent_refs],
-            "hostnames": list(route.hostnames),
-            "rules": [
-                {
-                    "matches": [{"path": {"type": "PathPrefix", "value": prefix}} for prefix in route.path_prefixes],
-                    **timeouts(route),
-                    "backendRefs": [{"name": service.name, "port": port}],
-                }
-            ],
-        }
-        made.append(of_service(placed.cell, service, "gateway.networking.k8s.io/v1", "HTTPRoute", {"spec": spec}))
+    if route is None:
+        return made
+    target: Target = placed.region.gateway.target
+    if target == "nginxIngress":
+        return [*made, _within(placed, service, ingress_nginx.ingress(placed, service, port))]
+    if target == "istio":
+        return [*made, istio.virtual_service(placed, service, route, port), *istio.destination(placed, service, route)]
+    made += _routed(placed, service, route, port)
+    return [*made, *(istio.destination(placed, service, None) if target == "istioGateway" else [])]
+
+
+def told(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """What the gateway is told of the route of ``service``, whoever makes that."""
+    if placed.region.gateway.target == "envoyGateway" and service.is_reached:
+        return envoy_gateway.traffic(placed, service)
+    return []
+
+
+def _routed(placed: PlacedCell, service: ServiceSpec, route: Route, port: int) -> list[JsonObject]:
+    """By the Gateway API."""
+    spec = {
+        "parentRefs": [each.model_dump(by_alias=True, exclude_none=True) for each in route.parent_refs],
+        "hostnames": list(route.hostnames),
+        "rules": [rule(route, [{"name": service.name, "port": port_of(route, port)}])],
+    }
+    made = [of_service(placed.cell, service, GATEWAY_API, "HTTPRoute", {"spec": spec})]
+    if route.tls is not None:
+        body = {"spec": tls_to(service.name, route.tls)}
+        made.append(of_service(placed.cell, service, GATEWAY_API, "BackendTLSPolicy", body))
     return made
+
+
+def _within(placed: PlacedCell, service: ServiceSpec, each: JsonObject) -> JsonObject:
+    """``each`` in its cell's namespace, with the labels of its service."""
+    metadata = {**each["metadata"], "namespace": placed.cell.namespace, "labels": service_labels(placed.cell, service)}
+    return {**each, "metadata": metadata}

@@ -8,6 +8,7 @@ from croupier.core.render.collector import GRPC, HTTP
 from croupier.core.render.engines import reached
 from croupier.core.render.names import of_cell, of_service, selector
 from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
+from croupier.core.render.release import route_of
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
 from croupier.model.postgres import POSTGRES_PORT
@@ -41,9 +42,8 @@ _Doors = Iterable[tuple[list[JsonObject], Sequence[int]]]
 
 def _callers(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     region = placed.region
-    if service.routes and not service.internal:
-        gateway = region.gateway.namespace or placed.cell.namespace
-        yield [within(gateway)], [service.port]
+    if (route := route_of(placed, service)) is not None:
+        yield [within(region.gateway.runs_in(placed.cell.namespace))], [route.tls.port if route.tls else service.port]
     callers = [each.name for each in placed.services if service.name in each.depends_on]
     if callers:
         yield [{"podSelector": selector(name)} for name in callers], [service.port]

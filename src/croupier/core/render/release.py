@@ -6,7 +6,7 @@ from croupier.core.policy.strategies import DECIDED, LADDER
 from croupier.core.render.names import of_service
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
-from croupier.model.release_policy import API_VERSION, ClusterService, ParentRef, ReleasePolicySpec, Route
+from croupier.model.release_policy import API_VERSION, ClusterService, ParentRef, ReleasePolicySpec, Route, RouteTls
 from croupier.model.service_spec import ServiceSpec
 
 _AT_ONCE = (100,)
@@ -41,7 +41,7 @@ def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
 
 def route_of(placed: PlacedCell, service: ServiceSpec) -> Route | None:
     """How players come to it; None where they do not."""
-    if service.internal or not service.routes:
+    if not service.is_reached:
         return None
     gateway = placed.region.gateway
     parent = ParentRef(name=gateway.name, namespace=gateway.namespace, section_name=gateway.section_name)
@@ -51,4 +51,15 @@ def route_of(placed: PlacedCell, service: ServiceSpec) -> Route | None:
         hostnames=placed.cell.hostnames,
         path_prefixes=prefixes,
         timeout_seconds=service.timeout_seconds,
+        hsts=service.edge.hsts,
+        tls=_tls_of(placed, service),
     )
+
+
+def _tls_of(placed: PlacedCell, service: ServiceSpec) -> RouteTls | None:
+    wanted = service.edge.backend_tls
+    if wanted is None:
+        return None
+    port = next(each.port for each in service.ports if each.name == wanted.port)
+    hostname = wanted.hostname or f"{service.name}.{placed.cell.namespace}.svc"
+    return RouteTls(port=port, hostname=hostname, ca=wanted.ca)

@@ -1,4 +1,5 @@
-"""The three manifests a service is commonly begun with: Deployment, HorizontalPodAutoscaler, NetworkPolicy (S14).
+"""The three manifests a service is commonly begun with: Deployment, HorizontalPodAutoscaler, NetworkPolicy (S14). Where
+players come through ingress-nginx, an Ingress and that of its canary, too (S14.6).
 
 The plain form, for reading, comparing and beginning by hand: it serves without croupier's operator, and says nothing of
 configuration, secrets and hardening. ``cell.render`` makes what production gets; where the two differ, and why, is in
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from croupier.core.render.ingress_nginx import canary, canary_annotations, ingress
 from croupier.core.render.pods import resources_of
 from croupier.core.render.scaling import metrics
 from croupier.model.digest import short
@@ -21,12 +23,14 @@ MAX_UNAVAILABLE = 1
 """How a rolling update goes (S14.1)."""
 INTERNAL = "10.0.0.0/8"
 """Addresses of internal services (S14.10)."""
-_NGINX = "nginx.ingress.kubernetes.io"
+_PORT = 80
+"""Of the Services that an Ingress names."""
 
 
 def template(placed: PlacedCell, service: ServiceSpec, version: str | None = None) -> list[JsonObject]:
     """The objects, without a namespace. ``version``: label of the pods; None: first digits of the image's digest."""
-    return [_deployment(service, version or _digest(service)), *_scaler(service), _doors(placed, service)]
+    made = [_deployment(service, version or _digest(service)), *_scaler(service), _doors(placed, service)]
+    return [*made, *_ingresses(placed, service)]
 
 
 def _digest(service: ServiceSpec) -> str:
@@ -70,10 +74,16 @@ def _deployment(service: ServiceSpec, version: str) -> JsonObject:
 
 def _canary(service: ServiceSpec) -> dict[str, Any]:
     """Annotations for an ingress-nginx that takes them over from here: the share of the first step (S14.6)."""
-    share = service.release.strategy.steps[0]
-    if service.internal or not service.routes or share == 100:
-        return {}
-    return {"annotations": {f"{_NGINX}/canary": "true", f"{_NGINX}/canary-weight": str(share)}}
+    annotations = canary_annotations(service)
+    return {"annotations": annotations} if annotations else {}
+
+
+def _ingresses(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """For a region with ingress-nginx: the Ingress of the service, and that of its new version, where it reads them."""
+    if placed.region.gateway.target != "nginxIngress" or not service.is_reached:
+        return []
+    new = canary(placed, service, _PORT)
+    return [ingress(placed, service, _PORT), *([new] if new is not None else [])]
 
 
 def _scaler(service: ServiceSpec) -> list[JsonObject]:
@@ -93,7 +103,7 @@ def _scaler(service: ServiceSpec) -> list[JsonObject]:
 def _doors(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     callers = [each.name for each in placed.services if service.name in each.depends_on]
     asked = [{"podSelector": _selector(name)} for name in callers]
-    if service.routes and not service.internal:
+    if service.is_reached:
         asked.insert(0, {"namespaceSelector": {"matchLabels": {"gw": "ingress"}}})
     kinds = sorted({placed.providers[name].kind for name in service.egress})
     outside = [{"namespaceSelector": {"matchLabels": {"svc": f"{kind}-egress"}}} for kind in kinds]

@@ -28,6 +28,9 @@ COPY_OF = f"{GROUP}/copy-of"
 ASKED = f"{GROUP}/replicas"
 """Annotation of a version: how many pods the policy asked for when the version was made, or followed it last."""
 
+TLS_PORT = 443
+TLS_PORT_NAME = "https"
+"""Of the Service of a version, where its pods speak TLS to the gateway."""
 LONGEST_NAME = 63
 _LONGEST_BASE = LONGEST_NAME - 13
 
@@ -99,7 +102,7 @@ def frozen_config_maps(owner: Owner, digest: str, config: Mapping[str, Mapping[s
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": _metadata(owner, digest, object_name(name, digest), {COPY_OF: name}),
+            "metadata": metadata_of(owner, digest, object_name(name, digest), {COPY_OF: name}),
             "immutable": True,
             **config[name],
         }
@@ -109,15 +112,15 @@ def frozen_config_maps(owner: Owner, digest: str, config: Mapping[str, Mapping[s
 
 def version_service(owner: Owner, digest: str, selector: Mapping[str, str] | None = None) -> JsonObject:
     """The Service of one version: what a route names. ``selector`` None: the version's own pods."""
-    spec = owner.spec.service
+    spec, route = owner.spec.service, owner.spec.route
+    ports = [{"name": "http", "port": spec.port, "targetPort": spec.target_port, "protocol": "TCP"}]
+    if route is not None and route.tls is not None:
+        ports.append({"name": TLS_PORT_NAME, "port": TLS_PORT, "targetPort": route.tls.port, "protocol": "TCP"})
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(owner, digest, object_name(owner.name, digest), {DIGEST: digest}),
-        "spec": {
-            "selector": dict(selector or labels(owner.name, digest)),
-            "ports": [{"name": "http", "port": spec.port, "targetPort": spec.target_port, "protocol": "TCP"}],
-        },
+        "metadata": metadata_of(owner, digest, object_name(owner.name, digest), {DIGEST: digest}),
+        "spec": {"selector": dict(selector or labels(owner.name, digest)), "ports": ports},
     }
 
 
@@ -126,7 +129,7 @@ def version_deployment(owner: Owner, digest: str, intent: Mapping[str, Any], rep
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(
+        "metadata": metadata_of(
             owner, digest, object_name(owner.name, digest), {DIGEST: digest, ASKED: str(owner.spec.replicas)}
         ),
         "spec": {
@@ -157,7 +160,7 @@ def version_scaler(owner: Owner, digest: str, scaler: Mapping[str, Any], floor: 
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": _metadata(owner, digest, object_name(owner.name, digest), {COPY_OF: scaler["metadata"]["name"]}),
+        "metadata": metadata_of(owner, digest, object_name(owner.name, digest), {COPY_OF: scaler["metadata"]["name"]}),
         "spec": spec,
     }
 
@@ -173,7 +176,8 @@ def version_template(policy: str, digest: str, template: Mapping[str, Any]) -> J
     return made
 
 
-def _metadata(owner: Owner, digest: str, name: str, annotations: Mapping[str, str]) -> JsonObject:
+def metadata_of(owner: Owner, digest: str, name: str, annotations: Mapping[str, str]) -> JsonObject:
+    """Of what belongs to one version."""
     return {
         "name": name,
         "namespace": owner.namespace,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.support.small_cluster import INTENT, LABELS, NAMESPACE, POLICY_NAME, SERVICE, Operator, SmallCluster
 
-from croupier.adapters.kubernetes_api import HTTP_ROUTES, SERVICES, open_fence
+from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, HTTP_ROUTES, SERVICES, open_fence
 from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.core.render.version import labels, object_name
 from croupier.errors import Unreachable, UsageError
@@ -79,6 +79,14 @@ async def stage() -> AsyncIterator[Stage]:
 async def plain() -> AsyncIterator[Stage]:
     async with SmallCluster.begin() as world:
         yield await staged(world, route=None, strategy={"steps": [100]})
+
+
+@pytest.fixture
+async def encrypted() -> AsyncIterator[Stage]:
+    """Pods speak TLS at a port of their own, and browsers are told to come by TLS."""
+    tls = {"port": 8443, "hostname": "payments-api.casino.svc", "ca": "ca"}
+    async with SmallCluster.begin() as world:
+        yield await staged(world, route={"parentRefs": [{"name": "web"}], "hsts": {"maxAgeSeconds": 60}, "tls": tls})
 
 
 async def test_while_nothing_is_ours_the_intent_serves(stage: Stage) -> None:
@@ -297,3 +305,61 @@ async def test_routes_of_caches_that_are_stale_are_no_observation(stage: Stage) 
     stage.world.clock.time += 100.0
     with pytest.raises(Unreachable, match="nothing is decided"):
         await stage.traffic.observe(SERVICE)
+
+
+async def test_gateways_speak_tls_to_every_version_at_the_port_that_speaks_it(encrypted: Stage) -> None:
+    """S8.1, S8.3."""
+    await encrypted.traffic.set_split(encrypted.split(25))
+    names = {object_name(POLICY_NAME, digest) for digest in (encrypted.old, encrypted.new)}
+    policies = {each["metadata"]["name"]: each["spec"] for each in encrypted.world.all(BACKEND_TLS_POLICIES)}
+    assert policies.keys() == names
+    for name, spec in policies.items():
+        assert spec == {
+            "targetRefs": [{"group": "", "kind": "Service", "name": name, "sectionName": "https"}],
+            "validation": {
+                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}],
+                "hostname": "payments-api.casino.svc",
+            },
+        }
+        ports = {each["name"]: each for each in encrypted.world.find(SERVICES, name)["spec"]["ports"]}
+        assert (ports["https"]["port"], ports["https"]["targetPort"]) == (443, 8443)
+    (rule,) = encrypted.world.find(HTTP_ROUTES, POLICY_NAME)["spec"]["rules"]
+    assert {(each["name"], each["port"]) for each in rule["backendRefs"]} == {(name, 443) for name in names}
+    (header,) = rule["filters"][0]["responseHeaderModifier"]["set"]
+    assert header == {"name": "Strict-Transport-Security", "value": "max-age=60"}
+    assert (await encrypted.traffic.observe(SERVICE)).weights == {encrypted.old: 75, encrypted.new: 25}
+
+
+async def test_a_gateway_that_speaks_no_tls_is_no_confirmation(encrypted: Stage) -> None:
+    """Prevents: players sent in the clear to a port that takes TLS only."""
+    encrypted.world.gateway_says_of_tls = "False"
+    with pytest.raises(Unreachable, match=r"BackendTLSPolicy .*as the gateway says"):
+        await encrypted.traffic.set_split(encrypted.split(None))
+    with pytest.raises(Unreachable, match="BackendTLSPolicy"):
+        await encrypted.traffic.observe(SERVICE)
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_what_says_tls_is_put_back(encrypted: Stage, is_deleted: bool) -> None:
+    await encrypted.traffic.set_split(encrypted.split(None))
+    name = object_name(POLICY_NAME, encrypted.old)
+
+    def another_host(obj: dict[str, Any]) -> None:
+        obj["spec"]["validation"]["hostname"] = "elsewhere.example"
+
+    if is_deleted:
+        await encrypted.world.person.delete(BACKEND_TLS_POLICIES, name, namespace=NAMESPACE)
+    else:
+        await encrypted.world.change(BACKEND_TLS_POLICIES, name, another_host)
+    await encrypted.world.settle()
+    (told,) = await encrypted.traffic.put_back(SERVICE, encrypted.old)
+    assert told == f"BackendTLSPolicy {name} was {'deleted' if is_deleted else 'changed'}"
+    assert (await encrypted.traffic.observe(SERVICE)).weights == {encrypted.old: 100}
+    assert await encrypted.traffic.put_back(SERVICE, encrypted.old) == []
+
+
+async def test_a_cluster_that_knows_no_such_policy_is_told_so(encrypted: Stage) -> None:
+    operator = await encrypted.world.operator(has_backend_tls=False)
+    with pytest.raises(Unreachable, match="no backendtlspolicies") as told:
+        await operator.traffic.set_split(encrypted.split(None))
+    assert "spec.route.tls" in (told.value.hint or "")

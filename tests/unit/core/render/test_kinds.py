@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import get_args
+
 import pytest
 import yaml
 from tests.support.platforms import (
     applied,
+    fronted,
     gated,
     kept,
     manifests,
@@ -18,6 +22,7 @@ from tests.support.platforms import (
 )
 
 from croupier.engine.schemas import validator
+from croupier.model.gateway import Target
 from croupier.model.schemas import VERSIONS
 
 CELLS = {
@@ -31,6 +36,9 @@ CELLS = {
     "watched": watched,
     "argocd": lambda: applied("argocd"),
     "flux": lambda: applied("flux"),
+    **{f"gateway {target}": partial(fronted, target) for target in get_args(Target)},
+    "gateway istioGateway alone": partial(fronted, "istioGateway", released_by="kubernetes"),
+    "gateway envoyGateway alone": partial(fronted, "envoyGateway", released_by="kubernetes"),
 }
 
 
