@@ -48,7 +48,7 @@ def test_markets_that_other_readers_take_for_booleans_keep_their_names(described
 
 
 def test_its_values_say_that_nobody_has_reviewed_them(described: Described) -> None:
-    assert len(described.notes) == 6
+    assert sum("is not reviewed" in each for each in described.notes) == 6
 
 
 def test_no_object_is_there_twice_in_a_cluster(objects: list[tuple[str, dict[str, Any]]]) -> None:
