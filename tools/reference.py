@@ -33,6 +33,7 @@ from croupier.engine.policy import rule_view
 from croupier.model.backtest import Backtest
 from croupier.model.change import PlatformPlan
 from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
+from croupier.model.events import Event
 from croupier.model.explanation import Explanation
 from croupier.model.gitops import GitOps
 from croupier.model.patches import Patch
@@ -507,7 +508,7 @@ def platform_page() -> str:
         lines += ["", f"## {title}", "", _prose(inspect.cleandoc(form.__doc__ or "")), ""]
         said = _meanings(form)
         lines += _grid((name, _PARTS[name], said.get(name, "")) for name in form.model_fields)
-    for model in every_model((ServiceSpec, Cell, Market, Region, Provider, Brand, GitOps, When, At, Patch)):
+    for model in every_model((ServiceSpec, Cell, Market, Region, Provider, Event, Brand, GitOps, When, At, Patch)):
         lines += ["", f"## {model.__name__}", ""]
         lines += [_prose(inspect.cleandoc(model.__doc__)), ""] if model.__doc__ else []
         lines += _grid(_written(model))
@@ -547,6 +548,7 @@ _SECTIONS = {
     "markets": "name -> [Market](#market); [its fields and who asks for them](markets.md)",
     "regions": "name -> [Region](#region)",
     "providers": "name -> [Provider](#provider)",
+    "events": "name -> [Event](#event)",
     "gitops": "[GitOps](#gitops)",
     "cells": "array of [Cell](#cell)",
     "defaults": _PARTS["set"],

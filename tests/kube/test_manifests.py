@@ -25,6 +25,7 @@ from tests.support.crds import (
 )
 from tests.support.platforms import (
     applied,
+    eventful,
     example,
     fronted,
     gated,
@@ -100,9 +101,9 @@ def test_secrets_of_a_store_apply_and_a_second_time_change_nothing(kinds: Cluste
 
 
 def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
-    """Against the definitions that KEDA publishes."""
+    """Against the definitions that KEDA publishes, with the calendar's schedules (S6.4)."""
     _define(kinds, *KEDA)
-    _applies_once(kinds, manifests(queued()))
+    _applies_once(kinds, manifests(eventful(queued())))
 
 
 @pytest.mark.parametrize(

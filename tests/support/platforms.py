@@ -14,6 +14,7 @@ from croupier.model.address import Endpoint
 from croupier.model.container import Resources
 from croupier.model.data import DataUse
 from croupier.model.edge import BackendTls, Edge, RateLimit, RouteBreaker, RouteRetries
+from croupier.model.events import Event, Expected
 from croupier.model.gateway import Feature, Gateway, Target, able
 from croupier.model.gitops import GitOps
 from croupier.model.monitoring import Monitoring, OnCall
@@ -25,6 +26,7 @@ from croupier.model.redis import Redis
 from croupier.model.release_policy import Hsts
 from croupier.model.service_spec import NamedPort, Scaling, ServiceSpec
 from croupier.model.stores import ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
+from croupier.spec.events import Times, is_in, times_of, warm_of
 from croupier.spec.platform import load_described
 
 EXAMPLE = Path(str(files("croupier.cli").joinpath("example")))
@@ -156,6 +158,27 @@ def gated(**of_provider: object) -> list[PlacedCell]:
         )
         for placed in example(egress=Egress(image=f"registry.example/envoy@sha256:{64 * 'e'}"))
     ]
+
+
+def eventful(cells: Iterable[PlacedCell]) -> list[PlacedCell]:
+    """``cells``, with a match in Sweden that asks for nine pods of lobby."""
+    event = Event(
+        title="Final",
+        starts="2030-07-14T18:00",
+        zone="Europe/Stockholm",
+        lasts_minutes=120,
+        markets=("se",),
+        services={"lobby": Expected(pods=9)},
+    )
+    times = times_of(event)
+    assert isinstance(times, Times)
+    made = []
+    for placed in cells:
+        lobby = next(each for each in placed.services if each.name == "lobby")
+        warm = warm_of("final", event, times, lobby) if is_in(event, placed.cell) else None
+        here = {"events": {"final": event}, "warm": (warm,)} if warm is not None else {}
+        made.append(placed.model_copy(update=here))
+    return made
 
 
 def watched() -> list[PlacedCell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,12 +114,14 @@ def _schemas(held: Mapping[str, Any]) -> SchemaView:
 def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
     """How much there is, and notes. What was found sound is not checked again as long as nothing changes."""
     from croupier.adapters.cache import key, recall, remember
+    from croupier.adapters.clock import SystemClock
     from croupier.spec.files import digest
 
+    now = SystemClock().now()
     content = digest(directory)
     name = key(str(directory), content, kubernetes)
-    if content and (known := recall("check", name)):
-        return dict(known)
+    if content and (known := recall("check", name)) and now < (known["until"] or math.inf):
+        return dict(known["found"])
     from croupier.core.render.cell import objects
     from croupier.core.render.patch import blame
     from croupier.engine.schemas import checked
@@ -126,6 +129,7 @@ def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
     from croupier.spec.platform import look
 
     described, problems = look(directory)
+    problems.update(described.over(now))
     try:
         schemas = as_json(checked(objects(described.cells), kubernetes, blame(described.cells)))
     except SpecError as error:
@@ -140,7 +144,8 @@ def _checked(directory: Path, kubernetes: str) -> dict[str, Any]:
         "schemas": schemas,
     }
     if content:
-        remember("check", name, found)
+        # What was found sound is so until an event of the calendar is over.
+        remember("check", name, {"found": found, "until": min(described.ends.values(), default=None)})
     return found
 
 
@@ -154,7 +159,8 @@ def explain(*, cell: str, path: str, directory: Path, output: Output) -> None:
     """Tell where a value comes from: each layer that spoke of it, and where, the last one winning.
 
     PATH is a service and a path in it, like payments-api.scaling.max; a path to a part lists all values in it. Or it
-    is brand, cell, gitops, market or region, and a path in that, like region.pools.
+    is brand, cell, gitops, market or region, and a path in that, like region.pools; or providers or events, a name and
+    a path, like providers.psp-a.timeoutSeconds.
     """
     from croupier.spec.explain import explained
 
@@ -184,13 +190,17 @@ def render(*, directory: Path, out: Path, only_check: bool, form: Form, kubernet
     Files that were rendered before and are no longer wanted are removed; files of others are left alone. Each file is
     replaced at once: after Ctrl-C (exit code 3) run it again.
     """
+    from croupier.adapters.clock import SystemClock
     from croupier.adapters.manifests import compare, write
     from croupier.core.render.cell import MADE
     from croupier.engine.rendering import rendered
 
     if out.resolve().is_relative_to(directory.resolve()):
         raise UsageError("--out lies in the platform folder", hint="its files would be read as parts of the platform")
-    files = rendered(_described(directory).cells, kubernetes, directory, form)
+    described = _described(directory)
+    if past := described.over(SystemClock().now()):
+        raise SpecError(past)
+    files = rendered(described.cells, kubernetes, directory, form)
     try:
         done = (compare if only_check else write)(out, files, MADE)
     except KeyboardInterrupt as stopped:

@@ -75,6 +75,8 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
         for change, path in _each(f"providers.{name}", old.providers[name], new.providers[name]):
             moved = _moved(old.providers[name], new.providers[name], path)
             yield _marked(change, old, old.model_copy(update={"providers": {**old.providers, name: moved}}))
+    for name in sorted(old.events.keys() | new.events.keys()):
+        yield from _differences(f"events.{name}", old.events.get(name), new.events.get(name), kind="scaling")
     yield from _of_patches(old, new)
     was = {each.name: each for each in old.services}
     will = {each.name: each for each in new.services}

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from croupier.model.base import LabelKey, LabelValue, Value
+from croupier.model.base import Cpu, LabelKey, LabelValue, Memory, Value
 from croupier.model.service_spec import Traffic
 
 
@@ -19,6 +19,13 @@ class Taint(Value):
     key: LabelKey
     value: LabelValue = ""
     effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] = "NoSchedule"
+
+
+class Capacity(Value):
+    """What nodes hold together when there are as many of them as there may be."""
+
+    cpu: Cpu
+    memory: Memory
 
 
 class NodePool(Value):
@@ -32,3 +39,5 @@ class NodePool(Value):
     """What its nodes bear to keep others away: its pods tolerate it."""
     spot: bool = False
     """Its nodes go with half a minute's notice: only batch work that is not money is sent there (S13.2)."""
+    capacity: Capacity | None = None
+    """What pods may ask for here at most, for what the calendar of events is held against. None: nobody counts."""

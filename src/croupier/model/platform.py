@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from croupier.model.address import Endpoint, Hostname
 from croupier.model.base import LongName, Name, Value
 from croupier.model.container import Image, Resources
+from croupier.model.events import Event, Warm
 from croupier.model.gateway import Gateway, able
 from croupier.model.gitops import GitOps
 from croupier.model.monitoring import Monitoring, OnCall
@@ -267,6 +268,10 @@ class PlacedCell(Value):
     """Other regions that copies, backups or keys of its stores are in."""
     patches: tuple[PlacedPatch, ...]
     """In the order in which they are applied."""
+    events: Annotated[dict[Name, Event], Field(default_factory=dict)]
+    """Those that its players watch."""
+    warm: tuple[Warm, ...] = ()
+    """What they ask for, by time, event and service."""
 
     def grace_seconds(self, service: ServiceSpec) -> int:
         """From the order to end until force: proxies hear of it, connections drain, the slowest call returns."""

@@ -8,11 +8,13 @@ from itertools import chain
 
 from croupier.errors import Problem, SpecError, UnknownName
 from croupier.model.address import Endpoint
+from croupier.model.events import Event, Warm
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
 from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.model.store import stores_of
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes
+from croupier.spec.events import crowded, end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import FIXED
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
@@ -51,6 +53,19 @@ class Described:
             raise UnknownName("cell", name, [each.cell.name for each in self.cells])
         return found
 
+    def over(self, now: float) -> list[Problem]:
+        """Events that have ended. ``now``: epoch seconds."""
+        past = [self.names.events[name] for name, end in self.ends.items() if end <= now]
+        return [
+            each.file.problem((*each.location, "starts"), "PAST", "the event is over", "take it out of the calendar")
+            for each in past
+        ]
+
+    @property
+    def ends(self) -> Mapping[str, float]:
+        """Event that somebody watches -> when it is over, epoch seconds."""
+        return {name: end_of(event) for placed in self.cells for name, event in placed.events.items()}
+
 
 class Cells:
     """What every cell comes to."""
@@ -84,6 +99,7 @@ class Cells:
         problems = {_concerning(problem, subjects) for problem, subjects in self._found.items()}
         problems.update(self._budgets(cells))
         problems.update(self._called(cells))
+        problems.update(self._calendar(cells) if is_first and not problems else ())
         problems.update(self._patches.conflicts)
         if is_first and not problems:
             problems.update(self._idle(merged.values()))
@@ -120,9 +136,10 @@ class Cells:
                 del good[name]
         if len(good) == len(placed.services):
             return placed
+        warm = tuple(each for each in placed.warm if each.service in good)
         sent = {each.telemetry.traces or placed.cell.region for each in good.values()}
         kept = {region: endpoint for region, endpoint in placed.traces_kept.items() if region in sent}
-        return placed.model_copy(update={"services": tuple(good.values()), "traces_kept": kept})
+        return placed.model_copy(update={"services": tuple(good.values()), "traces_kept": kept, "warm": warm})
 
     def _cell(self, declared: Declared, merged: dict[tuple[str, str], Merged]) -> PlacedCell | None:
         cell: Cell = declared.value
@@ -166,10 +183,51 @@ class Cells:
             gitops=names.gitops.value if names.gitops is not None else None,
             elsewhere={name: regions[name] for name in sorted(regions_of(services) - {cell.region}) if name in regions},
             patches=self._patches.of(cell, [each.name for each in services]),
+            events={},
         )
         for spec, flaw in store_flaws(Where(placed, regions, beside)):
             self._report(cell, spec, flaw, merged)
-        return placed
+        return placed.model_copy(update=self._watched(placed))
+
+    def _watched(self, placed: PlacedCell) -> dict[str, object]:
+        """Fields of a cell: its part of the calendar."""
+        events: dict[str, Event] = {}
+        warm: list[Warm] = []
+        for name, declared in self._names.events.items():
+            event: Event = declared.value
+            times = times_of(event)
+            if isinstance(times, Flaw) or not is_in(event, placed.cell):
+                continue
+            events[name] = event
+            for spec in placed.services:
+                if spec.name not in event.services:
+                    continue
+                if flaw := expected_flaw(event, spec, placed):
+                    self._find(declared.file.problem((*declared.location, *flaw.location), *flaw[1:]), placed.cell.name)
+                elif held := warm_of(name, event, times, spec):
+                    warm.append(held)
+        ordered = sorted(warm, key=lambda each: (each.from_at, each.event, each.service))
+        return {"events": dict(sorted(events.items())), "warm": tuple(ordered)}
+
+    def _calendar(self, cells: Sequence[PlacedCell]) -> Iterator[Problem]:
+        """Events that nobody watches, and those that ask for more than nodes hold."""
+        regions: dict[str, list[PlacedCell]] = {}
+        for placed in cells:
+            regions.setdefault(placed.cell.region, []).append(placed)
+        for region, here in sorted(regions.items()):
+            for name, flaw in crowded(region, here):
+                declared = self._names.events[name]
+                yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
+        for name, declared in self._names.events.items():
+            event: Event = declared.value
+            if isinstance(times_of(event), Flaw):
+                continue
+            there = [each for each in cells if name in each.events]
+            ran = {spec.name for each in there for spec in each.services}
+            for service in event.services:
+                if service not in ran and service in self._names.services:
+                    message = f"{service} runs in no cell of these markets and brands"
+                    yield declared.file.problem((*declared.location, "services", service), "EVENT", message)
 
     def _traces(
         self, cell: Cell, region: Region, services: Iterable[ServiceSpec], merged: Mapping[tuple[str, str], Merged]

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pydantic import BaseModel, JsonValue
 
 from croupier.errors import UnknownName
+from croupier.model.events import Event
 from croupier.model.gitops import GitOps
 from croupier.model.patches import PlacedPatch
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region
+from croupier.model.providers import Provider
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.cells import Described
 from croupier.spec.merge import Layer, Statement, Verb
-from croupier.spec.names import Names
+from croupier.spec.names import Declared, Names
 from croupier.spec.paths import Path, parse_path, value_at
 from croupier.spec.yaml12 import Mark, Node
 
@@ -28,6 +30,8 @@ AROUND: Mapping[str, type[BaseModel]] = {
     "region": Region,
 }
 """What is declared once and not by layers."""
+SECTIONS: Mapping[str, type[BaseModel]] = {"events": Event, "providers": Provider}
+"""The same by names of people's own: those that the cell has to do with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Told:
 
 
 def explained(described: Described, cell: str, path: str) -> list[Told]:
-    """All values at ``path``, sorted by path: a service, or else a key of ``AROUND``, and a path in it.
+    """All values at ``path``, sorted by path: a service, or else a key of ``AROUND`` or ``SECTIONS``, and a path in it.
 
     Raises ``UnknownName``.
     """
@@ -66,22 +70,26 @@ def explained(described: Described, cell: str, path: str) -> list[Told]:
     service = next((each for each in placed.services if each.name == name), None)
     if service is None and name in AROUND:
         return _of_declared(described.names, placed, name, rest)
+    if service is None and name in SECTIONS:
+        return _of_section(described.names, placed, name, rest)
     if service is None:
         inside = [f"{part}.{name}" for part, model in AROUND.items() if name in _keys(model)]
-        known = inside or [*(each.name for each in placed.services), *AROUND]
+        known = inside or [*(each.name for each in placed.services), *AROUND, *SECTIONS]
         raise UnknownName("service or part of the cell", name, known)
     wanted = parse_path(rest, ServiceSpec) if rest else ()
     merged = described.merged[cell, name]
-    patches = [] if rest else [_of_patch(each) for each in placed.patches if _is_of(each, name)]
+    scaled = not wanted or wanted[:2] in (("scaling",), ("scaling", "min"))
+    others = list(_of_events(described.names, placed, name)) if scaled else []
+    others += [] if rest else [_of_patch(each) for each in placed.patches if _is_of(each, name)]
     spoken = [at for at in sorted(merged.chains) if at[: len(wanted)] == wanted or wanted[: len(at)] == at]
     tree = service.model_dump(mode="json", by_alias=True)
     if not spoken:
-        return [Told(path, value_at(tree, wanted), ()), *patches]
+        return [Told(path, value_at(tree, wanted), ()), *others]
     told = []
     for at in spoken:
         here = at if len(at) >= len(wanted) else wanted
         told.append(Told(".".join((name, *here)), value_at(tree, here), merged.chains[at]))
-    return [*told, *patches]
+    return [*told, *others]
 
 
 def _of_declared(names: Names, placed: PlacedCell, part: str, rest: str) -> list[Told]:
@@ -94,16 +102,47 @@ def _of_declared(names: Names, placed: PlacedCell, part: str, rest: str) -> list
         "region": names.regions[cell.region],
     }[part]
     wanted = parse_path(rest, AROUND[part]) if rest else ()
+    called = {"region": cell.region, "market": cell.market, "brand": cell.brand, "cell": cell.name}.get(part)
+    return _written(part, f"{part} {called}" if called else part, declared, wanted)
+
+
+def _of_section(names: Names, placed: PlacedCell, section: str, rest: str) -> list[Told]:
+    """Of ``providers`` and ``events``: one by its name, or all that the cell has to do with."""
+    known: Mapping[str, BaseModel] = placed.events if section == "events" else placed.providers
+    name, _, inside = rest.partition(".")
+    if name and name not in known:
+        raise UnknownName(f"{section.removesuffix('s')} of the cell", name, list(known))
+    wanted = parse_path(inside, SECTIONS[section]) if inside else ()
+    declared = {"events": names.events, "providers": names.providers}[section]
+    return [
+        told
+        for each in ([name] if name else sorted(known))
+        for told in _written(f"{section}.{each}", f"{section.removesuffix('s')} {each}", declared[each], wanted)
+    ]
+
+
+def _written(part: str, label: str, declared: Declared | None, wanted: Path) -> list[Told]:
+    """What is declared at ``wanted``, or below it."""
     said = [] if declared is None else list(_said(declared.file.node(*declared.location), wanted))
     tree = declared.value.model_dump(mode="json", by_alias=True) if declared is not None else None
     if declared is None or not said:
         return [Told(".".join((part, *wanted)), value_at(tree, wanted), ())]
-    called = {"region": cell.region, "market": cell.market, "brand": cell.brand, "cell": cell.name}.get(part)
-    layer = Layer(f"{part} {called}" if called else part, (0, 0), declared.file.name, Mark(1, 1))
+    layer = Layer(label, (0, 0), declared.file.name, Mark(1, 1))
     return [
         Told(".".join((part, *at)), value_at(tree, at), [Statement(layer, at, "set", node.value, node)])
         for at, node in sorted(said, key=lambda each: each[0])
     ]
+
+
+def _of_events(names: Names, placed: PlacedCell, service: str) -> Iterator[Told]:
+    """How many pods the calendar asks for, and when."""
+    for each in placed.warm:
+        if each.service == service:
+            declared = names.events[each.event]
+            node = declared.file.node(*declared.location, "services", service)
+            layer = Layer(f"event {each.event}", (0, 0), declared.file.name, node.mark)
+            when = f"{each.from_at:%Y-%m-%d %H:%M} to {each.until_at:%Y-%m-%d %H:%M} UTC"
+            yield Told(f"{service}.scaling.min, {when}", each.pods, [Statement(layer, (), "set", node.value, node)])
 
 
 def _said(node: Node, wanted: Path, at: Path = ()) -> Iterator[tuple[Path, Node]]:

@@ -8,6 +8,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
+from croupier.model.events import Event
 from croupier.model.gitops import GitOps
 from croupier.model.patches import Patch
 from croupier.model.platform import Brand, Cell, Market, Region
@@ -93,6 +94,8 @@ class PlatformFile(Value):
     """Places with a cluster."""
     providers: Annotated[dict[Name, Provider], Field(default_factory=dict)]
     """External parties that services call."""
+    events: Annotated[dict[Name, Event], Field(default_factory=dict)]
+    """Matches, tournaments and promotions, and what has to be there before they start."""
     gitops: GitOps | None = None
     """Who applies what is rendered. None: that is arranged elsewhere. Stands in one file only."""
     cells: tuple[Cell, ...] = ()

@@ -21,6 +21,7 @@ from croupier.errors import Problem, SpecError
 from croupier.model.address import Cidr, Hostname
 from croupier.model.base import Cpu, Cron, Digest, Memory, Name, ServiceName
 from croupier.model.container import IMAGE
+from croupier.model.events import LocalTime, Zone
 from croupier.model.gitops import Branch, Folder, GitAddress
 from croupier.model.platform import Group
 from croupier.model.postgres import PostgresImage
@@ -59,6 +60,8 @@ _FORMS: dict[str, tuple[str, str]] = {
         (Cron, ("{} is no schedule", "minute, hour, day, month and day of the week, like 0 2 * * *")),
         (Bucket, ("{} is not the name of a bucket", "like s3://name or s3://name/folder")),
         (Cidr, ("{} is no range of addresses", "like 10.0.0.1/32")),
+        (LocalTime, ("{} is no time", "like 2030-07-14T18:00: what clocks in its zone show")),
+        (Zone, ("{} is no time zone", "like Europe/Stockholm or UTC")),
         (Hostname, ("{} is not the name of a host", "like api.example.com: lower case, no scheme, port, path or *")),
         (Group, ("{} is not the name of a group", "no spaces, at most 200 characters")),
         (GitAddress, ("{} is not the address of a repository", "like https://host/path or ssh://user@host/path")),

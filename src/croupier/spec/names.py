@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, get_args
 
 from croupier.errors import Problem, UnknownName
 from croupier.model.data import ENGINES
+from croupier.model.events import Event
 from croupier.model.gitops import GitOps
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, Market, Region
 from croupier.model.providers import ProviderClass, egress_namespace
 from croupier.model.service_spec import ServiceSpec
+from croupier.spec.events import times_of
 from croupier.spec.form import FIXED, PlatformFile
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.paths import parse_path
@@ -57,8 +59,8 @@ class Declared(NamedTuple):
 
 
 class Names:
-    """What the files of a folder declare, by name: ``brands``, ``markets``, ``regions``, ``providers``, ``services``,
-    ``cells``, and ``gitops``; of what is declared twice the first."""
+    """What the files of a folder declare, by name: ``brands``, ``markets``, ``regions``, ``providers``, ``events``,
+    ``services``, ``cells``, and ``gitops``; of what is declared twice the first."""
 
     def __init__(self, files: Sequence[File], lost: Lost) -> None:
         self.files = files
@@ -68,6 +70,7 @@ class Names:
         self.markets = self._section("markets")
         self.regions = self._section("regions")
         self.providers = self._section("providers")
+        self.events = self._section("events")
         self.services = self._unique(
             "service",
             (
@@ -122,6 +125,8 @@ class Names:
             yield from self._of_region(file, name, region)
         for name in file.value.providers:
             yield from self._of_provider(file, name)
+        for name, event in file.value.events.items():
+            yield from self._of_event(file, name, event, known)
         if file.value.gitops is not None:
             yield from self._clusters(file, file.value.gitops, known["region"])
 
@@ -146,6 +151,19 @@ class Names:
             return
         for flaw in provider_flaws(name, providers, {each: held.value for each, held in self.regions.items()}):
             yield file.problem(("providers", name, *flaw.location), *flaw[1:])
+
+    def _of_event(
+        self, file: File, name: str, event: Event, known: Mapping[str, Mapping[str, Declared]]
+    ) -> Iterator[Problem]:
+        at: Location = ("events", name)
+        for axis, names in (("market", event.markets), ("brand", event.brands)):
+            for number, each in enumerate(names):
+                yield from self._unknown(file, (*at, f"{axis}s", number), axis, each, known[axis])
+        for each in event.services:
+            yield from self._unknown(file, (*at, "services", each), "service", each, known["service"])
+        times = times_of(event)
+        if isinstance(times, Flaw):
+            yield file.problem((*at, *times.location), *times[1:])
 
     def _of_market(self, file: File, name: str, market: Market) -> Iterator[Problem]:
         for number, lock in enumerate(market.locks):

@@ -20,7 +20,13 @@ from croupier.spec.yaml12 import Mark, Node
 _BODIES = {"defaults": 1, "services": 2, "presets": 3, "layers": 3}
 """Section with parts of services -> how many keys and indices lead to a part."""
 _FIELDS = [each.alias or name for name, each in ServiceSpec.model_fields.items()]
-_AXES = {"brands": "brand", "markets": "market", "regions": "region", "providers": "provider"}
+_AXES = {
+    "brands": "brand",
+    "events": "event",
+    "markets": "market",
+    "regions": "region",
+    "providers": "provider",
+}
 _MOST_ROUNDS = 8
 
 

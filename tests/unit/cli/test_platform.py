@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -208,7 +209,7 @@ def test_explain_of_what_was_taken_away_shows_by_whom(demo: Path) -> None:
         ("lucky-se-eu-north", "lobby.replica", "did you mean replicas?"),
         ("lucky-se-eu-north", "lobby.replicas.min", "known: replicas"),
         ("lucky-se-eu-north", "pools", "known: region.pools"),
-        ("lucky-se-eu-north", "providers", "brand, cell, gitops, lobby, market, payments-api, region, wallet"),
+        ("lucky-se-eu-north", "provider", "did you mean providers?"),
         ("lucky-se-eu-north", "region.pool", "did you mean pools?"),
     ],
 )
@@ -429,3 +430,44 @@ def test_what_is_neither_folder_nor_revision_is_said_so(
     wrong = _run("plan", "--", named, ".")
     assert wrong.exit_code == 2
     assert f"{named!r} is neither a folder nor a revision" in wrong.stderr
+
+
+_EVENT = """\
+events:
+  final:
+    title: Final
+    starts: "2030-07-14T18:00"
+    zone: UTC
+    lastsMinutes: 60
+    markets: [se]
+    services: {payments-api: {pods: 12}}
+"""
+
+
+def test_an_event_that_is_over_is_refused_also_where_the_answer_was_kept(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S6.4: and what compares or explains goes on, because what was is no fault there."""
+    (demo / "events.yaml").write_text(_EVENT)
+    assert _run("check", demo).exit_code == 0
+    over = datetime(2030, 7, 14, 19, 0, tzinfo=UTC).timestamp()
+    monkeypatch.setattr("croupier.adapters.clock.SystemClock.now", lambda _: over)
+    said = _run("check", demo)
+    assert said.exit_code == 2
+    assert "events.yaml:4:13 PAST the event is over" in said.stderr
+    assert _run("render", demo, "--out", tmp_path / "out").exit_code == 2
+    told = _run("explain", "lucky-se-eu-north", "payments-api.scaling.min", "--platform", demo)
+    assert "payments-api.scaling.min, 2030-07-14 17:30 to 2030-07-14 19:00 UTC: 12" in told.stdout
+
+
+def test_providers_and_events_are_explained_by_their_names(demo: Path) -> None:
+    (demo / "events.yaml").write_text(_EVENT)
+
+    def told(path: str) -> str:
+        said = _run("explain", "lucky-se-eu-north", path, "--platform", demo)
+        return said.stdout + said.stderr
+
+    assert 'events.final.zone: "UTC"' in told("events")
+    (name,) = {line.split(".")[1] for line in told("providers").splitlines() if line.startswith("providers.")}
+    assert f"providers.{name}.timeoutSeconds" in told(f"providers.{name}.timeoutSeconds")
+    assert "unknown provider of the cell" in told("providers.nobody")

@@ -31,6 +31,7 @@ from croupier.core.render.version import (
     version_scaler,
     version_service,
     version_template,
+    warm_pods,
 )
 from croupier.errors import Refused, UnknownName, Unreachable
 from croupier.model.digest import short
@@ -130,12 +131,13 @@ class KubernetesWorkloads:
         return [f"{each['metadata']['name']} has {wanted} pods now instead of {desired}"] if wanted < desired else []
 
     async def hold(self, service: str, digest: str, floor: int) -> None:
-        """Keep the version's own scaler like the one in Git, and at ``floor`` pods at least; without one, nothing."""
+        """Keep the version's own scaler like the one in Git, and at ``floor`` pods at least, or at as many as the
+        calendar asks for now; without one, nothing."""
         owner = self._owner(service)
         scaler = self._scaler(owner)
         if scaler is None or digest == intent_digest(owner.namespace, owner.spec.deployment):
             return
-        wanted = version_scaler(owner, digest, scaler, floor)
+        wanted = version_scaler(owner, digest, scaler, max(floor, warm_pods(scaler, self._cluster.clock.now())))
         known = self._cluster.get(HPAS, owner.namespace, wanted["metadata"]["name"])
         if known is None or any(known["spec"].get(key) != value for key, value in wanted["spec"].items()):
             await self._cluster.apply(wanted)

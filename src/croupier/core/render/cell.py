@@ -148,7 +148,7 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         *config_map(cell, service),
         doors(placed, service),
         disruption_budget(cell, service),
-        *scaler(cell, service),
+        *scaler(cell, service, placed.warm),
         *(_released if placed.region.released_by == "croupier" else _rolling)(placed, service),
         *told(placed, service),
         *pod_monitor(placed, service),

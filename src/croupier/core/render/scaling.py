@@ -5,9 +5,13 @@ Where croupier releases, the autoscaler rests beside the intent, and each versio
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from croupier.core.render.names import of_service
+from croupier.core.render.version import WARM
+from croupier.model.events import Warm
 from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell
 from croupier.model.service_spec import Scaling, ServiceSpec
@@ -18,14 +22,19 @@ _KEDA = "keda.sh/v1alpha1"
 _POLL_SECONDS = 15
 
 
-def scaler(cell: Cell, service: ServiceSpec) -> list[JsonObject]:
+def scaler(cell: Cell, service: ServiceSpec, warm: Iterable[Warm] = ()) -> list[JsonObject]:
     """Nothing where ``replicas`` alone decides. Up at once and by half or more, down one tenth a
-    minute after load was lower for a while: a burst that comes back finds its pods."""
+    minute after load was lower for a while: a burst that comes back finds its pods.
+
+    ``warm``: what the calendar asks for. A HorizontalPodAutoscaler knows no times: croupier's operator raises the
+    minimum of its copies, which gives all pods at once. KEDA has a trigger for it.
+    """
+    due = [each for each in warm if each.service == service.name]
     wanted = service.scaling
     if wanted is None:
         return []
     if wanted.trigger is not None:
-        return _queue_scaler(cell, service, wanted, wanted.trigger)
+        return _queue_scaler(cell, service, wanted, wanted.trigger, due)
     body = {
         "spec": {
             "scaleTargetRef": _target(service),
@@ -35,10 +44,33 @@ def scaler(cell: Cell, service: ServiceSpec) -> list[JsonObject]:
             "behavior": _behavior(wanted),
         }
     }
-    return [of_service(cell, service, "autoscaling/v2", "HorizontalPodAutoscaler", body)]
+    made = of_service(cell, service, "autoscaling/v2", "HorizontalPodAutoscaler", body)
+    if due:
+        made["metadata"]["annotations"] = {WARM: json.dumps([_window(each) for each in due], separators=(",", ":"))}
+    return [made]
 
 
-def _queue_scaler(cell: Cell, service: ServiceSpec, wanted: Scaling, trigger: Trigger) -> list[JsonObject]:
+def _window(each: Warm) -> JsonObject:
+    begin, end = (f"{at:%Y-%m-%dT%H:%M:%S}+00:00" for at in (each.from_at, each.until_at))
+    return {"event": each.event, "from": begin, "until": end, "pods": each.pods}
+
+
+def _scheduled(each: Warm) -> JsonObject:
+    """A schedule knows no year: what is over must leave the calendar before it comes again."""
+    times = {"timezone": each.zone, "start": _cron(each.local_from), "end": _cron(each.local_until)}
+    return {"type": "cron", "metadata": {**times, "desiredReplicas": str(each.pods)}}
+
+
+def _cron(local: str) -> str:
+    day, _, time = local.partition("T")
+    _, month, date = day.split("-")
+    hour, minute = time.split(":")
+    return f"{int(minute)} {int(hour)} {int(date)} {int(month)} *"
+
+
+def _queue_scaler(
+    cell: Cell, service: ServiceSpec, wanted: Scaling, trigger: Trigger, due: Iterable[Warm]
+) -> list[JsonObject]:
     """keda.sh/v1alpha1. A queue that does not answer leaves as many pods as there are, and ``min`` at least."""
     kind, metadata = _asked(trigger)
     triggers: list[JsonObject] = [{"type": kind, "metricType": "AverageValue", "metadata": metadata}]
@@ -53,6 +85,7 @@ def _queue_scaler(cell: Cell, service: ServiceSpec, wanted: Scaling, trigger: Tr
         triggers[0]["authenticationRef"] = {"name": service.name}
     if wanted.cpu_percent is not None:
         triggers.append({"type": "cpu", "metricType": "Utilization", "metadata": {"value": str(wanted.cpu_percent)}})
+    triggers += map(_scheduled, due)
     spec = {
         "scaleTargetRef": _target(service),
         "pollingInterval": _POLL_SECONDS,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import rfc8785
@@ -31,6 +33,9 @@ ASKED = f"{GROUP}/replicas"
 TLS_PORT = 443
 TLS_PORT_NAME = "https"
 """Of the Service of a version, where its pods speak TLS to the gateway."""
+WARM = f"{GROUP}/warm"
+"""Annotation of a scaler: JSON, times at which the calendar asks for more pods than its minimum (``warm_pods``)."""
+
 LONGEST_NAME = 63
 _LONGEST_BASE = LONGEST_NAME - 13
 
@@ -142,6 +147,20 @@ def version_deployment(owner: Owner, digest: str, intent: Mapping[str, Any], rep
             "template": version_template(owner.name, digest, intent["spec"]["template"]),
         },
     }
+
+
+def warm_pods(scaler: Mapping[str, Any], now: float) -> int:
+    """Pods that the calendar asks for at ``now`` (epoch seconds); 0: none, or what is written there cannot be read."""
+    text = (scaler["metadata"].get("annotations") or {}).get(WARM, "[]")
+    try:
+        found = [int(each["pods"]) for each in json.loads(text) if _epoch(each["from"]) <= now < _epoch(each["until"])]
+    except (ValueError, TypeError, KeyError):
+        return 0
+    return max(found, default=0)
+
+
+def _epoch(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 def version_scaler(owner: Owner, digest: str, scaler: Mapping[str, Any], floor: int) -> JsonObject:

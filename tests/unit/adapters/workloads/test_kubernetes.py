@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -10,7 +12,7 @@ from tests.support.small_cluster import INTENT, NAMESPACE, POLICY_NAME, SERVICE,
 
 from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HPAS, SERVICES
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
-from croupier.core.render.version import object_name
+from croupier.core.render.version import WARM, object_name, warm_pods
 from croupier.errors import UnknownName, Unreachable
 from croupier.model.digest import short
 
@@ -213,6 +215,41 @@ async def test_each_version_has_a_scaler_of_its_own_that_keeps_the_floor(stage: 
     await stage.workloads.hold(SERVICE, digest, 4)
     assert stage.world.server.revision == before
     assert stage.workloads.is_scaled(SERVICE)
+
+
+async def test_a_scaler_has_as_many_pods_as_the_calendar_asks_for_while_it_does(stage: Stage) -> None:
+    """S6.4: the minimum is raised, which gives all pods at once, and lowered again when the event is over."""
+    now = stage.world.clock.now()
+
+    def at(seconds: float) -> str:
+        return datetime.fromtimestamp(now + seconds, UTC).isoformat(timespec="seconds")
+
+    windows = [
+        {"event": "derby", "from": at(600), "until": at(1800), "pods": 5},
+        {"event": "final", "from": at(1200), "until": at(1500), "pods": 7},
+    ]
+    kind = {"apiVersion": HPAS.api_version, "kind": HPAS.kind}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": POLICY_NAME}
+    spec = {"minReplicas": 2, "maxReplicas": 9, "scaleTargetRef": target}
+    metadata = {"name": POLICY_NAME, "namespace": NAMESPACE, "annotations": {WARM: json.dumps(windows)}}
+    await stage.world.git.apply({**kind, "metadata": metadata, "spec": spec})
+    digest = await stage.commit(BUILD="1")
+    await stage.workloads.ensure(SERVICE, digest, 2)
+    found = []
+    for elapsed in (0, 601, 1201, 1501, 1801):
+        stage.world.clock.time = now + elapsed
+        await stage.workloads.hold(SERVICE, digest, 3)
+        own = stage.world.find(HPAS, object_name(POLICY_NAME, digest))
+        found.append(own["spec"]["minReplicas"])
+    assert found == [3, 5, 7, 5, 3]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", "{}", '[{"pods": "many"}]', '[{"from": 1, "until": 2, "pods": 3}]', "[1]"]
+)
+def test_a_calendar_that_cannot_be_read_asks_for_nothing(text: str) -> None:
+    assert warm_pods({"metadata": {"annotations": {WARM: text}}}, 0.0) == 0
+    assert warm_pods({"metadata": {}}, 0.0) == 0
 
 
 async def test_versions_are_listed_with_what_git_asks_for(stage: Stage) -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from tests.support.platforms import (
     applied,
+    eventful,
     fronted,
     gated,
     kept,
@@ -28,6 +29,7 @@ from croupier.model.schemas import VERSIONS
 CELLS = {
     "secrets": kept,
     "queues": queued,
+    "calendar": lambda: eventful(queued()),
     "stores": stored,
     "redis-sentinel": remembered,
     "redis-cluster": lambda: remembered(redis(mode="cluster")),

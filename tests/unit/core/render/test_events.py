@@ -1,0 +1,117 @@
+"""Pods that are there before an event starts: who asks for them, when, and how many (S6.4)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.platforms import eventful, queued
+
+from croupier.core.compare import compare
+from croupier.core.render.cell import objects
+from croupier.core.render.version import WARM
+from croupier.model.events import Event, Expected
+from croupier.model.platform import PlacedCell
+from croupier.spec.events import Times, times_of
+from croupier.spec.load import Flaw
+from croupier.spec.platform import load_described
+
+CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
+
+
+def _event(**changes: object) -> Event:
+    held: dict[str, object] = {
+        "title": "Final",
+        "starts": "2030-07-14T18:00",
+        "zone": "Europe/Stockholm",
+        "warm_minutes": 30,
+        "lasts_minutes": 120,
+        "markets": ("se",),
+        "services": {"lobby": Expected(pods=9)},
+    }
+    return Event.model_validate({**held, **changes})
+
+
+def _scaler(cells: list[PlacedCell], cell: str, service: str) -> dict[str, Any]:
+    found = objects([each for each in cells if each.cell.name == cell])[f"cells/{cell}/{service}.yaml"]
+    (scaler,) = (each for each in found if each["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"))
+    return scaler
+
+
+@pytest.mark.parametrize(
+    ("starts", "zone", "begin", "end"),
+    [
+        ("2030-07-14T18:00", "Europe/Stockholm", "2030-07-14T15:30", "2030-07-14T18:00"),
+        ("2030-01-14T18:00", "Europe/Stockholm", "2030-01-14T16:30", "2030-01-14T19:00"),
+        ("2030-07-14T18:00", "UTC", "2030-07-14T17:30", "2030-07-14T20:00"),
+        pytest.param("2030-10-27T02:15", "Europe/Stockholm", "2030-10-26T23:45", "2030-10-27T02:15", id="hour-twice"),
+    ],
+)
+def test_times_are_those_of_the_place(starts: str, zone: str, begin: str, end: str) -> None:
+    times = times_of(_event(starts=starts, zone=zone))
+    assert isinstance(times, Times)
+    utc = [f"{each.timestamp():.0f}" for each in times]
+    wanted = times_of(_event(starts=begin, zone="UTC", warm_minutes=1, lasts_minutes=1))
+    until = times_of(_event(starts=end, zone="UTC", warm_minutes=1, lasts_minutes=1))
+    assert isinstance(wanted, Times)
+    assert isinstance(until, Times)
+    assert utc == [f"{wanted.begin.timestamp() + 60:.0f}", f"{until.begin.timestamp() + 60:.0f}"]
+
+
+@pytest.mark.parametrize(
+    ("starts", "zone"), [("2030-03-31T02:30", "Europe/Stockholm"), ("2030-07-14T18:00", "Mars/Base")]
+)
+def test_a_time_that_no_clock_shows_is_none(starts: str, zone: str) -> None:
+    assert isinstance(times_of(_event(starts=starts, zone=zone)), Flaw)
+
+
+def test_the_autoscaler_in_git_says_when_more_pods_must_be_there_and_its_minimum_stays() -> None:
+    """Load in units of the service's own metric: 3000 bets a second, 100 a pod."""
+    scaler = _scaler(list(CELLS), "tempo-se-eu-north", "bet-placement")
+    assert scaler["spec"]["minReplicas"] == 8
+    (window,) = json.loads(scaler["metadata"]["annotations"][WARM])
+    assert window == {
+        "event": "cup-final",
+        "from": "2030-07-14T15:15:00+00:00",
+        "until": "2030-07-14T19:00:00+00:00",
+        "pods": 30,
+    }
+
+
+def test_only_cells_whose_players_watch_have_more_pods() -> None:
+    with_pods = {each.cell.name for each in CELLS if any(held.event == "derby" for held in each.warm)}
+    assert with_pods == {"tempo-ro-eu-east"}
+    other = _scaler(list(CELLS), "nova-on-ca-central", "bet-placement")
+    assert "annotations" not in other["metadata"]
+
+
+def test_keda_has_a_schedule_in_the_time_of_the_place() -> None:
+    """Beside the queue, and with as many pods at most as the service may have."""
+    cells = eventful(queued())
+    scaled = _scaler(cells, "lucky-se-eu-north", "lobby")
+    *_, cron = scaled["spec"]["triggers"]
+    assert cron == {
+        "type": "cron",
+        "metadata": {
+            "timezone": "Europe/Stockholm",
+            "start": "30 17 14 7 *",
+            "end": "0 20 14 7 *",
+            "desiredReplicas": "9",
+        },
+    }
+    assert (
+        len(scaled["spec"]["triggers"]) == len(_scaler(queued(), "lucky-se-eu-north", "lobby")["spec"]["triggers"]) + 1
+    )
+
+
+def test_an_event_is_a_change_of_scaling_and_releases_nothing() -> None:
+    before = [each.model_copy(update={"events": {}, "warm": ()}) for each in CELLS]
+    plan = compare(before, CELLS)
+    assert {(each.subject, each.kind) for each in plan.changes} == {
+        ("events.cup-final", "scaling"),
+        ("events.derby", "scaling"),
+    }
+    assert plan.versions == ()
+    assert all("/bet-placement.yaml" in each or "/payments-api" in each or "/wallet" in each for each in plan.files)
