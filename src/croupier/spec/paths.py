@@ -8,16 +8,20 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, JsonValue
 
 from croupier.errors import UnknownName
+from croupier.model.base import LabelKey
 from croupier.model.service_spec import LIST_KEYS
 from croupier.spec.partial import bare
 
 Path = tuple[str, ...]
+_DOTTED = (LabelKey, str)
+"""Kinds of keys that may hold dots."""
 
 
 def parse_path(text: str, model: type[BaseModel]) -> Path:
     """The parts of a dotted path. Raises ``UnknownName`` for a part that ``model`` does not have there.
 
-    A key of a free mapping (``config``), or of a list whose items people name (``ports``), is not looked at.
+    A key of a free mapping (``config``), or of a list whose items people name (``ports``), is not looked at. Keys of
+    labels and the like hold dots: of a mapping of such to text all that follows is one key.
     """
     parts = tuple(text.split("."))
     kind: Any = model
@@ -29,7 +33,9 @@ def parse_path(text: str, model: type[BaseModel]) -> Path:
                 raise UnknownName("path", ".".join(parts[: at + 1]), [".".join((*parts[:at], key)) for key in fields])
             kind = fields[part]
         elif get_origin(kind) is dict:
-            kind = get_args(kind)[1]
+            named, kind = get_args(kind)
+            if named in _DOTTED and (kind is str or get_args(kind)[:1] == (str,)):
+                return (*parts[:at], ".".join(parts[at:]))
         elif get_origin(kind) is tuple and parts[at - 1] in LIST_KEYS:
             kind = get_args(kind)[0]
             known = get_args(kind.model_fields[LIST_KEYS[parts[at - 1]]].annotation)
