@@ -56,6 +56,7 @@ OPERATORS = {
         "config/crd/bases/keda.sh_scaledobjects.yaml",
         "config/crd/bases/keda.sh_triggerauthentications.yaml",
     ),
+    "k8s.io/autoscaler/vertical-pod-autoscaler@v1.5.1": ("deploy/vpa-v1-crd-gen.yaml",),
     "github.com/prometheus-operator/prometheus-operator@v0.94.0": (
         "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",
         "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",

@@ -21,6 +21,7 @@ from tests.support.crds import (
     KEDA,
     PROMETHEUS_OPERATOR,
     REDIS_OPERATOR,
+    VPA,
     definitions,
 )
 from tests.support.platforms import (
@@ -36,6 +37,7 @@ from tests.support.platforms import (
     remembered,
     stored,
     traced,
+    volumed,
     watched,
 )
 
@@ -145,6 +147,15 @@ def _container(name: str, said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _nothing_more(kinds: Cluster, made: Sequence[dict[str, Any]]) -> None:
     """What stands there is all that is looked at."""
+
+
+def test_pods_with_disks_and_what_recommends_their_size_apply_and_a_second_time_change_nothing(kinds: Cluster) -> None:
+    """S6.3, S7: a StatefulSet, and objects against the definitions that the Vertical Pod Autoscaler publishes."""
+    _define(kinds, *VPA)
+    files = manifests(volumed())
+    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    assert {"StatefulSet", "VerticalPodAutoscaler"} <= made
+    _applies_once(kinds, files)
 
 
 @pytest.mark.parametrize("region", ["eu-north", "eu-south"])

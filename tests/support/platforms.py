@@ -24,7 +24,7 @@ from croupier.model.postgres import Pooler, Postgres
 from croupier.model.providers import Breaker, Egress, ProviderObjective, SourceNode, Sources
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Hsts
-from croupier.model.service_spec import NamedPort, Scaling, ServiceSpec
+from croupier.model.service_spec import NamedPort, Scaling, ServiceSpec, Volume
 from croupier.model.stores import ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
 from croupier.spec.events import Times, is_in, times_of, warm_of
 from croupier.spec.platform import load_described
@@ -210,6 +210,22 @@ def watched() -> list[PlacedCell]:
             }
         )
         for placed in example(**region)
+    ]
+
+
+def volumed() -> list[PlacedCell]:
+    """The cells of the example where croupier does not release and a recommender runs; pods of lobby have disks."""
+    volume = Volume(path="/var/cache/lobby", size="1Gi", storage="plain")
+    return [
+        placed.model_copy(
+            update={
+                "services": tuple(
+                    each.model_copy(update={"volumes": {"cache": volume}}) if each.name == "lobby" else each
+                    for each in placed.services
+                )
+            }
+        )
+        for placed in example(released_by="kubernetes", vpa=True)
     ]
 
 

@@ -23,7 +23,7 @@ _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("config", "secrets"), "config"),
     **dict.fromkeys(("replicas", "scaling", "resources", "pool"), "scaling"),
     **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds", "edge"), "network"),
-    **dict.fromkeys(("data", "telemetry"), "data"),
+    **dict.fromkeys(("data", "telemetry", "volumes"), "data"),
     **dict.fromkeys(("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable"), "runtime"),
     **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release", "metrics", "alerts"), "policy"),
 }

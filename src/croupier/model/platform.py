@@ -164,6 +164,9 @@ class Region(Value):
     """None: what stands in the namespaces labelled ``svc: psp-egress`` and so on is yours."""
     stores: Stores | None = None
     """What databases, caches and queues stand on there. None: none is rendered."""
+    vpa: bool = False
+    """The recommender of the Vertical Pod Autoscaler runs there: each service has an object that asks it, and changes
+    nothing (S6.3, S13.5)."""
     pools: Annotated[dict[Name, NodePool], Field(default_factory=dict, max_length=32)]
     """Nodes by purpose. Once one of them serves a kind of traffic, every service has its pool; before, only those that
     name one have."""

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Name, Value
+from croupier.model.base import Memory, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
 from croupier.model.edge import Edge
@@ -100,6 +100,17 @@ class SecretRef(Value):
     """How often ``remote`` is read: after a rotation the files below ``/secrets`` change by themselves."""
 
 
+class Volume(Value):
+    """A disk of each pod's own, that outlives it: what a pod keeps there, no other pod has."""
+
+    path: Path
+    """Where it is mounted."""
+    size: Memory
+    """Of each pod's, like ``10Gi``. Kubernetes lets nobody change it here: it is grown by hand, in the claims."""
+    storage: Name
+    """StorageClass; one of ``stores.storage`` where the region has ``stores``."""
+
+
 class Telemetry(Value):
     """Where logs and traces of a service go, and what is taken out of them before."""
 
@@ -180,6 +191,9 @@ class ServiceSpec(Service):
     secrets: Annotated[dict[Name, SecretRef], Field(default_factory=dict)]
     data: Annotated[dict[Name, DataUse], Field(default_factory=dict)]
     """Where it keeps players' data, by a name of your own."""
+    volumes: Annotated[dict[Name, Volume], Field(default_factory=dict, max_length=8)]
+    """Disks of its pods by name: it becomes a StatefulSet. Not where croupier releases, whose versions run beside each
+    other, each with pods of its own."""
     telemetry: Telemetry = Telemetry()
     metrics: Metrics = Metrics()
     alerts: Alerts | None = None
@@ -227,6 +241,24 @@ class ServiceSpec(Service):
                 raise PydanticCustomError("writable", f"{path} would cover what is there", {"at": at})
             seen.add(path.rstrip("/"))
         return writable
+
+    @field_validator("volumes")
+    @classmethod
+    def _disks_do_not_cover_others(cls, volumes: dict[str, Volume]) -> dict[str, Volume]:
+        seen: set[str] = set()
+        for name, each in volumes.items():
+            path = each.path.rstrip("/")
+            if path in ("", SECRETS, *seen) or path.startswith(f"{SECRETS}/"):
+                raise PydanticCustomError("volumes", f"{each.path} would cover what is there", {"at": name})
+            seen.add(path)
+        return volumes
+
+    @model_validator(mode="after")
+    def _a_folder_is_one_thing(self) -> Self:
+        for each in self.volumes.values():
+            if each.path.rstrip("/") in (path.rstrip("/") for path in self.writable):
+                raise PydanticCustomError("volumes", f"{each.path} is a volume, and writable, too")
+        return self
 
     @field_validator("config")
     @classmethod

@@ -11,7 +11,7 @@ from croupier.model.address import Endpoint
 from croupier.model.events import Event, Warm
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
 from croupier.model.providers import Provider, call_seconds
-from croupier.model.service_spec import SecretRef, ServiceSpec
+from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
 from croupier.model.store import stores_of
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes
 from croupier.spec.events import crowded, end_of, expected_flaw, is_in, times_of, warm_of
@@ -314,6 +314,9 @@ class Cells:
                 self._report(cell, spec, flaw, merged)
             for found in edge_flaws(spec, place_of, cell.region):
                 self._report(cell, spec, found, merged)
+            for name, volume in spec.volumes.items():
+                if why := _volume_flaw(volume, place_of, cell.region):
+                    self._report(cell, spec, Flaw(("volumes", name, "storage"), "VOLUME", *why), merged)
             if why := _pool_flaw(spec, place_of, cell.region):
                 self._report(cell, spec, Flaw(("pool",), "POOL", *why), merged)
             for store, use in spec.data.items():
@@ -498,6 +501,17 @@ def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tupl
     if reference.remote != first.remote:
         there = first.remote or "nowhere"
         return f"another service of the cell has {reference.secret} from {there}", "one Secret comes from one place"
+    return None
+
+
+def _volume_flaw(volume: Volume, region: Region, name: str) -> tuple[str, str] | None:
+    """What is wrong with a disk of a service's pods, and what to do."""
+    if region.released_by == "croupier":
+        message = f"region {name} is released by croupier: pods of two versions would not have each other's disks"
+        return message, "keep it in a store, or give releasedBy: kubernetes"
+    if region.stores is not None and volume.storage not in region.stores.storage:
+        known = did_you_mean(volume.storage, list(region.stores.storage)) or "declare it under stores.storage"
+        return f"region {name} has no storage {volume.storage!r}", known
     return None
 
 

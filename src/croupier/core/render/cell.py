@@ -27,10 +27,10 @@ from croupier.core.render.prometheus import prometheus_rule, rule_file
 from croupier.core.render.provider_watch import provider_groups, provider_rules
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
-from croupier.core.render.scaling import scaler
+from croupier.core.render.scaling import recommender, scaler
 from croupier.core.render.secrets import external_secrets
 from croupier.core.render.stores import data_namespaces, storage_classes, stores
-from croupier.core.render.workload import account, deployment, disruption_budget, intent
+from croupier.core.render.workload import account, deployment, disruption_budget, intent, stateful_set
 from croupier.errors import SpecError
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell, Region
@@ -149,6 +149,7 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         doors(placed, service),
         disruption_budget(cell, service),
         *scaler(cell, service, placed.warm),
+        *recommender(placed, service),
         *(_released if placed.region.released_by == "croupier" else _rolling)(placed, service),
         *told(placed, service),
         *pod_monitor(placed, service),
@@ -162,7 +163,8 @@ def _released(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
 
 
 def _rolling(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
-    return [deployment(placed, service), *front(placed, service)]
+    made = stateful_set(placed, service) if service.volumes else [deployment(placed, service)]
+    return [*made, *front(placed, service)]
 
 
 def tenancy(placed: PlacedCell) -> list[JsonObject]:

@@ -13,7 +13,7 @@ from croupier.core.render.names import of_service
 from croupier.core.render.version import WARM
 from croupier.model.events import Warm
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Cell
+from croupier.model.platform import Cell, PlacedCell
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.trigger import Kafka, Prometheus, RabbitMq, RedisList, Trigger
 
@@ -115,7 +115,21 @@ def _asked(trigger: Trigger) -> tuple[str, JsonObject]:
 
 
 def _target(service: ServiceSpec) -> JsonObject:
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "name": service.name}
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet" if service.volumes else "Deployment", "name": service.name}
+
+
+def recommender(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """What asks the Vertical Pod Autoscaler how much pods should ask for; nothing where none is. It never acts: where
+    two change one target, each sees what the other does as load."""
+    if not placed.region.vpa:
+        return []
+    policy = {"containerName": "app", "controlledResources": ["cpu", "memory"], "controlledValues": "RequestsOnly"}
+    spec = {
+        "targetRef": _target(service),
+        "updatePolicy": {"updateMode": "Off"},
+        "resourcePolicy": {"containerPolicies": [policy]},
+    }
+    return [of_service(placed.cell, service, "autoscaling.k8s.io/v1", "VerticalPodAutoscaler", {"spec": spec})]
 
 
 def _behavior(wanted: Scaling) -> JsonObject:

@@ -25,6 +25,8 @@ from croupier.model.store import secrets_of
 _READ_ONLY_FOR_GROUP = 0o440
 _SCRATCH = "64Mi"
 _HASH_LABEL = "pod-template-hash"
+_REVISION_LABEL = "controller-revision-hash"
+"""What tells pods of one version of a Deployment, or a StatefulSet, from those of another."""
 _HISTORY = 5
 """Versions that ``kubectl rollout undo`` can go back to."""
 
@@ -55,24 +57,63 @@ def deployment(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     return _deployment(placed, service, {**count, "revisionHistoryLimit": _HISTORY, "strategy": strategy}, _HASH_LABEL)
 
 
+def stateful_set(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """The same for a service whose pods have disks of their own: one pod after the other is replaced, and a disk stays
+    when its pod, or all of the service, is gone. Each pod has a name in DNS, by a Service of their own."""
+    cell, headless = placed.cell, f"{service.name}-pods"
+    count = {} if service.scaling else {"replicas": service.replicas}
+    claims = [
+        {
+            "metadata": {"name": f"volume-{name}", "labels": service_labels(cell, service)},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": each.storage,
+                "resources": {"requests": {"storage": each.size}},
+            },
+        }
+        for name, each in sorted(service.volumes.items())
+    ]
+    spec = {
+        **count,
+        "revisionHistoryLimit": _HISTORY,
+        "serviceName": headless,
+        "updateStrategy": {"type": "RollingUpdate"},
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
+        "selector": selector(service.name),
+        "template": _template(placed, service, _REVISION_LABEL),
+        "volumeClaimTemplates": claims,
+    }
+    ports = [
+        {"name": each.name, "port": each.port, "targetPort": each.name, "protocol": "TCP"} for each in service.ports
+    ]
+    names = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": selector(service.name)["matchLabels"],
+        "ports": ports,
+    }
+    return [
+        of_service(cell, service, "v1", "Service", {"spec": names}, name=headless),
+        of_service(cell, service, "apps/v1", "StatefulSet", {"spec": spec}),
+    ]
+
+
 def _deployment(placed: PlacedCell, service: ServiceSpec, head: JsonObject, version_label: str) -> JsonObject:
     """``version_label``: what tells pods of one version from those of another."""
-    cell = placed.cell
     body = {
         "spec": {
             **head,
             "progressDeadlineSeconds": service.start_seconds + 600,
             "selector": selector(service.name),
-            "template": {
-                "metadata": {
-                    "labels": service_labels(cell, service),
-                    "annotations": {CHECKSUM: checksum(service)},
-                },
-                "spec": _pod(placed, service, version_label),
-            },
+            "template": _template(placed, service, version_label),
         }
     }
-    return of_service(cell, service, "apps/v1", "Deployment", body)
+    return of_service(placed.cell, service, "apps/v1", "Deployment", body)
+
+
+def _template(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
+    labels, annotations = service_labels(placed.cell, service), {CHECKSUM: checksum(service)}
+    return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _pod(placed, service, version_label)}
 
 
 def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
@@ -137,6 +178,7 @@ def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> 
             for number, name in enumerate(secrets)
         ),
         *({"name": f"scratch-{number}", "mountPath": path} for number, path in enumerate(service.writable)),
+        *({"name": f"volume-{name}", "mountPath": each.path} for name, each in sorted(service.volumes.items())),
     ]
     return {
         "name": "app",

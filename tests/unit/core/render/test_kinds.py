@@ -19,6 +19,7 @@ from tests.support.platforms import (
     remembered,
     stored,
     traced,
+    volumed,
     watched,
 )
 
@@ -35,6 +36,7 @@ CELLS = {
     "redis-cluster": lambda: remembered(redis(mode="cluster")),
     "traces": traced,
     "egress": gated,
+    "volumes": volumed,
     "watched": watched,
     "argocd": lambda: applied("argocd"),
     "flux": lambda: applied("flux"),
