@@ -56,6 +56,9 @@ OPERATORS = {
         "config/crd/bases/keda.sh_scaledobjects.yaml",
         "config/crd/bases/keda.sh_triggerauthentications.yaml",
     ),
+    "sigs.k8s.io/secrets-store-csi-driver@v1.5.5": (
+        "config/crd/bases/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
+    ),
     "k8s.io/autoscaler/vertical-pod-autoscaler@v1.5.1": ("deploy/vpa-v1-crd-gen.yaml",),
     "github.com/prometheus-operator/prometheus-operator@v0.94.0": (
         "example/prometheus-operator-crd/monitoring.coreos.com_podmonitors.yaml",

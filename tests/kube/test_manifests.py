@@ -21,6 +21,7 @@ from tests.support.crds import (
     KEDA,
     PROMETHEUS_OPERATOR,
     REDIS_OPERATOR,
+    SECRETS_STORE,
     VPA,
     definitions,
 )
@@ -43,7 +44,7 @@ from tests.support.platforms import (
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
 from croupier.model.gateway import Target
-from croupier.model.platform import PlacedCell
+from croupier.model.platform import PlacedCell, SecretsDriver
 from croupier.model.providers import EGRESS_GATEWAY
 from croupier.model.redis import Redis
 from croupier.operator.crds import custom_resources
@@ -100,6 +101,12 @@ def test_secrets_of_a_store_apply_and_a_second_time_change_nothing(kinds: Cluste
     """Against the definition that External Secrets publishes."""
     _define(kinds, *EXTERNAL_SECRETS)
     _applies_once(kinds, manifests(kept()))
+
+
+def test_secrets_by_a_driver_apply_and_a_second_time_change_nothing(kinds: Cluster) -> None:
+    """Against the definition that the Secrets Store CSI driver publishes; the driver is not there."""
+    _define(kinds, *SECRETS_STORE)
+    _applies_once(kinds, manifests(kept(secrets_driver=SecretsDriver(provider="vault"))))
 
 
 def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster) -> None:

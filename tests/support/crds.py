@@ -39,6 +39,10 @@ ENVOY_GATEWAY = (
 ISTIO = ("istio.io/api@v1.32.0", "kubernetes/customresourcedefinitions.gen.yaml")
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
 
+SECRETS_STORE = (
+    "sigs.k8s.io/secrets-store-csi-driver@v1.5.5",
+    "config/crd/bases/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
+)
 VPA = ("k8s.io/autoscaler/vertical-pod-autoscaler@v1.5.1", "deploy/vpa-v1-crd-gen.yaml")
 PROMETHEUS_OPERATOR = tuple(
     (

@@ -71,8 +71,8 @@ def queued() -> list[PlacedCell]:
     ]
 
 
-def kept() -> list[PlacedCell]:
-    """The cells of the example with their Secrets in a store."""
+def kept(**of_region: object) -> list[PlacedCell]:
+    """The cells of the example with their Secrets in a store, or with ``of_region``."""
 
     def held(service: ServiceSpec) -> ServiceSpec:
         secrets = {
@@ -83,7 +83,7 @@ def kept() -> list[PlacedCell]:
 
     return [
         placed.model_copy(update={"services": tuple(map(held, placed.services))})
-        for placed in example(secret_store="vault")
+        for placed in example(**(of_region or {"secret_store": "vault"}))
     ]
 
 

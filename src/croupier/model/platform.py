@@ -142,6 +142,22 @@ class Traces(Value):
     """Who is called when collectors lose spans, or are not there; the region needs a ``prometheus``. None: nobody."""
 
 
+class SecretsDriver(Value):
+    """The Secrets Store CSI driver of a region: it mounts what Vault keeps, and makes no Secret of it (S5.4)."""
+
+    provider: Literal["vault"]
+    """Whose provider for the driver runs there."""
+    parameters: Annotated[dict[str, str], Field(default_factory=dict)]
+    """As that provider takes them, like ``roleName``. ``objects`` is made of ``secrets``."""
+
+    @field_validator("parameters")
+    @classmethod
+    def _objects_are_made(cls, parameters: dict[str, str]) -> dict[str, str]:
+        if "objects" in parameters:
+            raise PydanticCustomError("parameters", "objects is made of secrets of services", {"at": "objects"})
+        return parameters
+
+
 class Region(Value):
     """A place with a cluster."""
 
@@ -154,6 +170,8 @@ class Region(Value):
     """Where croupier's operator runs: it reads the counters of every pod."""
     secret_store: Name | None = None
     """The ClusterSecretStore of External Secrets that Secrets come from (S5.4). None: they are there by other means."""
+    secrets_driver: SecretsDriver | None = None
+    """Pods get what has a ``remote`` from it, and no Secrets. Passwords of stores need ``secretStore`` nevertheless."""
     monitoring_namespace: Name | None = None
     """Where a Prometheus runs that scrapes pods. None: nobody but the operator does."""
     prometheus: Monitoring | None = None

@@ -496,7 +496,7 @@ def _follows(flaw: Flaw, unclear: Collection[Location]) -> bool:
 
 def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tuple[str, str] | None:
     """What is wrong with where a Secret comes from, and what to do. ``first``: the first of the cell to name it."""
-    if reference.remote is not None and region.secret_store is None:
+    if reference.remote is not None and region.secret_store is None and region.secrets_driver is None:
         return "the region has no secretStore to read it from", "give the region one, or leave remote out"
     if reference.remote != first.remote:
         there = first.remote or "nowhere"

@@ -28,7 +28,7 @@ from croupier.core.render.provider_watch import provider_groups, provider_rules
 from croupier.core.render.quota import limits
 from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import recommender, scaler
-from croupier.core.render.secrets import external_secrets
+from croupier.core.render.secrets import external_secrets, provider_classes
 from croupier.core.render.stores import data_namespaces, storage_classes, stores
 from croupier.core.render.workload import account, deployment, disruption_budget, intent, stateful_set
 from croupier.errors import SpecError
@@ -146,6 +146,7 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     return [
         account(cell, service),
         *config_map(cell, service),
+        *provider_classes(placed, service),
         doors(placed, service),
         disruption_budget(cell, service),
         *scaler(cell, service, placed.warm),

@@ -1,30 +1,68 @@
-"""Secrets from the manager that keeps them (S5.4): an ExternalSecret for each that the services of a cell share.
+"""Secrets from the manager that keeps them (S5.4): an ExternalSecret for each that the services of a cell share, which
+makes a Secret; or, where a region has the CSI driver, a SecretProviderClass for each that a pod mounts, and no Secret.
 
-What it makes is a Secret; its values are in no file of ours and in no repository.
+Their values are in no file of ours and in no repository. Either way a rotation reaches files of pods that run.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
-from croupier.core.render.names import of_cell
+from croupier.core.render.names import of_cell, of_service
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
-from croupier.model.service_spec import SecretRef
+from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.model.store import secrets_of
 
 _API = "external-secrets.io/v1"
+_CSI = "secrets-store.csi.x-k8s.io/v1"
+_DRIVER = "secrets-store.csi.k8s.io"
+_READ_ONLY_FOR_GROUP = 0o440
 
 
 def external_secrets(placed: PlacedCell) -> list[JsonObject]:
     """One a Secret, with every key that any service of the cell mounts."""
     store = placed.region.secret_store
-    if store is None:
+    if store is None or placed.region.secrets_driver is not None:
         return []
     shared: dict[str, list[SecretRef]] = {}
     for reference in _references(placed):
         shared.setdefault(reference.secret, []).append(reference)
     return [_external(placed, store, name, shared[name]) for name in sorted(shared)]
+
+
+def provider_classes(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """What the CSI driver of the region mounts into pods of ``service``; nothing where there is none."""
+    driver = placed.region.secrets_driver
+    if driver is None:
+        return []
+    made = []
+    for name, reference in sorted(secrets_of(placed, service).items()):
+        if reference.remote is None:
+            continue
+        wanted = [
+            {"objectName": key, "secretPath": reference.remote, "secretKey": key} for key in sorted(reference.keys)
+        ]
+        # The provider reads this text as YAML, of which JSON is a part.
+        parameters = {**dict(sorted(driver.parameters.items())), "objects": json.dumps(wanted)}
+        spec = {"provider": driver.provider, "parameters": parameters}
+        called = _class_name(service, name)
+        made.append(of_service(placed.cell, service, _CSI, "SecretProviderClass", {"spec": spec}, name=called))
+    return made
+
+
+def secret_volume(placed: PlacedCell, service: ServiceSpec, name: str, reference: SecretRef) -> JsonObject:
+    """The source of the volume at ``/secrets/<name>``: a file for each key."""
+    if placed.region.secrets_driver is None or reference.remote is None:
+        items = [{"key": key, "path": key} for key in reference.keys]
+        return {"secret": {"secretName": reference.secret, "defaultMode": _READ_ONLY_FOR_GROUP, "items": items}}
+    attributes = {"secretProviderClass": _class_name(service, name)}
+    return {"csi": {"driver": _DRIVER, "readOnly": True, "volumeAttributes": attributes}}
+
+
+def _class_name(service: ServiceSpec, name: str) -> str:
+    return f"{service.name}-{name}"
 
 
 def _external(placed: PlacedCell, store: str, name: str, references: list[SecretRef]) -> JsonObject:

@@ -16,13 +16,13 @@ from croupier.core.render.engines import told
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
+from croupier.core.render.secrets import secret_volume
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ENDPOINTS_SECONDS, Cell, PlacedCell
-from croupier.model.service_spec import SECRETS, SecretRef, ServiceSpec
+from croupier.model.service_spec import SECRETS, ServiceSpec
 from croupier.model.store import secrets_of
 
-_READ_ONLY_FOR_GROUP = 0o440
 _SCRATCH = "64Mi"
 _HASH_LABEL = "pod-template-hash"
 _REVISION_LABEL = "controller-revision-hash"
@@ -120,7 +120,7 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
     secrets = secrets_of(placed, service)
     volumes = [
         *(
-            {"name": f"secret-{number}", "secret": _secret(secrets[name])}
+            {"name": f"secret-{number}", **secret_volume(placed, service, name, secrets[name])}
             for number, name in enumerate(sorted(secrets))
         ),
         *(
@@ -147,11 +147,6 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
         "containers": [_container(placed, service, version_label)],
         **({"volumes": volumes} if volumes else {}),
     }
-
-
-def _secret(reference: SecretRef) -> JsonObject:
-    items = [{"key": key, "path": key} for key in reference.keys]
-    return {"secretName": reference.secret, "defaultMode": _READ_ONLY_FOR_GROUP, "items": items}
 
 
 def _spread(placed: PlacedCell, service: ServiceSpec, version_label: str) -> list[JsonObject]:

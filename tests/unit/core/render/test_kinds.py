@@ -25,10 +25,12 @@ from tests.support.platforms import (
 
 from croupier.engine.schemas import validator
 from croupier.model.gateway import Target
+from croupier.model.platform import SecretsDriver
 from croupier.model.schemas import VERSIONS
 
 CELLS = {
     "secrets": kept,
+    "driver": lambda: kept(secrets_driver=SecretsDriver(provider="vault", parameters={"roleName": "casino"})),
     "queues": queued,
     "calendar": lambda: eventful(queued()),
     "stores": stored,

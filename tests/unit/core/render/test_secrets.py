@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from tests.support.platforms import example, kept, manifests
 
-from croupier.model.platform import PlacedCell
+from croupier.model.platform import PlacedCell, SecretsDriver
 from croupier.model.service_spec import SecretRef
 
 
@@ -42,3 +42,50 @@ def test_services_that_share_a_secret_share_its_object() -> None:
 def test_nothing_is_made_where_somebody_else_makes_secrets() -> None:
     assert _externals(example()) == []
     assert _externals(example(secret_store="vault")) == []
+
+
+def _mounted() -> tuple[list[PlacedCell], list[dict[str, Any]]]:
+    driver = SecretsDriver(provider="vault", parameters={"roleName": "casino"})
+    cells = kept(secrets_driver=driver, secret_store="vault")
+    return cells, [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+
+
+def test_a_driver_mounts_what_the_manager_keeps_and_no_secret_is_made() -> None:
+    """The same files at the same place, whoever brings them."""
+    cells, made = _mounted()
+    assert not [each for each in made if each["kind"] == "ExternalSecret"]
+    found = {
+        (each["metadata"]["namespace"], each["metadata"]["name"]): each["spec"]
+        for each in made
+        if each["kind"] == "SecretProviderClass"
+    }
+    for each in made:
+        if each["kind"] != "Deployment" or each["metadata"]["name"] != "payments-api":
+            continue
+        pod = each["spec"]["template"]["spec"]
+        (volume,) = (held for held in pod["volumes"] if "csi" in held)
+        assert not [held for held in pod["volumes"] if "secret" in held]
+        spec = found[each["metadata"]["namespace"], volume["csi"]["volumeAttributes"]["secretProviderClass"]]
+        assert spec["provider"] == "vault"
+        assert spec["parameters"]["roleName"] == "casino"
+        assert yaml.safe_load(spec["parameters"]["objects"]) == [
+            {"objectName": "hmac", "secretPath": "casino/psp-a-credentials", "secretKey": "hmac"}
+        ]
+        (mount,) = (held for held in pod["containers"][0]["volumeMounts"] if held["name"] == volume["name"])
+        assert mount["mountPath"].startswith("/secrets/")
+        assert mount["readOnly"]
+    assert len(found) == len(cells)
+
+
+def test_what_somebody_else_makes_stays_a_secret_beside_the_driver() -> None:
+    cells = example(secrets_driver=SecretsDriver(provider="vault"))
+    made = [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    assert not [each for each in made if each["kind"] == "SecretProviderClass"]
+    volumes = [
+        volume
+        for each in made
+        if each["kind"] == "Deployment"
+        for volume in each["spec"]["template"]["spec"].get("volumes", [])
+    ]
+    assert any("secret" in each for each in volumes)
+    assert not any("csi" in each for each in volumes)
