@@ -23,6 +23,8 @@ def test_every_path_that_is_printed_can_be_typed_back(part: str) -> None:
     told = explained(LARGE, CELL, part)
     assert told
     for each in told:
+        if each.chain and each.chain[0].layer.label.startswith("event "):
+            continue  # no value of the service: what it is at some time
         assert explained(LARGE, CELL, each.path)[0].as_json() == each.as_json(), each.path
 
 
