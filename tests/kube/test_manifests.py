@@ -39,10 +39,13 @@ from tests.support.platforms import (
     stored,
     traced,
     volumed,
+    warmed,
     watched,
 )
 
 from croupier.core.render.collector import RECEIVER, SAMPLER
+from croupier.core.render.names import priority_class
+from croupier.core.render.warm import RANK
 from croupier.model.gateway import Target
 from croupier.model.platform import PlacedCell, SecretsDriver
 from croupier.model.providers import EGRESS_GATEWAY
@@ -64,7 +67,7 @@ def kinds(cluster: Cluster) -> Iterator[Cluster]:
     yield cluster
     cluster.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found", "--timeout=60s")
     classes = {each["metadata"]["name"] for each in OBJECTS if each["kind"] == "PriorityClass"}
-    cluster.kubectl("delete", "priorityclass", *classes, "--ignore-not-found")
+    cluster.kubectl("delete", "priorityclass", *classes, priority_class(RANK), "--ignore-not-found")
 
 
 def _define(cluster: Cluster, module: str, pattern: str) -> None:
@@ -195,8 +198,12 @@ def _applies_stores(
 
 @pytest.mark.parametrize(
     ("cells", "namespace", "names"),
-    [(traced, "telemetry", (RECEIVER, SAMPLER)), (gated, "psp-egress", (EGRESS_GATEWAY,))],
-    ids=["collectors", "egress"],
+    [
+        (traced, "telemetry", (RECEIVER, SAMPLER)),
+        (gated, "psp-egress", (EGRESS_GATEWAY,)),
+        (warmed, "warm", ("api",)),
+    ],
+    ids=["collectors", "egress", "warm"],
 )
 def test_what_a_region_has_once_applies_and_its_pods_are_taken_under_pod_security_restricted(
     kinds: Cluster, cells: Callable[[], list[PlacedCell]], namespace: str, names: Sequence[str]

@@ -15,10 +15,11 @@ from croupier.model.container import Resources
 from croupier.model.data import DataUse
 from croupier.model.edge import BackendTls, Edge, RateLimit, RouteBreaker, RouteRetries
 from croupier.model.events import Event, Expected
+from croupier.model.flags import Flag
 from croupier.model.gateway import Feature, Gateway, Target, able
 from croupier.model.gitops import GitOps
 from croupier.model.monitoring import Monitoring, OnCall
-from croupier.model.nodes import NodePool, Taint
+from croupier.model.nodes import Node, NodePool, Taint, WarmNodes
 from croupier.model.platform import PlacedCell, Traces
 from croupier.model.postgres import Pooler, Postgres
 from croupier.model.providers import Breaker, Egress, ProviderObjective, SourceNode, Sources
@@ -311,4 +312,27 @@ def fronted(
             }
         )
         for placed in example(gateway=gateway, released_by=by)
+    ]
+
+
+def warmed() -> list[PlacedCell]:
+    """The cells of the example with two warm nodes of a pool in every region."""
+    pool = NodePool(labels={"pool": "api"}, serves=("http",), node=Node(cpu="4", memory="14Gi"), warm_nodes=2)
+    return example(pools={"api": pool}, warm=WarmNodes(image=f"registry.example/pause@sha256:{64 * 'f'}"))
+
+
+def flagged() -> list[PlacedCell]:
+    """The cells of the example with flags of the lobby."""
+    tiles = Flag(variants={"few": 12, "many": 48.5}, default="few", enabled=False)
+    flags = {"ticker": Flag(default="on", heavy=True), "tiles": tiles}
+    return [
+        placed.model_copy(
+            update={
+                "services": tuple(
+                    each.model_copy(update={"flags": flags}) if each.name == "lobby" else each
+                    for each in placed.services
+                )
+            }
+        )
+        for placed in example()
     ]

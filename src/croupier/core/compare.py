@@ -21,13 +21,16 @@ Whole = TypeVar("Whole", bound=BaseModel)
 _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("image", "args"), "image"),
     **dict.fromkeys(("config", "secrets"), "config"),
-    **dict.fromkeys(("replicas", "scaling", "resources", "pool"), "scaling"),
+    "flags": "flag",
+    **dict.fromkeys(("replicas", "scaling", "resources", "pool", "sockets"), "scaling"),
     **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds", "edge"), "network"),
     **dict.fromkeys(("data", "telemetry", "volumes"), "data"),
     **dict.fromkeys(("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable"), "runtime"),
     **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release", "metrics", "alerts"), "policy"),
 }
 """First key of a path in a service -> class of its change."""
+_OF_REGIONS: Mapping[str, ChangeClass] = {"stores": "data", "pools": "scaling", "warm": "scaling"}
+"""First key of a path in a region -> class of its change, where that is another."""
 _ORDER: tuple[str, ...] = get_args(ChangeClass)
 
 
@@ -167,7 +170,7 @@ def _each(
     was, will = (_leaves(each) if each is not None else {} for each in (old, new))
     for path in sorted(was.keys() | will.keys()):
         if was.get(path) != will.get(path):
-            its: ChangeClass = "data" if path[0] == "stores" else kind
+            its = _OF_REGIONS.get(path[0], kind)
             yield _change(subject, path, its, was.get(path), will.get(path), is_release=False), path
 
 

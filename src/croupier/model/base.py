@@ -35,6 +35,9 @@ Cpu = Annotated[str, StringConstraints(pattern=r"^([1-9][0-9]{0,5}m|[1-9][0-9]{0
 Memory = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(Ki|Mi|Gi|Ti)$")]
 """Bytes with a power of 1024 (``512Mi``)."""
 
+KmsKey = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,500}$")]
+"""A key as the key management service names it."""
+
 LabelKey = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")
 ]

@@ -8,9 +8,10 @@ from pydantic import JsonValue
 
 from croupier.model.base import Value
 
-ChangeClass = Literal["cell", "image", "config", "scaling", "network", "data", "runtime", "policy", "patch"]
-"""``cell``: something runs that did not, or no longer; ``runtime``: how a pod is started, asked and ended; ``policy``:
-how it is released and what is promised; ``patch``: what a patch does to rendered objects."""
+ChangeClass = Literal["cell", "image", "config", "flag", "scaling", "network", "data", "runtime", "policy", "patch"]
+"""``cell``: something runs that did not, or no longer; ``flag``: a switch, thrown without a release; ``runtime``: how a
+pod is started, asked and ended; ``policy``: how it is released and what is promised; ``patch``: what a patch does to
+rendered objects."""
 
 
 class Change(Value):

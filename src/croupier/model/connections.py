@@ -27,13 +27,22 @@ class Demand(NamedTuple):
     draining: int = 0
 
     @property
+    def most_pods(self) -> int:
+        """All that may be there at once."""
+        return self.pods + self.surge + self.draining
+
+    @property
     def connections(self) -> int:
-        return (self.pods + self.surge + self.draining) * self.processes * self.pool
+        return self.most_pods * self.processes * self.pool
 
     def told(self, name: str) -> str:
         """In words: ``wallet (24 + 24 + 3) × 10``."""
+        return f"{self.told_pods(name)} × {self.pool}"
+
+    def told_pods(self, name: str) -> str:
+        """In words: ``wallet (24 + 24 + 3)``."""
         pods = " + ".join(str(each) for each in (self.pods, self.surge, self.draining) if each)
-        return f"{name} ({pods}) × {self.pool}"
+        return f"{name} ({pods})"
 
 
 def total(demands: Iterable[Demand]) -> int:

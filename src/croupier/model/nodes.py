@@ -1,15 +1,17 @@
-"""Nodes of a region, by purpose.
+"""Nodes of a region, by purpose: which there are, what they have, and how many are kept free.
 
 Field names are the keys of the platform file; ``docs/reference/platform.md`` is made from this module.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Cpu, LabelKey, LabelValue, Memory, Value
+from croupier.model.base import Cpu, LabelKey, LabelValue, Memory, Name, Value
+from croupier.model.container import Image
 from croupier.model.service_spec import Traffic
 
 
@@ -19,6 +21,20 @@ class Taint(Value):
     key: LabelKey
     value: LabelValue = ""
     effect: Literal["NoSchedule", "NoExecute", "PreferNoSchedule"] = "NoSchedule"
+
+
+class Node(Value):
+    """What one node of a pool has for pods that are sent there: what its kubelet allots, less what DaemonSets take."""
+
+    cpu: Cpu
+    memory: Memory
+    pods: Annotated[int, Field(ge=1, le=1000)] = 110
+    """Most pods that its kubelet runs, less those of DaemonSets."""
+    descriptors: Annotated[int, Field(ge=256, le=1_073_741_816)] | None = None
+    """Files and sockets that a process in a pod there may have open: what the node's container runtime gives, no pod
+    can ask for more. None: not known, so nothing is held against it (S6.5)."""
+    connections: Annotated[int, Field(ge=1024, le=1_073_741_816)] | None = None
+    """Connections that its kernel keeps track of (``nf_conntrack_max``). None: not known."""
 
 
 class Capacity(Value):
@@ -41,3 +57,28 @@ class NodePool(Value):
     """Its nodes go with half a minute's notice: only batch work that is not money is sent there (S13.2)."""
     capacity: Capacity | None = None
     """What pods may ask for here at most, for what the calendar of events is held against. None: nobody counts."""
+    node: Node | None = None
+    """What one of its nodes has. None: not known, so no pod is held against it."""
+    max_nodes: Annotated[int, Field(ge=1, le=15_000)] | None = None
+    """Most nodes that it grows to. All that is sent there has to fit (S6.4). None: not known."""
+    warm_nodes: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Nodes whose room is kept free, by pods that make way for any other: ``warm`` of the region says which."""
+
+    @model_validator(mode="after")
+    def _numbers_are_of_known_nodes(self) -> Self:
+        for key, number in (("maxNodes", self.max_nodes), ("warmNodes", self.warm_nodes)):
+            if number and self.node is None:
+                raise PydanticCustomError("nodes", f"{key} needs node: what one of them has")
+        if self.spot and self.warm_nodes:
+            raise PydanticCustomError("nodes", "warmNodes are for who cannot wait, and spot capacity is for who can")
+        if self.max_nodes is not None and self.warm_nodes > self.max_nodes:
+            raise PydanticCustomError("nodes", f"warmNodes {self.warm_nodes} is more than maxNodes {self.max_nodes}")
+        return self
+
+
+class WarmNodes(Value):
+    """Pods that do nothing but keep room on warm nodes, and make way for any other (S6.4)."""
+
+    image: Image
+    """A program that only waits, like Kubernetes' pause."""
+    namespace: Name = "warm"

@@ -19,7 +19,7 @@ from croupier.model.events import Event, Warm
 from croupier.model.gateway import Gateway, able
 from croupier.model.gitops import GitOps
 from croupier.model.monitoring import Monitoring, OnCall
-from croupier.model.nodes import NodePool
+from croupier.model.nodes import NodePool, WarmNodes
 from croupier.model.patches import PlacedPatch
 from croupier.model.providers import Egress, Provider, ProviderClass, call_seconds, egress_namespace
 from croupier.model.service_spec import ServiceSpec
@@ -188,6 +188,8 @@ class Region(Value):
     pools: Annotated[dict[Name, NodePool], Field(default_factory=dict, max_length=32)]
     """Nodes by purpose. Once one of them serves a kind of traffic, every service has its pool; before, only those that
     name one have."""
+    warm: WarmNodes | None = None
+    """What keeps room on the warm nodes of its pools. None: nothing, so none has any."""
 
     def pool_of(self, service: ServiceSpec) -> NodePool | None:
         """The nodes that pods of ``service`` go to; None where the region has no such pool, or none at all."""
@@ -217,6 +219,7 @@ class Region(Value):
     def _gateways_are_alone(self) -> Self:
         taken = {self.gateway.namespace, self.gateway.runs_in(""), self.operator_namespace, self.monitoring_namespace}
         taken.add(self.traces.namespace if self.traces is not None else None)
+        taken.add(self.warm.namespace if self.warm is not None else None)
         taken |= {each.namespace for each in self.stores.operators.values()} if self.stores is not None else set()
         for kind in get_args(ProviderClass) if self.egress is not None else ():
             if (name := egress_namespace(kind)) in taken:

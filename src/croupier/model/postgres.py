@@ -146,6 +146,11 @@ class Postgres(Value):
         return self.rpo_seconds == 0
 
     @property
+    def pods(self) -> int:
+        """Those that hold data."""
+        return self.instances
+
+    @property
     def is_cache(self) -> bool:
         return False
 

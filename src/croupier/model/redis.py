@@ -109,6 +109,11 @@ class Redis(Value):
         return (self.shards or 3) if self.mode == "cluster" else 1
 
     @property
+    def pods(self) -> int:
+        """Those that hold data."""
+        return self.primaries * self.instances
+
+    @property
     def credentials(self) -> tuple[str, ...]:
         """Keys of what a user reads in the secret store."""
         return ("password", *(["sentinelPassword"] if self.mode == "sentinel" else []), "username")

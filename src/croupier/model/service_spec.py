@@ -10,10 +10,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Memory, Name, Value
+from croupier.model.base import KmsKey, Memory, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
 from croupier.model.edge import Edge
+from croupier.model.flags import Flag, FlagName
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, PortName, Strategy
 from croupier.model.service import LATENCY_EDGES, Service
@@ -26,6 +27,8 @@ Traffic = Literal["http", "websocket", "batch"]
 
 SECRETS = "/secrets"
 """Folder of mounted secrets."""
+FLAGS = "/flags"
+"""Folder of the file with the flags."""
 RESERVED = ("POD_NAME", "NAMESPACE", "CROUPIER_VERSION", "CROUPIER_SERVICE")
 """Variables that every container has: what it counts, it counts for its version."""
 LIST_KEYS = {"objectives": "signal", "ports": "name"}
@@ -53,9 +56,20 @@ class Probes(Value):
 
     liveness_path: Path = "/healthz"
     """Answers as long as a restart would not help; asks nobody else."""
+    warm_up_path: Path | None = None
+    """Answers once caches are filled and code is compiled: before, nothing else is asked, so no player comes (S13.3).
+    None: the start ends with the first answer at ``livenessPath``."""
+    warm_up_command: Annotated[tuple[str, ...], Field(max_length=32)] = ()
+    """A command in the container instead, which ends with 0 once it is warm."""
     period_seconds: Annotated[int, Field(ge=1, le=60)] = 5
     timeout_seconds: Annotated[int, Field(ge=1, le=30)] = 2
     failure_threshold: Annotated[int, Field(ge=1, le=20)] = 3
+
+    @model_validator(mode="after")
+    def _warm_up_is_asked_one_way(self) -> Self:
+        if self.warm_up_path is not None and self.warm_up_command:
+            raise PydanticCustomError("probes", "warmUpPath and warmUpCommand: give one")
+        return self
 
 
 class PodMetric(Value):
@@ -98,6 +112,29 @@ class SecretRef(Value):
     """Where it is in the secret store of the region, like ``casino/psp-a``. None: somebody else makes the Secret."""
     refresh_seconds: Annotated[int, Field(ge=30, le=86_400)] = 3600
     """How often ``remote`` is read: after a rotation the files below ``/secrets`` change by themselves."""
+    rotate_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    """How old a value may get before the manager, or whoever answers for it, replaces it (S5.5). The money tier needs
+    it. None: nobody says."""
+    kms_key: KmsKey | None = None
+    """The key of the key management service that it is encrypted with in the manager. None: the manager's own."""
+    key_region: Name | None = None
+    """Where ``kmsKey`` is. None: in the region of the cell."""
+    version: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,46}[a-z0-9])?$")] | None = None
+    """For a program that reads it at its start only: this version of ``remote`` is mounted. Another is another version
+    of the service, released behind its gates. None: always the newest, and the program reads the files again."""
+
+    @model_validator(mode="after")
+    def _parts_are_of_something(self) -> Self:
+        if self.version is not None and self.remote is None:
+            raise PydanticCustomError("secret", "version needs remote: where it is a version")
+        if self.key_region is not None and self.kms_key is None:
+            raise PydanticCustomError("secret", "keyRegion needs kmsKey")
+        return self
+
+    @property
+    def mounted(self) -> str:
+        """Name of the Secret in the cluster: of each version another, so that no pod starts with an old value."""
+        return self.secret if self.version is None else f"{self.secret}-{self.version}"
 
 
 class Volume(Value):
@@ -175,7 +212,7 @@ class ServiceSpec(Service):
     ports: Annotated[tuple[NamedPort, ...], Field(min_length=1, max_length=8)] = (NamedPort(name="http", port=8080),)
     probes: Probes = Probes()
     start_seconds: Annotated[int, Field(ge=1, le=1800)] = 30
-    """Longest time from the start of a pod to its first answer."""
+    """Longest time from the start of a pod to its first answer, or until it is warm."""
     timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] = 15.0
     """How long the gateway waits for an answer, longer than for any provider. A websocket lives no longer."""
     edge: Edge = Edge()
@@ -184,10 +221,15 @@ class ServiceSpec(Service):
     scaling: Scaling | None = None
     pool: Name | None = None
     """Node pool of its region (S2.3). None: the one that serves its ``traffic``."""
+    sockets: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Connections that players hold to one pod at most; it refuses more. Its node has to have room for them (S6.5).
+    None: not said."""
     egress: tuple[Name, ...] = ()
     """Providers it may call; nothing else outside is reachable (S8.9)."""
     config: Annotated[dict[EnvName, ConfigText], Field(default_factory=dict)]
     """Environment of the container. A change is a new version, released like code (S12.3)."""
+    flags: Annotated[dict[FlagName, Flag], Field(default_factory=dict, max_length=200)]
+    """Switches, in ``/flags/flags.json``, which it reads again when that changes: no version, and no gate (S12.1)."""
     secrets: Annotated[dict[Name, SecretRef], Field(default_factory=dict)]
     data: Annotated[dict[Name, DataUse], Field(default_factory=dict)]
     """Where it keeps players' data, by a name of your own."""
@@ -237,7 +279,7 @@ class ServiceSpec(Service):
         for at, path in enumerate(writable):
             if ":" in path or {"", ".", ".."} & set(path.rstrip("/").split("/")[1:]):
                 raise PydanticCustomError("writable", f"{path} is not a plain path", {"at": at})
-            if path.rstrip("/") in ("", SECRETS, *seen) or path.startswith(f"{SECRETS}/"):
+            if path.rstrip("/") in ("", SECRETS, FLAGS, *seen) or path.startswith((f"{SECRETS}/", f"{FLAGS}/")):
                 raise PydanticCustomError("writable", f"{path} would cover what is there", {"at": at})
             seen.add(path.rstrip("/"))
         return writable

@@ -47,7 +47,7 @@ def stores_of(placed: PlacedCell) -> list[Store[Engine]]:
                     for service in placed.services
                     if (shared := service.data.get(name)) is not None and (service is owner or shared.of == owner.name)
                 ]
-                users = {service.name: _demand(placed, service, shared) for service, shared in sharing}
+                users = {service.name: demand_of(placed, service, shared.connections) for service, shared in sharing}
                 shares = {service.name: shared for service, shared in sharing}
                 found[name] = Store(name, owner, use, engine, users, shares)
     return [found[name] for name in sorted(found)]
@@ -100,11 +100,12 @@ def role_of(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _demand(placed: PlacedCell, service: ServiceSpec, use: DataUse) -> Demand:
+def demand_of(placed: PlacedCell, service: ServiceSpec, connections: int = 1) -> Demand:
+    """Pods of ``service`` at their greatest, each with so many connections."""
     scaling = service.scaling
     return demand(
         scaling.max if scaling else service.replicas,
-        use.connections,
+        connections,
         placed.grace_seconds(service),
         is_scaled=scaling is not None,
         is_released=placed.region.released_by == "croupier",

@@ -10,14 +10,13 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, field_validator
 
 from croupier.model.address import Cidr, Endpoint, networks
-from croupier.model.base import LabelKey, Name, Remote, Value
+from croupier.model.base import KmsKey, LabelKey, Name, Remote, Value
 from croupier.model.container import Image
 from croupier.model.postgres import Postgres, PostgresImage
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
 Bucket = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
-KmsKey = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,500}$")]
 
 
 class StorageClass(Value):

@@ -24,6 +24,7 @@ from croupier.spec.names import Declared, Names
 from croupier.spec.patches import Patches
 from croupier.spec.providers import called_flaws, without_fallback
 from croupier.spec.residency import REGION, residency_flaws
+from croupier.spec.room import pod_flaws, pool_flaws
 from croupier.spec.services import service_flaws
 from croupier.spec.sound import Lost
 from croupier.spec.stores import Where, regions_of, store_flaws
@@ -187,6 +188,8 @@ class Cells:
         )
         for spec, flaw in store_flaws(Where(placed, regions, beside)):
             self._report(cell, spec, flaw, merged)
+        for spec, flaw in pod_flaws(placed):
+            self._report(cell, spec, flaw, merged)
         return placed.model_copy(update=self._watched(placed))
 
     def _watched(self, placed: PlacedCell) -> dict[str, object]:
@@ -299,15 +302,22 @@ class Cells:
                         flaw = Flaw(("egress", number), "TIMEOUT", message, "raise timeoutSeconds, or wait less for it")
                         self._report(cell, spec, flaw, merged)
             for name, reference in spec.secrets.items():
-                if why := _secret_flaw(reference, place_of, places.setdefault(reference.secret, reference)):
+                if why := _secret_flaw(reference, place_of, places.setdefault(reference.mounted, reference)):
                     flaw = Flaw(("secrets", name, "remote"), "SECRET", *why)
                     self._report(cell, spec, flaw, merged)
+                if _ages(spec, reference):
+                    message = f"nobody says how old secret {name} may get, and {spec.name} is money"
+                    self._report(cell, spec, Flaw(("secrets", name), "ROTATION", message, "give rotateDays"), merged)
             for number, name in enumerate(spec.egress):
                 key = providers[name].key if name in providers and name not in spec.secrets else None
-                if key is not None and (why := _secret_flaw(key, place_of, places.setdefault(key.secret, key))):
+                if key is not None and (why := _secret_flaw(key, place_of, places.setdefault(key.mounted, key))):
                     self._report(
                         cell, spec, Flaw(("egress", number), "SECRET", f"key of {name}: {why[0]}", why[1]), merged
                     )
+                elif key is not None and _ages(spec, key):
+                    message = f"nobody says how old the key of {name} may get, and {spec.name} is money"
+                    flaw = Flaw(("egress", number), "ROTATION", message, "give it rotateDays")
+                    self._report(cell, spec, flaw, merged)
             if spec.scaling and spec.scaling.trigger and place_of.released_by == "croupier":
                 message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
                 flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
@@ -374,8 +384,8 @@ class Cells:
         """One problem, however many services in however many cells have it."""
         self._found.setdefault(problem, set()).update(subjects)
 
-    def _budgets(self, cells: Iterable[PlacedCell]) -> Iterator[Problem]:
-        """Regions whose Prometheus, or Gateway, could not hold what is declared."""
+    def _budgets(self, cells: Sequence[PlacedCell]) -> Iterator[Problem]:
+        """Regions whose Prometheus, Gateway or nodes could not hold what is declared."""
         for name, here in _by_region(cells).items():
             region, declared = here[0].region, self._names.regions[name]
             flaws = [gateway_flaw(name, region.gateway, here)]
@@ -383,6 +393,10 @@ class Cells:
                 flaws.append(budget_flaw(name, region.prometheus, here))
             for flaw in filter(None, flaws):
                 yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
+        known = {name: each.value for name, each in self._names.regions.items()}
+        for name, flaw in pool_flaws(cells, known):
+            declared = self._names.regions[name]
+            yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
 
     def _called(self, cells: Iterable[PlacedCell]) -> Iterator[Problem]:
         """What is wrong with how regions call providers."""
@@ -498,10 +512,19 @@ def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tupl
     """What is wrong with where a Secret comes from, and what to do. ``first``: the first of the cell to name it."""
     if reference.remote is not None and region.secret_store is None and region.secrets_driver is None:
         return "the region has no secretStore to read it from", "give the region one, or leave remote out"
+    if reference.version is not None and region.secrets_driver is not None:
+        return "the secretsDriver of the region mounts the newest version only", "leave version out"
     if reference.remote != first.remote:
         there = first.remote or "nowhere"
-        return f"another service of the cell has {reference.secret} from {there}", "one Secret comes from one place"
+        return f"another service of the cell has {reference.mounted} from {there}", "one Secret comes from one place"
+    if (reference.kms_key, reference.key_region) != (first.kms_key, first.key_region):
+        return f"another service of the cell names another key of {reference.mounted}", "one Secret has one key"
     return None
+
+
+def _ages(spec: ServiceSpec, reference: SecretRef) -> bool:
+    """Whether nobody says that money's secret is ever replaced (S5.5)."""
+    return spec.tier == "money" and reference.rotate_days is None
 
 
 def _volume_flaw(volume: Volume, region: Region, name: str) -> tuple[str, str] | None:
@@ -546,4 +569,5 @@ def _regions(spec: ServiceSpec) -> Iterator[tuple[Location, str]]:
         named |= {(*at, "region"): use.region, (*at, "dr"): use.dr, (*at, "backup"): use.backup}
         named |= {(*at, "keys"): use.keys, (*at, "drBackup"): use.dr_backup}
         named |= {(*at, "replicas", number): region for number, region in enumerate(use.replicas)}
+    named |= {("secrets", name, "keyRegion"): reference.key_region for name, reference in spec.secrets.items()}
     return ((location, region) for location, region in named.items() if region is not None)

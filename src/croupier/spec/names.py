@@ -224,6 +224,7 @@ class Names:
             region.gateway.runs_in(""): "for the gateway's pods",
             region.gateway.namespace: "the gateway's",
             region.traces.namespace if region.traces else None: "the collectors'",
+            region.warm.namespace if region.warm else None: "for pods that keep room",
             **self._data_namespaces,
             **(
                 dict.fromkeys(map(egress_namespace, get_args(ProviderClass)), "an egress gateway's")
@@ -289,6 +290,10 @@ def _region_flaws(region: Region) -> Iterator[Flaw]:
         elif held.pool is not None and region.pools[held.pool].spot:
             message = f"pool {held.pool} is spot capacity, which is not for what is stored"
             yield Flaw(at, "POOL", message, "name another pool")
+    for name, pool in region.pools.items():
+        if pool.warm_nodes and region.warm is None:
+            message = "nothing keeps their room free"
+            yield Flaw(("pools", name, "warmNodes"), "POOL", message, "give the region warm: {image: …}")
 
 
 def _path_flaw(file: File, location: Location, path: str) -> Iterator[Problem]:

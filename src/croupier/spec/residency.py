@@ -34,6 +34,10 @@ def residency_flaws(cell: Cell, service: ServiceSpec, rules: Residency, keyed: C
             else:
                 hint = did_you_mean(each, list(rules.classes)) or "the market names no class"
                 yield Flaw((*at, "classes", number), "RESIDENCY", f"market {cell.market} knows no class {each!r}", hint)
+    for name, reference in service.secrets.items():
+        if reference.key_region is not None and reference.key_region not in rules.regions:
+            message = f"the key of secret {name} is in {reference.key_region}"
+            yield _refused(("secrets", name, "keyRegion"), message, rules.regions)
     yield from _of_telemetry(cell, service, rules.classes.get(TELEMETRY) or DataClass(store=(cell.region,)))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from croupier.core.policy.facts import keeps_room
 from croupier.core.policy.objects import SEVERAL, Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.quantities import of_total, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule, pod_rule
@@ -56,7 +57,7 @@ def pdb(world: World) -> Iterator[Found]:
     }
     for each in world.controllers:
         is_alone = whole(each.spec.get("replicas")) in (0, 1) and not world.scalers_of(each)
-        if each.index not in guarded and not is_alone:
+        if each.index not in guarded and not is_alone and not any(map(keeps_room, each.pods)):
             yield Found(each, ("spec",), "no PodDisruptionBudget selects its pods")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from croupier.core.policy.demand import Peak, amount, called, of_container, of_pod, peak
-from croupier.core.policy.facts import is_realtime
+from croupier.core.policy.facts import is_realtime, keeps_room
 from croupier.core.policy.objects import Container, Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.quantities import number, quantity
 from croupier.core.policy.rule import Found, Level, bundle_rule
@@ -226,14 +226,14 @@ def lands_on(pod: Pod, groups: list[NodeGroup]) -> frozenset[int] | None:
     "node-capacity", "Nodes of a pool have room for all that is sent there, at its greatest", level=Level.ERROR,
     source="S6.4, S13.1",
     why="Pods wait for nodes that are never added: the pool is at its bound before the autoscaler of the service is.",
-    fix="Raise the bound of the pool (limits, or the most nodes), or send less there; warm pods count as well.",
+    fix="Raise the bound of the pool (limits, most nodes), or send less there. Pods that keep room do not count.",
     bad=BETS % 30 + POOL, good=BETS % 10 + POOL,
 )  # fmt: skip
 def node_capacity(world: World) -> Iterator[Found]:
     groups = list(node_groups(world))
     sent: dict[frozenset[int], list[tuple[Pod, Peak]]] = defaultdict(list)
     for pod, most in _workloads(world) if groups else ():
-        if there := lands_on(pod, groups):
+        if not keeps_room(pod) and (there := lands_on(pod, groups)):
             sent[there].append((pod, most))
     for there in sorted(sent, key=sorted):
         within = [held for other, pods in sent.items() if other <= there for held in pods]
@@ -261,7 +261,7 @@ def node_capacity(world: World) -> Iterator[Found]:
 def ws_nodes(world: World) -> Iterator[Found]:
     groups = list(node_groups(world))
     sent = [(pod, lands_on(pod, groups) or frozenset()) for pod in world.pods] if groups else []
-    others = {index for pod, there in sent if not is_realtime(pod) for index in there}
+    others = {index for pod, there in sent if not (is_realtime(pod) or keeps_room(pod)) for index in there}
     for pod, there in sent:
         if not is_realtime(pod):
             continue

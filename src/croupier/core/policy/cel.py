@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from croupier.core.policy.availability import SYSTEM_CLASSES
 from croupier.core.policy.budgets import CONNECTS, DATABASE, IN_URL, POOL
 from croupier.core.policy.edge import BACKENDS, BODIES, ENCRYPTED, HSTS, LIMITS
-from croupier.core.policy.facts import DRAIN, PREFIX, REALTIME, RUNS_TO_COMPLETION, SPOT, START
+from croupier.core.policy.facts import DRAIN, PREFIX, REALTIME, ROOM, RUNS_TO_COMPLETION, SPOT, START
 from croupier.core.policy.hardening import OF_THE_SYSTEM, SOCKETS
 from croupier.core.policy.hygiene import EMAIL
 from croupier.core.policy.mesh import INJECT, MODE
@@ -116,7 +116,8 @@ VARIABLES: Mapping[str, str] = {
     f"object.?metadata.?ownerReferences.orValue([]).exists(owner, owner.kind in {_list(sorted(RUNS_TO_COMPLETION))}))",
     "made": "object.kind == 'Pod' && "
     "object.?metadata.?ownerReferences.orValue([]).exists(owner, owner.?controller.orValue(false))",
-    "serving": "variables.ends ? [] : variables.spec.?containers.orValue([])",
+    "serving": f"variables.ends || variables.spec.?priorityClassName.orValue('') == '{ROOM}' ? [] : "
+    "variables.spec.?containers.orValue([])",
     "contexts": "[variables.spec.?securityContext.orValue({})] + "
     "variables.containers.map(c, c.?securityContext.orValue({}))",
     "annotations": "variables.template.?metadata.?annotations.orValue({})",
@@ -137,10 +138,10 @@ VARIABLES: Mapping[str, str] = {
     "isWindows": "variables.spec.?os.?name.orValue('') == 'windows'",
     "inUserNamespace": "variables.spec.?hostUsers.orValue(true) == false",
 }
-"""Name -> expression; each sees those before it. ``serving``: those that are there to serve; none of a Job and of a
-pod that a Job made. ``kept``: without those that are only looked through. ``made``: as ``Pod.is_made``. ``told``: what
-people say of the pod, and then of what makes it; ``tiers``: what it is for, by either. ``listening``: as
-``facts.listening``. ``grace``: seconds.
+"""Name -> expression; each sees those before it. ``serving``: those that are there to serve; none of a Job, of a pod
+that a Job made, and of one that keeps room. ``kept``: without those that are only looked through. ``made``: as
+``Pod.is_made``. ``told``: what people say of the pod, and then of what makes it; ``tiers``: what it is for, by either.
+``listening``: as ``facts.listening``. ``grace``: seconds.
 """
 _NAMED = re.compile(r"\bvariables\.([A-Za-z]+)")
 

@@ -21,6 +21,8 @@ DEFAULT_GRACE_SECONDS = 30
 RUNS_TO_COMPLETION = frozenset(("Job", "CronJob", "ScaledJob", "Workflow", "CronWorkflow", "WorkflowTemplate"))
 REALTIME = ("realtime", "websocket", "ws")
 """Tiers and layers to which players hold connections."""
+ROOM = "croupier-warm"
+"""The PriorityClass of pods that croupier renders to keep room on warm nodes: they do nothing and make way for any."""
 _SLEEP = re.compile(r"\bsleep\s+([0-9]+)\b")
 SPOT = (
     ("karpenter.sh/capacity-type", "spot"),
@@ -61,6 +63,11 @@ def runs_to_completion(owner: Object) -> bool:
 
 def is_batch(pod: Pod) -> bool:
     return label(pod, "tier") == "batch" or runs_to_completion(pod.owner)
+
+
+def keeps_room(pod: Pod) -> bool:
+    """Whether it does nothing but keep room for others: it serves nobody, asks nobody, and nobody misses it."""
+    return text(pod.spec.get("priorityClassName")) == ROOM
 
 
 def is_realtime(pod: Pod) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from croupier.core.policy.facts import runs_to_completion
+from croupier.core.policy.facts import keeps_room, runs_to_completion
 from croupier.core.policy.objects import Container, Pod, at, listed, mapping
 from croupier.core.policy.quantities import number
 from croupier.core.policy.rule import Hit, Level, pod_rule
@@ -17,8 +17,8 @@ PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 
 def serving(pod: Pod) -> Iterator[Container]:
-    """Containers that are there to serve: those of the pod itself, unless it runs to completion."""
-    if not runs_to_completion(pod.owner):
+    """Containers that are there to serve: those of the pod itself, unless it runs to completion or keeps room."""
+    if not runs_to_completion(pod.owner) and not keeps_room(pod):
         yield from (each for each in pod.containers if each.role == "container")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from croupier.core.policy.facts import REACHES, annotation
+from croupier.core.policy.facts import REACHES, annotation, keeps_room
 from croupier.core.policy.network import directions
 from croupier.core.policy.objects import Pod, listed, mapping, text
 from croupier.core.policy.reach import Reach, boundary
@@ -69,7 +69,7 @@ def dns_egress(world: World) -> Iterator[Found]:
         for pod in world.selected(policy.namespace, mapping(policy.spec.get("podSelector"))):
             governed[id(pod)] = governed.get(id(pod), False) or allows
     for pod in world.pods:
-        if governed.get(id(pod)) is False and pod.spec.get("dnsPolicy") != "None":
+        if governed.get(id(pod)) is False and pod.spec.get("dnsPolicy") != "None" and not keeps_room(pod):
             yield Found(pod.owner, pod.meta or pod.path, "may go out, but not ask the DNS")
 
 

@@ -15,6 +15,7 @@ from croupier.core.render.dashboard import dashboards
 from croupier.core.render.egress import egress_gateways
 from croupier.core.render.egress_watch import gateway_rules, gateway_watch
 from croupier.core.render.emit import document, documents
+from croupier.core.render.flags import flag_map
 from croupier.core.render.front import front, told
 from croupier.core.render.gateway import gateways
 from croupier.core.render.gitops import gitops, guarded
@@ -30,6 +31,7 @@ from croupier.core.render.release import release_policy
 from croupier.core.render.scaling import recommender, scaler
 from croupier.core.render.secrets import external_secrets, provider_classes
 from croupier.core.render.stores import data_namespaces, storage_classes, stores
+from croupier.core.render.warm import warm_nodes
 from croupier.core.render.workload import account, deployment, disruption_budget, intent, stateful_set
 from croupier.errors import SpecError
 from croupier.model.objects import JsonObject
@@ -85,6 +87,8 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
         files[f"regions/{name}/priorities.yaml"] = priorities()
         if classes := storage_classes(place):
             files[f"regions/{name}/storage.yaml"] = classes
+        if room := warm_nodes(place):
+            files[f"regions/{name}/warm.yaml"] = room
     return dict(sorted({**files, **stores(every)}.items()))
 
 
@@ -146,6 +150,7 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     return [
         account(cell, service),
         *config_map(cell, service),
+        *flag_map(cell, service),
         *provider_classes(placed, service),
         doors(placed, service),
         disruption_budget(cell, service),

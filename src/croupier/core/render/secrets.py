@@ -15,6 +15,8 @@ from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.model.store import secrets_of
 
+KMS_KEY = "croupier.dev/kms-key"
+ROTATE_DAYS = "croupier.dev/rotate-days"
 _API = "external-secrets.io/v1"
 _CSI = "secrets-store.csi.x-k8s.io/v1"
 _DRIVER = "secrets-store.csi.k8s.io"
@@ -28,7 +30,7 @@ def external_secrets(placed: PlacedCell) -> list[JsonObject]:
         return []
     shared: dict[str, list[SecretRef]] = {}
     for reference in _references(placed):
-        shared.setdefault(reference.secret, []).append(reference)
+        shared.setdefault(reference.mounted, []).append(reference)
     return [_external(placed, store, name, shared[name]) for name in sorted(shared)]
 
 
@@ -56,7 +58,7 @@ def secret_volume(placed: PlacedCell, service: ServiceSpec, name: str, reference
     """The source of the volume at ``/secrets/<name>``: a file for each key."""
     if placed.region.secrets_driver is None or reference.remote is None:
         items = [{"key": key, "path": key} for key in reference.keys]
-        return {"secret": {"secretName": reference.secret, "defaultMode": _READ_ONLY_FOR_GROUP, "items": items}}
+        return {"secret": {"secretName": reference.mounted, "defaultMode": _READ_ONLY_FOR_GROUP, "items": items}}
     attributes = {"secretProviderClass": _class_name(service, name)}
     return {"csi": {"driver": _DRIVER, "readOnly": True, "volumeAttributes": attributes}}
 
@@ -66,16 +68,28 @@ def _class_name(service: ServiceSpec, name: str) -> str:
 
 
 def _external(placed: PlacedCell, store: str, name: str, references: list[SecretRef]) -> JsonObject:
-    remote, seconds = references[0].remote, min(each.refresh_seconds for each in references)
+    first, seconds = references[0], min(each.refresh_seconds for each in references)
     keys = sorted({key for each in references for key in each.keys})
+    asked = {"key": first.remote, **({"version": first.version} if first.version else {})}
     spec = {
         "secretStoreRef": {"kind": "ClusterSecretStore", "name": store},
         "refreshPolicy": "Periodic",
         "refreshInterval": f"{seconds}s",
-        "target": {"name": name, "creationPolicy": "Owner", "deletionPolicy": "Retain"},
-        "data": [{"secretKey": key, "remoteRef": {"key": remote, "property": key}} for key in keys],
+        # Pods of the version before mount the value before: on the way back they find it only if nobody owns it.
+        "target": {"name": name, "creationPolicy": "Orphan" if first.version else "Owner", "deletionPolicy": "Retain"},
+        "data": [{"secretKey": key, "remoteRef": {**asked, "property": key}} for key in keys],
     }
-    return of_cell(placed.cell, _API, "ExternalSecret", name, {"spec": spec})
+    made = of_cell(placed.cell, _API, "ExternalSecret", name, {"spec": spec})
+    if noted := _noted(references):
+        made["metadata"]["annotations"] = noted
+    return made
+
+
+def _noted(references: list[SecretRef]) -> dict[str, str]:
+    """Annotations for who rotates and who audits: the key, and how old a value may get."""
+    days = [each.rotate_days for each in references if each.rotate_days is not None]
+    key = references[0].kms_key
+    return {**({KMS_KEY: key} if key else {}), **({ROTATE_DAYS: str(min(days))} if days else {})}
 
 
 def _references(placed: PlacedCell) -> Iterator[SecretRef]:

@@ -27,6 +27,8 @@ DIGEST = f"{GROUP}/digest"
 RETIRE_AT = f"{GROUP}/retire-at"
 """Annotation: epoch seconds at which a version that serves nobody is scaled to zero."""
 COPY_OF = f"{GROUP}/copy-of"
+LIVE = f"{GROUP}/live-config"
+"""Annotation of a pod template: ConfigMaps whose changes reach running pods, apart by commas. They are not frozen."""
 ASKED = f"{GROUP}/replicas"
 """Annotation of a version: how many pods the policy asked for when the version was made, or followed it last."""
 
@@ -89,7 +91,8 @@ def intent_digest(namespace: str, deployment: str) -> str:
 
 
 def config_map_names(template: Mapping[str, Any], *, needed: bool = False) -> set[str]:
-    """Every ConfigMap that a pod template names: ``envFrom``, ``env``, volumes and projected volumes.
+    """Every ConfigMap that a pod template names and a version freezes: ``envFrom``, ``env``, volumes and projected
+    volumes.
 
     ``needed``: only those without which no pod starts.
     """
@@ -207,8 +210,13 @@ def metadata_of(owner: Owner, digest: str, name: str, annotations: Mapping[str, 
 
 
 def _references(template: Mapping[str, Any]) -> Iterator[tuple[JsonObject, str]]:
-    """Each place that names a ConfigMap: (object, key under which the name stands)."""
-    pod = template.get("spec") or {}
+    """Each place that names a ConfigMap which is part of the version: (object, key under which the name stands)."""
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    live = {each.strip() for each in annotations.get(LIVE, "").split(",")}
+    yield from (each for each in _named(template.get("spec") or {}) if each[0].get(each[1]) not in live)
+
+
+def _named(pod: Mapping[str, Any]) -> Iterator[tuple[JsonObject, str]]:
     for container in (*(pod.get("containers") or ()), *(pod.get("initContainers") or ())):
         for source in container.get("envFrom") or ():
             if "configMapRef" in source:

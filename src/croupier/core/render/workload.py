@@ -13,6 +13,8 @@ from croupier.core.render.collector import tracing
 from croupier.core.render.config import CHECKSUM, checksum, config_name
 from croupier.core.render.egress import proxied
 from croupier.core.render.engines import told
+from croupier.core.render.flags import heavy, live, mounts, volumes
+from croupier.core.render.flags import told as told_flags
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
@@ -94,7 +96,7 @@ def stateful_set(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     }
     return [
         of_service(cell, service, "v1", "Service", {"spec": names}, name=headless),
-        of_service(cell, service, "apps/v1", "StatefulSet", {"spec": spec}),
+        _noted(of_service(cell, service, "apps/v1", "StatefulSet", {"spec": spec}), service),
     ]
 
 
@@ -108,17 +110,25 @@ def _deployment(placed: PlacedCell, service: ServiceSpec, head: JsonObject, vers
             "template": _template(placed, service, version_label),
         }
     }
-    return of_service(placed.cell, service, "apps/v1", "Deployment", body)
+    return _noted(of_service(placed.cell, service, "apps/v1", "Deployment", body), service)
+
+
+def _noted(made: JsonObject, service: ServiceSpec) -> JsonObject:
+    """A workload that says which of its features can be switched off."""
+    if noted := heavy(service):
+        made["metadata"]["annotations"] = noted
+    return made
 
 
 def _template(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
-    labels, annotations = service_labels(placed.cell, service), {CHECKSUM: checksum(service)}
+    labels, annotations = service_labels(placed.cell, service), {CHECKSUM: checksum(service), **live(service)}
     return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _pod(placed, service, version_label)}
 
 
 def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
     secrets = secrets_of(placed, service)
-    volumes = [
+    mounted = [
+        *volumes(service),
         *(
             {"name": f"secret-{number}", **secret_volume(placed, service, name, secrets[name])}
             for number, name in enumerate(sorted(secrets))
@@ -145,7 +155,7 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
         },
         "topologySpreadConstraints": _spread(placed, service, version_label),
         "containers": [_container(placed, service, version_label)],
-        **({"volumes": volumes} if volumes else {}),
+        **({"volumes": mounted} if mounted else {}),
     }
 
 
@@ -167,7 +177,8 @@ def _spread(placed: PlacedCell, service: ServiceSpec, version_label: str) -> lis
 def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
     config = config_name(service)
     secrets = sorted(secrets_of(placed, service))
-    mounts = [
+    mounted = [
+        *mounts(service),
         *(
             {"name": f"secret-{number}", "mountPath": f"{SECRETS}/{name}", "readOnly": True}
             for number, name in enumerate(secrets)
@@ -189,7 +200,7 @@ def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> 
         "readinessProbe": _probe(service, service.readiness_path),
         "lifecycle": {"preStop": {"sleep": {"seconds": ENDPOINTS_SECONDS}}},
         "securityContext": hardened(),
-        **({"volumeMounts": mounts} if mounts else {}),
+        **({"volumeMounts": mounted} if mounted else {}),
     }
 
 
@@ -204,16 +215,20 @@ def _environment(placed: PlacedCell, service: ServiceSpec, version_label: str) -
         *({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()),
         {"name": "CROUPIER_SERVICE", "value": f"{service.name}.$(NAMESPACE)"},
         *({"name": name, "value": value} for name, value in told(placed, service).items()),
+        *({"name": name, "value": value} for name, value in told_flags(service).items()),
         *({"name": name, "value": value} for name, value in tracing(placed, service).items()),
         *({"name": name, "value": value} for name, value in proxied(placed, service).items()),
     ]
 
 
 def _probe(service: ServiceSpec, path: str, *, start: bool = False) -> JsonObject:
-    """A probe; the one of the start allows for ``startSeconds`` before the others begin."""
+    """A probe; the one of the start allows for ``startSeconds`` before the others begin, and asks what is warm."""
     probes = service.probes
+    asked: JsonObject = {"httpGet": {"path": (probes.warm_up_path if start else None) or path, "port": "http"}}
+    if start and probes.warm_up_command:
+        asked = {"exec": {"command": list(probes.warm_up_command)}}
     return {
-        "httpGet": {"path": path, "port": "http"},
+        **asked,
         "periodSeconds": probes.period_seconds,
         "timeoutSeconds": probes.timeout_seconds,
         "failureThreshold": (

@@ -20,6 +20,7 @@ from tests.support.platforms import (
     stored,
     traced,
     volumed,
+    warmed,
     watched,
 )
 
@@ -40,6 +41,7 @@ CELLS = {
     "egress": gated,
     "volumes": volumed,
     "watched": watched,
+    "warm": warmed,
     "argocd": lambda: applied("argocd"),
     "flux": lambda: applied("flux"),
     **{f"gateway {target}": partial(fronted, target) for target in get_args(Target)},

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 from tests.support.platforms import example, kept, manifests
 
+from croupier.core.compare import compare
 from croupier.model.platform import PlacedCell, SecretsDriver
 from croupier.model.service_spec import SecretRef
 
@@ -89,3 +90,45 @@ def test_what_somebody_else_makes_stays_a_secret_beside_the_driver() -> None:
     ]
     assert any("secret" in each for each in volumes)
     assert not any("csi" in each for each in volumes)
+
+
+def _with(**of_secret: object) -> list[PlacedCell]:
+    made = []
+    for placed in kept():
+        services = []
+        for service in placed.services:
+            secrets = {name: each.model_copy(update=of_secret) for name, each in service.secrets.items()}
+            services.append(service.model_copy(update={"secrets": secrets}))
+        made.append(placed.model_copy(update={"services": tuple(services)}))
+    return made
+
+
+def _secrets_of_pods(cells: list[PlacedCell]) -> set[str]:
+    made = (each for text in manifests(cells).values() for each in yaml.safe_load_all(text))
+    pods = (each["spec"]["template"]["spec"] for each in made if each["kind"] == "Deployment")
+    return {volume["secret"]["secretName"] for pod in pods for volume in pod["volumes"] if "secret" in volume}
+
+
+def test_key_and_rotation_are_told_to_who_rotates_and_who_audits() -> None:
+    """S5.5."""
+    for each in _externals(_with(rotate_days=30, kms_key="casino-psp")):
+        assert each["metadata"]["annotations"] == {
+            "croupier.dev/kms-key": "casino-psp",
+            "croupier.dev/rotate-days": "30",
+        }
+
+
+def test_who_reads_a_secret_at_the_start_only_gets_a_new_version_with_a_new_value() -> None:
+    """Prevents: pods that start before the new value is there, and keep the old one for ever; and a way back whose
+    pods wait for a Secret that went with its ExternalSecret."""
+    for version in ("7", "8"):
+        cells = _with(version=version)
+        assert _secrets_of_pods(cells) == {f"psp-a-credentials-{version}"}
+        for each in _externals(cells):
+            assert each["spec"]["target"]["name"] == each["metadata"]["name"] == f"psp-a-credentials-{version}"
+            assert each["spec"]["target"]["creationPolicy"] == "Orphan"
+            assert {data["remoteRef"]["version"] for data in each["spec"]["data"]} == {version}
+    before, after = (_with(version=version) for version in ("7", "8"))
+    plan = compare(before, after)
+    assert {(each.kind, each.path) for each in plan.changes} == {("config", "secrets.psp-a.version")}
+    assert plan.versions == ("payments-api in lucky-mt-eu-south", "payments-api in lucky-se-eu-north")
