@@ -98,8 +98,8 @@ class Clock:
 class Judged:
     """One judge. ``restart`` makes a new one on the same files."""
 
-    def __init__(self, folder: Path) -> None:
-        (folder / "judge.yaml").write_text(SETTINGS)
+    def __init__(self, folder: Path, settings: str = SETTINGS) -> None:
+        (folder / "judge.yaml").write_text(settings)
         self.settings: JudgeSettings = load_judge(folder / "judge.yaml")
         self.clock, self.counters = Clock(), Counters()
         self.restart()

@@ -5,8 +5,9 @@
 
 Argo takes any other status for an error of the measurement and gives up after five in a row, so a metrics source that
 does not answer is an inconclusive verdict, not an error (metricproviders/webmetric/webmetric.go, analysis/analysis.go).
-Flagger takes a status up to 202 for yes and all else for no, and shows the body of a no in its events
-(pkg/controller/webhook.go); it can send no header, so its token comes with ``metadata``.
+Flagger takes a status up to 202 for yes and all else for no (pkg/controller/webhook.go), and shows the body of a no in
+its events for ``rollout``, ``pre-rollout`` and ``post-rollout`` alone (scheduler_hooks.go). It can send no header, so
+its token comes with ``metadata``.
 """
 
 from __future__ import annotations
@@ -132,11 +133,14 @@ class JudgeApi:
                 self._cases.service(named.service)
                 return PlainTextResponse("not judged yet: no traffic")
             answer = await self._cases.ask(named.service, named.canary, None)
+            yes = is_yes(hook, answer)
+            if yes and hook == "confirm-traffic-increase" and answer.is_untouched:
+                self._cases.let_in(named.service, named.canary)
         except ValidationError as error:
             return PlainTextResponse(_first(error), 422)
         except CroupierError as error:
             return PlainTextResponse(" ".join(part for part in (error.message, error.hint) if part), NO)
-        return PlainTextResponse(_words(answer), 200 if is_yes(hook, answer) else NO)
+        return PlainTextResponse(_words(answer), 200 if yes else NO)
 
     def _knows(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token)

@@ -47,6 +47,10 @@ class _Open:
     last_at: float = float("-inf")
     asked_at: float = float("-inf")
     weight: int = UNKNOWN_WEIGHT
+    told: tuple[str, str] = ("", "")
+    """Verdict and code as the log has them."""
+    let_in_at: float = float("-inf")
+    """When the canary's first traffic was last allowed; what was scraped until a scrape later need not show it yet."""
 
     def fold(self, sample: Sample) -> None:
         gates.fold(self.evidence, sample)
@@ -55,9 +59,11 @@ class _Open:
         self.weight = sample.weight
 
     @property
-    def has_canary(self) -> bool:
-        """Whether anything the canary did was counted."""
-        return any(series.totals.canary_total > 0 for gate in self.evidence.gates for series in gate.series)
+    def is_untouched(self) -> bool:
+        """Whether the canary is known to get nothing: not let in lately, weight 0, nothing counted."""
+        is_newer = self.last_at > self.let_in_at + self.case.scrape_seconds
+        counted = any(series.totals.canary_total > 0 for gate in self.evidence.gates for series in gate.series)
+        return self.samples > 0 and is_newer and self.weight == 0 and not counted
 
 
 @dataclass(slots=True)
@@ -109,7 +115,18 @@ class Cases:
             current = slot.open
             current.asked_at = now
             problem = await self._catch_up(service, current, now)
-            return self._answer(current, now, problem)
+            answer = self._answer(current, now, problem)
+            _log(current, answer.judgement)
+            return answer
+
+    def let_in(self, name: str, canary: str) -> None:
+        """The canary gets its first traffic now.
+
+        The weight in Prometheus is older than that for a while: the second step would be taken for the first.
+        """
+        current = self._slot(name, canary).open
+        if current is not None:
+            current.let_in_at = self._clock.now()
 
     async def close(self, name: str, canary: str) -> None:
         """The release is over: the next question about this revision opens a new case. Harmless when repeated."""
@@ -151,7 +168,8 @@ class Cases:
         except (OSError, ValidationError) as error:
             log.warning("case %s cannot be read, so the release is judged anew: %s", began[newest].name, error)
             return None
-        current = _Open(case, _evidence(case))
+        # Whether somebody let it in just before the restart is not on disk.
+        current = _Open(case, _evidence(case), let_in_at=now)
         for sample in self._store.read(case.id):
             current.fold(sample)
         alive = now - max(current.last_at, case.began_at) <= FORGET_SECONDS
@@ -240,12 +258,19 @@ class Cases:
             needs_seconds=None if is_told else verdict.needs_seconds,
             gates=verdict.gates,
         )
-        untouched = not problem and current.samples > 0 and current.weight == 0 and not current.has_canary
-        return Answer(judgement, untouched)
+        return Answer(judgement, is_untouched=not problem and current.is_untouched)
 
 
 def _evidence(case: Case) -> gates.Evidence:
     return gates.new_evidence(case.policy, case.scrape_seconds, case.dispersion)
+
+
+def _log(current: _Open, judgement: Judgement) -> None:
+    """Once a change: Argo Rollouts keeps the verdict alone, and Flagger drops the reason with most webhooks."""
+    told = (judgement.verdict, judgement.code)
+    if told != current.told:
+        log.info("case %s: %s (%s): %s", judgement.case, *told, judgement.reason)
+        current.told = told
 
 
 def _began(path: Path, prefix: str) -> int:

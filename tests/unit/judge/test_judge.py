@@ -1,8 +1,6 @@
 """Judge mode: what Argo Rollouts and Flagger are answered, and that asking changes nothing.
 
-No request here was recorded from a running controller: they are made from the structs and calls in the sources of both
-(argo-rollouts metricproviders/webmetric/webmetric.go; flagger pkg/controller/webhook.go, CanaryWebhookPayload with
-``checksum``), field by field.
+Requests here are made by ``Judged`` as both make them; those that their clients really sent are in ``test_recorded``.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.support.judged import NOW, Judged
+from tests.support.judged import NOW, SCRAPE_SECONDS, Judged
 
 from croupier.cli.root import cli
 from croupier.errors import SpecError
@@ -67,6 +65,17 @@ async def test_asking_twice_changes_nothing(judged: Judged) -> None:
     first, second = (await judged.argo()).json(), (await judged.argo()).json()
     assert first == second
     assert first["samples"] > 0
+
+
+async def test_the_log_says_why_once_for_each_verdict(judged: Judged, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="croupier.judge.cases")
+    judged.counters.bad_ratio = 0.2
+    await judged.argo()
+    await after(judged, 300.0)
+    case = (await judged.argo()).json()["case"]
+    told = [message for message in caplog.messages if message.startswith(f"case {case}: fail")]
+    assert len(told) == 1
+    assert "(worse): errors: canary" in told[0]
 
 
 async def test_a_judge_that_was_down_catches_up_and_answers_as_one_that_was_not(tmp_path: Path) -> None:
@@ -157,6 +166,27 @@ async def test_the_first_traffic_is_allowed_and_more_waits_for_evidence(judged: 
     assert (await judged.flagger("confirm-traffic-increase")).status_code == 200
     judged.clock.time += 30.0
     assert (await judged.flagger("confirm-traffic-increase")).status_code == 403
+
+
+async def test_the_second_increase_is_not_taken_for_the_first_while_prometheus_is_behind(judged: Judged) -> None:
+    judged.counters.began_at = NOW + 60.0
+    await judged.flagger("rollback")
+    judged.clock.time = NOW + 60.0
+    assert (await judged.flagger("confirm-traffic-increase")).status_code == 200
+    judged.clock.time += SCRAPE_SECONDS
+    assert (await judged.flagger("confirm-traffic-increase")).status_code == 403
+
+
+async def test_a_first_increase_that_did_not_come_about_is_allowed_again(judged: Judged) -> None:
+    judged.counters.began_at = NOW + 600.0
+    await judged.flagger("rollback")
+    judged.clock.time = NOW + 60.0
+    assert (await judged.flagger("confirm-traffic-increase")).status_code == 200
+    judged.restart()
+    judged.clock.time += SCRAPE_SECONDS
+    assert (await judged.flagger("confirm-traffic-increase")).status_code == 403
+    judged.clock.time += 3 * SCRAPE_SECONDS
+    assert (await judged.flagger("confirm-traffic-increase")).status_code == 200
 
 
 async def test_without_a_weight_nobody_knows_of_first_traffic(judged: Judged) -> None:
