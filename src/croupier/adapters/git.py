@@ -60,7 +60,7 @@ def extract(named: str, into: Path, *, at: Path = Path()) -> str:
     if not tree:
         raise UsageError(
             f"{named!r} is neither a folder nor a revision that has it",
-            hint="a revision may name a folder from the top of the repository: main:platform",
+            hint="a revision may name a folder from the top of the repository, once committed: main:platform",
         )
     _check_out(git, tree, into, at=at)
     return folder

@@ -126,6 +126,11 @@ class Gateway(ParentRef):
     def is_rendered(self) -> bool:
         return self.class_name is not None or bool(self.selector)
 
+    @property
+    def makes_namespace(self) -> bool:
+        """Whether its namespace is rendered, with how far Pod Security lets pods go there."""
+        return self.class_name is not None
+
     def runs_in(self, cell_namespace: str) -> str:
         """Namespace of its pods, for a cell in ``cell_namespace``."""
         default = ENVOY_GATEWAY_NAMESPACE if self.target == "envoyGateway" else self.namespace
@@ -139,6 +144,12 @@ class Gateway(ParentRef):
             raise _flaw("selector", "selector is of target istio: others find their pods by themselves")
         if self.target == "istio" and not self.selector:
             raise _flaw("target", "istio needs selector: labels of the gateway's pods")
+        if self.section_name is not None and self.target not in GATEWAY_API:
+            message = f"{self.target} has no listeners that routes name; {', '.join(GATEWAY_API)} have"
+            raise _flaw("sectionName", message)
+        if self.section_name is not None and self.is_rendered:
+            message = "listeners of a gateway that is rendered are called like hostnames, and routes find theirs"
+            raise _flaw("sectionName", f"{message}; leave it out")
         if self.target == "nginxIngress" and self.namespace is None and self.proxy_namespace is None:
             raise _flaw("target", "nginxIngress needs namespace: where its pods run")
         if self.is_rendered and self.namespace is None:

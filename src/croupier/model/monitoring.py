@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 from croupier.model.base import LabelKey, LabelValue, Name, Value
 from croupier.model.slo import Form
 
+Page = Annotated[str, StringConstraints(pattern=r"^https?://[^\s{}#]+$", max_length=500)]
+
 
 class Monitoring(Value):
     """The Prometheus of a region: what it shall scrape and record, and when to call (S9, S15.7)."""
@@ -41,5 +43,5 @@ class OnCall(Value):
 
     team: Name
     """Label ``team`` of every alert: on-call schedules go by it."""
-    runbook: Annotated[str, StringConstraints(pattern=r"^https?://[^\s{}#]+$", max_length=500)]
+    runbook: Page
     """Address of the page to open. The alert's name follows as an anchor, like ``#spans-lost``."""

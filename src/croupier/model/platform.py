@@ -226,6 +226,25 @@ class Region(Value):
                 raise PydanticCustomError("egress", f"{name} is the namespace of an egress gateway; name another")
         return self
 
+    @model_validator(mode="after")
+    def _namespaces_have_one_maker(self) -> Self:
+        """A Namespace that is rendered says how far Pod Security lets pods go: pods of others would not start there."""
+        whose = {"default": "Kubernetes's own", self.operator_namespace: "the operator's"}
+        whose |= {self.monitoring_namespace: "for monitoring"} if self.monitoring_namespace is not None else {}
+        operators = self.stores.operators.values() if self.stores is not None else ()
+        whose |= {each.namespace: "that of an operator of stores" for each in operators}
+        made = {"gateway": self.gateway.namespace} if self.gateway.makes_namespace else {}
+        made |= {"traces": self.traces.namespace} if self.traces is not None else {}
+        for key, name in made.items():
+            if name is None:
+                continue
+            owner = "Kubernetes's own" if name.startswith("kube-") else whose.get(name)
+            if owner is not None:
+                message = f"the namespace {name} is {owner}; give {key} one that can be rendered"
+                raise PydanticCustomError("namespace", message, {"at": key})
+            whose[name] = f"for {key}"
+        return self
+
     @field_validator("pools")
     @classmethod
     def _pools_are_told_apart(cls, pools: dict[str, NodePool]) -> dict[str, NodePool]:

@@ -26,6 +26,9 @@ EGRESS_PORT = 3128
 
 IDEMPOTENT = ("DELETE", "GET", "HEAD", "OPTIONS", "PUT")
 """Methods of which two requests do what one does (RFC 9110, 9.2.2)."""
+TOLD_OF_PROVIDERS = ("-fallback", "-retries", "-retry-methods")
+"""What pods are told of a provider beside its gateway: ends of its name, as variables are made of it."""
+Method = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")]
 ProviderSignal = Literal["bets", "connections", "deposits", "logins", "withdrawals"]
 
 
@@ -93,9 +96,7 @@ class Retries(Value):
 
     attempts: Annotated[int, Field(ge=1, le=5)]
     """Most calls after the first. Each may take ``timeoutSeconds``."""
-    methods: Annotated[tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,20}$")], ...], Field(min_length=1)] = (
-        "GET",
-    )
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("GET",)
     """Which requests: those that do nothing more when they come twice (RFC 9110, 9.2.2)."""
 
     @field_validator("methods")

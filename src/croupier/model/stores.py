@@ -17,6 +17,7 @@ from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
 Bucket = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
+Provisioner = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./-]{0,251}$")]
 
 
 class StorageClass(Value):
@@ -25,7 +26,7 @@ class StorageClass(Value):
     purpose: Literal["replicated", "fast", "local"]
     """``replicated``: the volume outlives a machine. ``fast``: many operations a second. ``local``: a disk in the
     machine, lost with it; stores on it replicate themselves and lose nothing (S7.8)."""
-    provisioner: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./-]{0,251}$")] | None = None
+    provisioner: Provisioner | None = None
     """The driver that makes volumes. None: the StorageClass is there already, and not rendered."""
     parameters: Annotated[dict[str, str], Field(default_factory=dict)]
     """As the driver takes them."""

@@ -13,7 +13,7 @@ from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Res
 from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
 from croupier.model.store import stores_of
-from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes
+from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
 from croupier.spec.events import crowded, end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import FIXED
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
@@ -282,6 +282,8 @@ class Cells:
             assert isinstance(index, int)
             self._report(cell, services[index], flaw._replace(location=tuple(rest)), merged)
         place_of: Region = self._names.regions[cell.region].value
+        for spec, flaw in route_flaws(services, place_of.gateway.target):
+            self._report(cell, spec, flaw, merged)
         places: dict[str, SecretRef] = {}
         providers: dict[str, Provider] = {name: each.value for name, each in self._names.providers.items()}
         for spec in services:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from croupier.model.gateway import GATEWAY_API, MOST_LISTENERS, SAYS, Feature, Gateway, able
+from croupier.model.gateway import GATEWAY_API, MOST_LISTENERS, SAYS, Feature, Gateway, Target, able
 from croupier.model.platform import PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.load import Flaw, Location, did_you_mean
 
 RETIRED = "ingress-nginx was retired in March 2026 and is mended no more"
+_LONGEST_FIRST: tuple[Target, ...] = (*GATEWAY_API, "nginxIngress")
 
 
 def edge_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw]:
@@ -45,6 +46,24 @@ def edge_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw
         if tls.ca is None and target == "istio":
             message = "istio needs ca: the Secret with who has signed the certificates"
             yield Flaw(("edge", "backendTls"), "TARGET", message, f"{', '.join(GATEWAY_API)} do without")
+
+
+def route_flaws(services: Sequence[ServiceSpec], target: Target) -> Iterator[tuple[ServiceSpec, Flaw]]:
+    """Routes that lie in those of another service, where the gateway would not try the longer one first (S8.1).
+
+    Istio joins the VirtualServices of a host in no order that anybody could rely on; only what takes everything, ``/``,
+    comes last.
+    """
+    if target != "istio":
+        return
+    reached = [(each, route) for each in services if each.is_reached for route in each.routes]
+    for service, route in reached:
+        for other, wider in reached:
+            if other is not service and wider not in ("/", route) and route.startswith(wider):
+                message = f"{route!r} lies in {wider!r} of {other.name}, and {target} may ask that first"
+                at = ("routes", service.routes.index(route))
+                yield service, Flaw(at, "TARGET", message, f"{', '.join(_LONGEST_FIRST)} try the longer one first")
+                break
 
 
 def _asked(service: ServiceSpec) -> Iterator[tuple[Location, Feature]]:

@@ -18,16 +18,18 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from croupier.errors import Problem, SpecError
-from croupier.model.address import Cidr, Hostname
-from croupier.model.base import Cpu, Cron, Digest, Memory, Name, ServiceName
+from croupier.model.address import Address, Cidr, Hostname
+from croupier.model.base import Cpu, Cron, Digest, KmsKey, LabelKey, LabelValue, Memory, Name, Remote, ServiceName
 from croupier.model.container import IMAGE
 from croupier.model.events import LocalTime, Zone
 from croupier.model.gitops import Branch, Folder, GitAddress
+from croupier.model.monitoring import Page
 from croupier.model.platform import Group
 from croupier.model.postgres import PostgresImage
+from croupier.model.providers import Method
 from croupier.model.release_policy import PortName
-from croupier.model.service_spec import EnvName, Path
-from croupier.model.stores import Bucket
+from croupier.model.service_spec import EnvName, Path, Runbook, SecretKey
+from croupier.model.stores import Bucket, Provisioner
 from croupier.spec.files import read_text
 from croupier.spec.partial import Change
 from croupier.spec.yaml12 import Mark, Node, old_boolean, parse
@@ -69,6 +71,16 @@ _FORMS: dict[str, tuple[str, str]] = {
         (Folder, ("{} is not a folder of the repository", "like clusters or a/b: no / first, nothing upwards")),
         (EnvName, ("{} is not the name of a variable", "letters, digits and _, no digit first")),
         (Path, ("{} is not a path", "it begins with / and has no spaces")),
+        (Address, ("{} is no address", "IPv4, like 203.0.113.8")),
+        (Page, ("{} is not the address of a page", "like https://host/page: no anchor, no braces")),
+        (Runbook, ("{} is not the address of a page", "like https://host/page; of braces only {service} and {cell}")),
+        (Method, ("{} is no method of HTTP", "capitals, like GET")),
+        (LabelKey, ("{} is not the name of a label", "like app or example.net/app")),
+        (LabelValue, ("{} is not the value of a label", "letters, digits, ., _ and -, at most 63")),
+        (SecretKey, ("{} is not the key of a secret", "letters, digits, ., _ and -")),
+        (Remote, ("{} is no place in a secret store", "no spaces, no braces, at most 500 characters")),
+        (KmsKey, ("{} is not the name of a key", "no spaces, at most 500 characters")),
+        (Provisioner, ("{} is not the name of a driver", "like ebs.csi.aws.com")),
         (PortName, ("{} is not the name of a port", "lower-case letters, digits and hyphens, at most 15")),
     )
 }
@@ -180,8 +192,8 @@ def explain(kind: str, message: str, context: dict[str, Any], given: JsonValue) 
     if kind in ("literal_error", "enum", "union_tag_invalid"):
         expected = context.get("expected") or context.get("expected_tags", "")
         known = re.findall(r"'([^']*)'", str(expected))
-        wrong = str(given.get("kind")) if isinstance(given, dict) else str(given)
-        return "VALUE", f"{_shown(wrong)} is not one of the known values", did_you_mean(wrong, known)
+        wrong = given.get("kind") if isinstance(given, dict) else given
+        return "VALUE", f"{_shown(wrong)} is not one of the known values", did_you_mean(str(wrong), known)
     if kind in _SHAPES:
         return "TYPE", f"should be {_SHAPES[kind]}, got {shown}", "leave the key out" if given is None else ""
     if kind == "too_short":

@@ -210,6 +210,9 @@ class Names:
                 if other is not each:
                     message = f"{host} belongs to the cell at {other.place} already"
                     yield each.file.problem((*each.location, "hostnames", number), "HOSTNAME", message)
+                elif host in cell.hostnames[:number]:
+                    message = f"{host} stands here twice"
+                    yield each.file.problem((*each.location, "hostnames", number), "HOSTNAME", message, "once will do")
 
     def _owner(self, cell: Cell) -> str:
         """Who else has the namespace of ``cell`` in its cluster, in words; "" when nobody does."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import types
 from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, Discriminator, Tag, create_model
+from pydantic import BaseModel, Discriminator, Tag, create_model, model_validator
+from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Value
 from croupier.model.service_spec import LIST_KEYS
@@ -17,6 +18,12 @@ from croupier.model.service_spec import LIST_KEYS
 
 class Change(Value):
     """A list as what is added to it and taken from it, instead of all it holds."""
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if not any(dict(self).values()):
+            raise PydanticCustomError("change", "give the list, or what add and remove change of it")
+        return self
 
 
 @cache

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from itertools import chain
 
 from croupier.model.platform import PlacedCell, Region
-from croupier.model.providers import Provider
+from croupier.model.providers import TOLD_OF_PROVIDERS, Provider
 from croupier.spec.load import Flaw, did_you_mean
 
 
@@ -21,6 +21,10 @@ def provider_flaws(name: str, providers: Mapping[str, Provider], regions: Mappin
             message = f"fewer than the {egress.replicas} pods of each egress gateway of region {where}"
             yield Flaw(("maxConnections",), "EGRESS", message, "let more be, or fewer pods")
             break
+    for end in TOLD_OF_PROVIDERS:
+        if (other := name.removesuffix(end)) != name and other in providers:
+            message = f"pods are told of it by a variable of {other}: its{end.replace('-', ' ')}"
+            yield Flaw((), "DUPLICATE_NAME", message, "call one of them otherwise")
     fallback = provider.fallback
     if fallback is None:
         return

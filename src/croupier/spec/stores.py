@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from croupier.model.data import ENGINES, DataUse, Engine
+from croupier.model.nodes import NodePool
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import SecretRef, ServiceSpec
 from croupier.model.store import Store, credentials_of, stores_of
 from croupier.model.stores import ObjectStore
 from croupier.spec.engines import declared_at, flaws_of, longest_name, made_by, use_flaws_of
@@ -167,6 +168,9 @@ def _read_apart(placed: PlacedCell) -> Iterator[tuple[ServiceSpec, Flaw]]:
     """Each service reads its own password: no Secret, and no folder of a pod, is that of two."""
     taken = {each.secret: service.name for service in placed.services for each in service.secrets.values()}
     for service in placed.services:
+        taken |= {key.secret: f"provider {name}" for name, key in _keys(placed, service).items()}
+    for service in placed.services:
+        keys = _keys(placed, service)
         for name, use in service.data.items():
             if use.credentials is None or (use.engine is None and use.of is None):
                 continue
@@ -175,11 +179,21 @@ def _read_apart(placed: PlacedCell) -> Iterator[tuple[ServiceSpec, Flaw]]:
                 message = f"secrets of {service.name} has {name} already, which pods find in the same place"
                 yield service, Flaw(at, "SECRET", message, "call the store or the secret otherwise")
                 continue
+            if name in keys:
+                message = f"{service.name} calls provider {name}, whose key pods find in the same place"
+                yield service, Flaw(at, "SECRET", message, "call the store or the provider otherwise")
+                continue
             secret = credentials_of(service, name)
             if secret in taken:
                 message = f"its Secret {secret} in the cell is {taken[secret]}'s already"
                 yield service, Flaw(at, "SECRET", message, "call the store or the secret otherwise")
             taken.setdefault(secret, service.name)
+
+
+def _keys(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]:
+    """Provider that ``service`` calls -> its key, unless the service has a secret of that name itself."""
+    called = {name: placed.providers[name].key for name in service.egress if name in placed.providers}
+    return {name: key for name, key in called.items() if key is not None and name not in service.secrets}
 
 
 def _stays(owned: _Owned) -> Iterator[Flaw]:
@@ -257,13 +271,23 @@ def _shares_nodes(placed: PlacedCell, store: Store[Engine]) -> Flaw | None:
     """Whose pods beside the owner's would run on the nodes of a money store; None: nobody's."""
     region, wanted = placed.region, store.engine.storage
     held = region.stores.storage.get(wanted) if region.stores is not None else None
-    pool = region.pools.get(held.pool) if held is not None and held.pool is not None else None
-    for service in placed.services if pool is not None else ():
+    if held is None or held.pool is None or (pool := region.pools.get(held.pool)) is None:
+        return None
+    for service in placed.services:
         if service.name != store.owner.name and region.pool_of(service) is pool:
             message = f"pods of {service.name} go to the nodes of {wanted}, too, and {store.name} is money"
             hint = f"name another pool for {service.name}"
             return Flaw(("data", store.name, store.engine.KEY, "storage"), "STORE", message, hint)
+        if service.name != store.owner.name and region.pool_of(service) is None and not _keeps_away(pool):
+            message = f"pods of {service.name} may go to the nodes of {wanted}, too, and {store.name} is money"
+            hint = f"give pool {held.pool} taints, or {service.name} a pool"
+            return Flaw(("data", store.name, store.engine.KEY, "storage"), "STORE", message, hint)
     return None
+
+
+def _keeps_away(pool: NodePool) -> bool:
+    """Whether pods that name no pool stay away from its nodes."""
+    return any(each.effect != "PreferNoSchedule" for each in pool.taints)
 
 
 def _told(where: Where, name: str, use: DataUse, region: str) -> Iterator[Flaw]:
