@@ -1,13 +1,14 @@
 """Write src/croupier/spec/schemas/*.json: what an object of each kind may hold, by version of Kubernetes.
 
-    python -m tools.kubernetes_schemas            writes the files; needs Go, which fetches the modules it reads
+    python -m tools.kubernetes_schemas            writes the files; needs Go, which fetches the modules it reads, and
+                                                  for Strimzi Maven and Java 21 or newer (strimzi.py)
     python -m tools.kubernetes_schemas --check    exits 1 if a file is not what the modules say
     python -m tools.kubernetes_schemas --own      only those of croupier's own resources; needs no Go
 
 Fields, types and what is required come from the OpenAPI documents in the module k8s.io/kubernetes; the values of
 enumerations, which those leave out, from the source that they are made of; Gateway API and operators from the custom
-resource definitions of their modules. Descriptions and defaults are dropped, and a type that two versions share
-is kept once. To add a version, name its module in ``KUBERNETES``.
+resource definitions of their modules, those of Strimzi from its generator. Descriptions and defaults are dropped, and a
+type that two versions share is kept once. To add a version, name its module in ``KUBERNETES``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tools import strimzi
 from tools.go_modules import fetched
 
 from croupier.core.schemas.definitions import from_definitions, trimmed
@@ -142,7 +144,8 @@ def _operators() -> str:
         for file in files
         for each in yaml.load_all((fetched(module) / file).read_text(), Loader=yaml.CSafeLoader)
     ]
-    return _custom(filter(None, definitions), ", ".join(module.replace("@", " ") for module in OPERATORS))
+    source = ", ".join([*(module.replace("@", " ") for module in OPERATORS), strimzi.SOURCE])
+    return _custom([*filter(None, definitions), *strimzi.definitions()], source)
 
 
 def _own() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from tests.support.crds import (
     SECRETS_STORE,
     VPA,
     definitions,
+    strimzi,
 )
 from tests.support.platforms import (
     applied,
@@ -37,6 +38,7 @@ from tests.support.platforms import (
     redis,
     remembered,
     stored,
+    streamed,
     traced,
     volumed,
     warmed,
@@ -71,8 +73,12 @@ def kinds(cluster: Cluster) -> Iterator[Cluster]:
 
 
 def _define(cluster: Cluster, module: str, pattern: str) -> None:
+    _establish(cluster, definitions(module, pattern))
+
+
+def _establish(cluster: Cluster, found: Iterable[dict[str, Any]]) -> None:
     names = []
-    for each in definitions(module, pattern):
+    for each in found:
         cluster.apply(each)
         names.append(f"crd/{each['metadata']['name']}")
     cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
@@ -194,6 +200,28 @@ def _applies_stores(
         for kind in ("namespace", "storageclass"):
             names = {each["metadata"]["name"] for each in made if each["kind"].lower() == kind}
             kinds.kubectl("delete", kind, *names, "--ignore-not-found", "--timeout=60s")
+
+
+def test_kafka_of_a_cell_applies_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
+    """S2.7, S7.1, S6.2: brokers, topics, users and the scaler that asks them, against Strimzi's own definitions."""
+    _establish(kinds, strimzi())
+    for each in (EXTERNAL_SECRETS, KEDA):
+        _define(kinds, *each)
+    name = "lucky-se-eu-north"
+    every = manifests(streamed(scaled=True))
+    of_cell = {file: text for file, text in every.items() if file.startswith(f"cells/{name}/")}
+    of_store = {f"stores/eu-north/{name}.yaml": every[f"stores/eu-north/{name}.yaml"]}
+    shared = {file: text for file, text in every.items() if file.startswith("regions/eu-north/")}
+    try:
+        _applies_once(kinds, {**shared, **of_cell, **of_store})
+        wanted = ("kafkatopics,kafkausers,kafkanodepools", f"--namespace={name}-data", "--output=name")
+        held = kinds.kubectl("get", *wanted)
+        assert len(held.split()) == 6
+    finally:
+        kinds.kubectl("delete", "namespace", f"{name}-data", "--ignore-not-found", "--timeout=60s")
+        made = [each for text in shared.values() for each in yaml.safe_load_all(text)]
+        classes = {each["metadata"]["name"] for each in made if each["kind"] == "StorageClass"}
+        kinds.kubectl("delete", "storageclass", *classes, "--ignore-not-found", "--timeout=60s")
 
 
 @pytest.mark.parametrize(

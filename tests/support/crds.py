@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from functools import cache
 from typing import Any
 
 import pytest
 import yaml
+from tools import strimzi as generator
 from tools.go_modules import fetched
+from tools.kubernetes_schemas import DATA
 
 EXTERNAL_SECRETS = (
     "github.com/external-secrets/external-secrets@v1.3.2",
@@ -51,6 +54,28 @@ PROMETHEUS_OPERATOR = tuple(
     )
     for kind in ("podmonitors", "prometheusrules", "scrapeconfigs")
 )
+
+
+@cache
+def strimzi() -> tuple[dict[str, Any], ...]:
+    """Strimzi's, as its own generator makes them (tools/strimzi.py). Without Maven and a Java that runs it, what
+    croupier's trimmed schema says: without patterns, rules and defaults."""
+    if generator.is_there():
+        return tuple(generator.definitions())
+    kinds = json.loads((DATA / "operators.json").read_text())["kinds"]
+    return tuple(_trimmed(*name.split(), schema) for name, schema in kinds.items() if name.startswith("kafka.strimzi"))
+
+
+def _trimmed(version: str, kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    group, _, number = version.partition("/")
+    plural = f"{kind.lower()}s"
+    root = {key: held for key, held in schema.items() if key != "x-kubernetes-embedded-resource"}
+    served = {"name": number, "served": True, "storage": True, "schema": {"openAPIV3Schema": root}}
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
+    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [served]}
+    metadata = {"name": f"{plural}.{group}"}
+    kind_of_kinds = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    return {**kind_of_kinds, "metadata": metadata, "spec": spec}
 
 
 @cache

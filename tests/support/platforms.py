@@ -18,6 +18,7 @@ from croupier.model.events import Event, Expected
 from croupier.model.flags import Flag
 from croupier.model.gateway import Feature, Gateway, Target, able
 from croupier.model.gitops import GitOps
+from croupier.model.kafka import Access, Kafka, Topic
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import Node, NodePool, Taint, WarmNodes
 from croupier.model.platform import PlacedCell, Traces
@@ -26,7 +27,7 @@ from croupier.model.providers import Breaker, Egress, ProviderObjective, SourceN
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Hsts
 from croupier.model.service_spec import NamedPort, Scaling, ServiceSpec, Volume
-from croupier.model.stores import ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
+from croupier.model.stores import KafkaOperator, ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
 from croupier.spec.events import Times, is_in, times_of, warm_of
 from croupier.spec.platform import load_described
 
@@ -336,3 +337,53 @@ def flagged() -> list[PlacedCell]:
         )
         for placed in example()
     ]
+
+
+def streams(**changes: object) -> Kafka:
+    """Kafka with one topic that must not be lost and one that may."""
+    topics = {
+        "bets.settled": Topic(classes=("wallet-ledger",), partitions=24, partition_size="1Gi"),
+        "clicks": Topic(partitions=6, may_be_lost=True, retention_hours=24),
+    }
+    resources = Resources(cpu="2", memory="8Gi")
+    made = {"storage": "money", "size": "200Gi", "resources": resources, "topics": topics, "certificate": "casino/tls"}
+    return Kafka(**{**made, **changes})
+
+
+STRIMZI = KafkaOperator(
+    version="4.2.0",
+    image=f"registry.example/kafka@sha256:{64 * '1'}",
+    operator_image=f"registry.example/operator@sha256:{64 * '2'}",
+)
+
+
+def streamed(kafka: Kafka | None = None, *, scaled: bool = False, **of_region: object) -> list[PlacedCell]:
+    """The cells of the example where croupier does not release, with messages of the wallet that the lobby reads.
+
+    ``scaled``: lobby has as many pods as it is behind; ``of_region``: fields that every region has instead.
+    """
+    held = kafka or streams()
+    made = []
+    for placed in example(released_by="kubernetes", secret_store="vault", **of_region):
+        here = placed.cell.region
+        region = placed.region.model_copy(
+            update={"stores": stands(here, kafka=STRIMZI), "pools": {"money": MONEY_NODES}}
+        )
+        services = []
+        for service in placed.services:
+            changed: dict[str, object] = {}
+            if service.name == "wallet":
+                access = Access(produces=("bets.settled", "clicks"))
+                use = {"classes": ("wallet-ledger",), "kafka": held, "credentials": "casino/events", "access": access}
+                changed["data"] = {**service.data, "events": DataUse(**use)}
+            elif service.name == "lobby":
+                access = Access(consumes=("bets.settled",), consume_rate="20Mi")
+                use = {"classes": ("wallet-ledger",), "of": "wallet", "credentials": "casino/lobby", "access": access}
+                changed["data"] = {**service.data, "events": DataUse(**use)}
+                if scaled:
+                    asked = {"kind": "kafka", "store": "events", "topic": "bets.settled", "lag": 500}
+                    scaling = {"min": 2, "max": 9, "trigger": asked}
+                    changed["scaling"] = Scaling.model_validate_json(json.dumps(scaling))
+            services.append(service.model_copy(update=changed))
+        made.append(placed.model_copy(update={"services": tuple(services), "region": region}))
+    return made

@@ -12,13 +12,14 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Remote, Value
+from croupier.model.kafka import Access, Kafka
 from croupier.model.postgres import Postgres
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
-Engine: TypeAlias = Postgres | Redis
+Engine: TypeAlias = Postgres | Redis | Kafka
 """What runs a store that is rendered."""
-ENGINES: tuple[type[Engine], ...] = (Postgres, Redis)
+ENGINES: tuple[type[Engine], ...] = (Postgres, Redis, Kafka)
 
 
 class DataUse(Value):
@@ -48,14 +49,19 @@ class DataUse(Value):
     of: Name | None = None
     """The service of the cell whose store of this name it shares; all places are then said there. None: its own."""
     connections: Annotated[int, Field(ge=1, le=1000)] = 10
-    """Of a store that is rendered: how many connections a pod opens at most. It is told (``<STORE>_POOL_SIZE``)."""
+    """Of a database that is rendered: how many connections a pod opens at most. It is told (``<STORE>_POOL_SIZE``)."""
     credentials: Remote | None = None
     """Of a store that is rendered: where ``username`` and ``password`` are in the secret store of the region. Pods find
     them below ``/secrets/<store>/``. The user of the owner is called like the store (of Redis ``default``), that of
-    another like its service, with ``_`` for ``-``. Redis with sentinels has a ``sentinelPassword``, too. None: somebody
-    else makes the Secret ``<store>-<service>`` beside the store, which Redis does without."""
+    another like its service, with ``_`` for ``-``. Redis with sentinels has a ``sentinelPassword``, too; Kafka has
+    ``password`` alone, and ``<STORE>_USERNAME`` tells the user. None: somebody else makes the Secret
+    ``<store>-<service>`` beside the store, which Redis does without."""
     postgres: Postgres | None = None
     """PostgreSQL. None, as every other engine: the store is run by other means."""
+    kafka: Kafka | None = None
+    """Kafka, in the region of the cell alone."""
+    access: Access | None = None
+    """Of a store of Kafka: what the service does with its topics. Every service that uses it says so."""
 
     redis: Redis | None = None
 
@@ -66,10 +72,16 @@ class DataUse(Value):
             raise PydanticCustomError("engine", f"{given[0]} runs the store already", {"at": given[1]})
         return self
 
+    @model_validator(mode="after")
+    def _topics_are_of_kafka(self) -> Self:
+        if self.access is not None and self.kafka is None and self.of is None:
+            raise PydanticCustomError("engine", "only a store of Kafka has topics", {"at": "access"})
+        return self
+
     @property
     def engine(self) -> Engine | None:
         """What runs it; None: it is not rendered here."""
-        return self.postgres or self.redis
+        return self.postgres or self.redis or self.kafka
 
     @property
     def copies(self) -> tuple[str, ...]:

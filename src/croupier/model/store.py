@@ -7,10 +7,12 @@ from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 
 from croupier.model.connections import Demand, demand
 from croupier.model.data import DataUse, Engine
+from croupier.model.kafka import KAFKA_PORT, Kafka
 from croupier.model.platform import PlacedCell
 from croupier.model.postgres import Postgres
 from croupier.model.redis import Redis
 from croupier.model.service_spec import SecretRef, ServiceSpec
+from croupier.model.trigger import KafkaLag
 
 EngineT_co = TypeVar("EngineT_co", bound=Engine, covariant=True)
 
@@ -72,6 +74,10 @@ def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]
         if remote is not None and store.name not in own:
             secret = credentials_of(service, store.name)
             own[store.name] = SecretRef(secret=secret, keys=store.engine.credentials, remote=remote)
+        certificate = store.engine.certificate if isinstance(store.engine, Kafka) else None
+        if certificate is not None and authority_of(store.name) not in own:
+            secret = credentials_of(service, authority_of(store.name))
+            own[authority_of(store.name)] = SecretRef(secret=secret, keys=("ca.crt",), remote=certificate)
     return own
 
 
@@ -93,6 +99,31 @@ def largest_first(store: Store[Any]) -> str:
     """Who opens how many connections to it, in words."""
     users = sorted(store.users.items(), key=lambda each: (-each[1].connections, each[0]))
     return " + ".join(each.told(name) for name, each in users)
+
+
+def is_kafka(store: Store[Engine]) -> TypeGuard[Store[Kafka]]:
+    return isinstance(store.engine, Kafka)
+
+
+def bootstrap_of(store: str, namespace: str) -> str:
+    """Address of a Kafka that its clients begin with."""
+    return f"{store}-kafka-bootstrap.{namespace}.svc:{KAFKA_PORT}"
+
+
+def kafka_user_of(store: str, service: str) -> str:
+    """A user of Kafka, and the KafkaUser and Secret of it: no store or service has a dot in its name."""
+    return f"{store}.{service}"
+
+
+def authority_of(store: str) -> str:
+    """Folder below ``/secrets`` with what pods trust the brokers by."""
+    return f"{store}-ca"
+
+
+def scaled_by(placed: PlacedCell, store: str) -> bool:
+    """Whether any service of ``placed`` is scaled by how far it is in ``store``."""
+    triggers = (service.scaling.trigger for service in placed.services if service.scaling is not None)
+    return any(isinstance(each, KafkaLag) and each.store == store for each in triggers)
 
 
 def role_of(name: str) -> str:

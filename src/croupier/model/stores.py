@@ -12,11 +12,13 @@ from pydantic import Field, StringConstraints, field_validator
 from croupier.model.address import Cidr, Endpoint, networks
 from croupier.model.base import KmsKey, LabelKey, Name, Remote, Value
 from croupier.model.container import Image
+from croupier.model.kafka import Kafka
 from croupier.model.postgres import Postgres, PostgresImage
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
 Bucket = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
+KafkaVersion = Annotated[str, StringConstraints(pattern=r"^[4-9]\.[0-9]+\.[0-9]+$")]
 Provisioner = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./-]{0,251}$")]
 
 
@@ -68,6 +70,21 @@ class RedisOperator(Value):
     """Where the operator runs."""
 
 
+class KafkaOperator(Value):
+    """Strimzi. All images are said here, so that none of its own choice runs."""
+
+    version: KafkaVersion
+    """Of Kafka, like ``4.2.0``: one that the operator knows. A higher one is rolled out broker by broker."""
+    image: Image
+    """Strimzi's of Kafka, of that version."""
+    operator_image: Image
+    """Strimzi's of the operator, for what makes topics and users, and tells nodes their zone."""
+    namespace: Name = "strimzi"
+    """Where the operator runs."""
+    keda_namespace: Name = "keda"
+    """Where KEDA runs: a scaler that refers to a store asks the brokers from there."""
+
+
 class Stores(Value):
     """What databases, caches and queues of a region stand on (S2.7, S7). Operators are installed by other means."""
 
@@ -84,12 +101,14 @@ class Stores(Value):
     """None: no PostgreSQL can be run there."""
     redis: RedisOperator | None = None
     """None: no Redis can be run there."""
+    kafka: KafkaOperator | None = None
+    """None: no Kafka can be run there."""
 
     @property
-    def operators(self) -> dict[str, PostgresOperator | RedisOperator]:
+    def operators(self) -> dict[str, PostgresOperator | RedisOperator | KafkaOperator]:
         """Key of an engine -> what runs it there."""
-        every: dict[str, PostgresOperator | RedisOperator | None]
-        every = {Postgres.KEY: self.postgres, Redis.KEY: self.redis}
+        every: dict[str, PostgresOperator | RedisOperator | KafkaOperator | None]
+        every = {Postgres.KEY: self.postgres, Redis.KEY: self.redis, Kafka.KEY: self.kafka}
         return {key: each for key, each in every.items() if each is not None}
 
     @field_validator("api_servers")

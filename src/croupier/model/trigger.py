@@ -27,15 +27,27 @@ class _Queue(Value):
     """Parameter of KEDA's scaler, like ``password`` -> where it stands. Never in the file itself."""
 
 
-class Kafka(_Queue):
+class KafkaLag(_Queue):
     """Messages that a consumer group has not read yet."""
 
     kind: Literal["kafka"]
-    servers: Annotated[tuple[Address, ...], Field(min_length=1, max_length=16)]
+    servers: Annotated[tuple[Address, ...], Field(max_length=16)] = ()
+    """Empty: those of ``store``."""
+    store: Name | None = None
+    """A store of Kafka that is rendered, which the service uses: KEDA asks it as the service. None: ``servers``."""
     topic: Word
-    group: Word
+    group: Word | None = None
+    """None with ``store``: the one that is called like the service."""
     lag: Amount
     """Messages a pod."""
+
+    @model_validator(mode="after")
+    def _asks_one_kafka(self) -> Self:
+        if (self.store is None) == (not self.servers):
+            raise PydanticCustomError("trigger", "give servers, or a store that is rendered, and not both")
+        if self.store is None and self.group is None:
+            raise PydanticCustomError("trigger", "servers need group: whose messages are counted")
+        return self
 
 
 class RabbitMq(_Queue):
@@ -74,4 +86,4 @@ class Prometheus(_Queue):
     """A pod."""
 
 
-Trigger = Annotated[Kafka | RabbitMq | RedisList | Prometheus, Field(discriminator="kind")]
+Trigger = Annotated[KafkaLag | RabbitMq | RedisList | Prometheus, Field(discriminator="kind")]

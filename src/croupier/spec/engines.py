@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from croupier.model.data import Engine
+from croupier.model.kafka import Kafka
 from croupier.model.postgres import Postgres
 from croupier.model.redis import Redis
 from croupier.model.store import Store
-from croupier.spec import postgres, redis
+from croupier.spec import kafka, postgres, redis
 from croupier.spec.load import Flaw, Location
 
 
@@ -29,6 +30,7 @@ class _Rules(NamedTuple):
 _ENGINES: Mapping[type[Engine], _Rules] = {
     Postgres: _Rules(postgres.LONGEST_NAME, postgres.made, postgres.flaws, postgres.use_flaws),
     Redis: _Rules(redis.LONGEST_NAME, redis.made, redis.flaws, redis.use_flaws),
+    Kafka: _Rules(kafka.LONGEST_NAME, kafka.made, kafka.flaws, kafka.use_flaws),
 }
 
 

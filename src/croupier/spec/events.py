@@ -13,7 +13,7 @@ from croupier.model.events import Event, Expected, Warm
 from croupier.model.platform import Cell, PlacedCell
 from croupier.model.quantity import size
 from croupier.model.service_spec import Scaling, ServiceSpec
-from croupier.model.trigger import Kafka, Prometheus, RabbitMq, RedisList
+from croupier.model.trigger import KafkaLag, Prometheus, RabbitMq, RedisList
 from croupier.spec.load import Flaw
 
 _MINUTE = "%Y-%m-%dT%H:%M"
@@ -127,7 +127,7 @@ def _pods(expected: Expected, scaling: Scaling | None) -> int | None:
 
 def _carried(scaling: Scaling) -> float | None:
     match scaling.trigger:
-        case Kafka(lag=lag):
+        case KafkaLag(lag=lag):
             return lag
         case RabbitMq(length=length) | RedisList(length=length):
             return length

@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from croupier.model.data import ENGINES, DataUse, Engine
+from croupier.model.kafka import Kafka
 from croupier.model.nodes import NodePool
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
 from croupier.model.service_spec import SecretRef, ServiceSpec
-from croupier.model.store import Store, credentials_of, stores_of
+from croupier.model.store import Store, authority_of, credentials_of, is_kafka, stores_of, used_by
 from croupier.model.stores import ObjectStore
+from croupier.model.trigger import KafkaLag
 from croupier.spec.engines import declared_at, flaws_of, longest_name, made_by, use_flaws_of
 from croupier.spec.load import Flaw, Location, did_you_mean
 
@@ -72,9 +74,11 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
                     *_placed(owned),
                     *(_kept(owned) if engine.IS_BACKED_UP else ()),
                     *_stays(owned),
+                    *_of_kafka(owned, engine if isinstance(engine, Kafka) else None),
                 )
             yield from ((service, flaw) for flaw in flaws)
     rendered = stores_of(where.placed)
+    yield from _scaled(where.placed, rendered)
     if not rendered:
         return
     yield from _called_apart(where, rendered)
@@ -84,6 +88,9 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
         for service in where.placed.services:
             if service.name in store.shares:
                 yield from ((service, flaw) for flaw in use_flaws_of(store, service.name))
+                if store.shares[service.name].access is not None and not is_kafka(store):
+                    message = f"{store.name} is of {store.engine.PRODUCT}, which has no topics"
+                    yield service, Flaw(("data", store.name, "access"), "STORE", message, "leave access out")
         if flaw := _shares_storage(where, store, rendered):
             yield store.owner, flaw
 
@@ -171,10 +178,7 @@ def _read_apart(placed: PlacedCell) -> Iterator[tuple[ServiceSpec, Flaw]]:
         taken |= {key.secret: f"provider {name}" for name, key in _keys(placed, service).items()}
     for service in placed.services:
         keys = _keys(placed, service)
-        for name, use in service.data.items():
-            if use.credentials is None or (use.engine is None and use.of is None):
-                continue
-            at: Location = ("data", name, "credentials")
+        for name, at in _mounted(placed, service):
             if name in service.secrets:
                 message = f"secrets of {service.name} has {name} already, which pods find in the same place"
                 yield service, Flaw(at, "SECRET", message, "call the store or the secret otherwise")
@@ -209,6 +213,56 @@ def _stays(owned: _Owned) -> Iterator[Flaw]:
             yield Flaw(
                 (*owned.at, alias), "STORE", message, "leave it out; what must outlive a region is in a database"
             )
+
+
+def _mounted(placed: PlacedCell, service: ServiceSpec) -> Iterator[tuple[str, Location]]:
+    """Folders below ``/secrets`` that stores bring, and what asks for them."""
+    for name, use in service.data.items():
+        if use.credentials is not None and (use.engine is not None or use.of is not None):
+            yield name, ("data", name, "credentials")
+    for store in used_by(placed, service):
+        if is_kafka(store) and store.engine.certificate is not None:
+            yield authority_of(store.name), ("data", store.name, "classes")
+
+
+def _of_kafka(owned: _Owned, kafka: Kafka | None) -> Iterator[Flaw]:
+    """What a Kafka wants of its region and its service."""
+    if kafka is None:
+        return
+    region, service = owned.where.placed.region, owned.service
+    if kafka.certificate is not None and region.secret_store is None:
+        home = owned.where.placed.cell.region
+        message = f"region {home} has no secretStore to read the certificate of {owned.name} from"
+        place = (*owned.at, Kafka.KEY, "certificate")
+        yield Flaw(place, "SECRET", message, "give it one, or leave certificate out")
+    if region.prometheus is not None and service.alerts is None:
+        message = f"nobody is called when messages of {owned.name} may be lost or are not read"
+        yield Flaw(owned.declared, "ALERTS", message, "give alerts: {team: …, runbook: …}, under defaults for all")
+
+
+def _scaled(placed: PlacedCell, stores: Iterable[Store[Engine]]) -> Iterator[tuple[ServiceSpec, Flaw]]:
+    """Scalers that ask a rendered store ask for what the service reads there."""
+    known = {store.name: store for store in stores}
+    for service in placed.services:
+        trigger = service.scaling.trigger if service.scaling is not None else None
+        if not isinstance(trigger, KafkaLag) or trigger.store is None:
+            continue
+        at: Location = ("scaling", "trigger")
+        store = known.get(trigger.store)
+        mine = [name for name, each in known.items() if is_kafka(each) and service.name in each.shares]
+        if store is None or trigger.store not in mine:
+            hint = did_you_mean(trigger.store, mine) or "name a store of Kafka under data"
+            message = f"{service.name} uses no Kafka {trigger.store!r} that is rendered"
+            yield service, Flaw((*at, "store"), "UNKNOWN_NAME", message, hint)
+            continue
+        access = store.shares[service.name].access
+        if access is not None and trigger.topic not in access.consumes:
+            hint = did_you_mean(trigger.topic, access.consumes) or f"add it to data.{store.name}.access.consumes"
+            message = f"{service.name} reads no topic {trigger.topic!r} of {store.name}"
+            yield service, Flaw((*at, "topic"), "UNKNOWN_NAME", message, hint)
+        if trigger.group not in (None, service.name) and not str(trigger.group).startswith(f"{service.name}."):
+            message = f"{service.name} may not ask how far {trigger.group} is"
+            yield service, Flaw((*at, "group"), "STORE", message, f"{service.name}, or {service.name}. and more")
 
 
 def _placed(owned: _Owned) -> Iterator[Flaw]:

@@ -2,45 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from croupier.core.policy.objects import Object, at, text
 
 Labels = Mapping[str, str]
 
 
-def _instance(each: Object) -> Labels:
-    return {"cnpg.io/cluster": each.name, "cnpg.io/podRole": "instance"}
+def _instance(each: Object) -> list[Labels]:
+    return [{"cnpg.io/cluster": each.name, "cnpg.io/podRole": "instance"}]
 
 
-def _pooler(each: Object) -> Labels:
+def _pooler(each: Object) -> list[Labels]:
     cluster = text(at(each.spec, "cluster", "name"))
-    return {"cnpg.io/cluster": cluster, "cnpg.io/poolerName": each.name, "cnpg.io/podRole": "pooler"}
+    return [{"cnpg.io/cluster": cluster, "cnpg.io/poolerName": each.name, "cnpg.io/podRole": "pooler"}]
 
 
-def _redis_copies(each: Object) -> Labels:
-    return {"app": each.name, "redis_setup_type": "replication", "role": "replication"}
+def _redis_copies(each: Object) -> list[Labels]:
+    return [{"app": each.name, "redis_setup_type": "replication", "role": "replication"}]
 
 
-def _redis_sentinel(each: Object) -> Labels:
-    return {"app": f"{each.name}-sentinel", "redis_setup_type": "sentinel", "role": "sentinel"}
+def _redis_sentinel(each: Object) -> list[Labels]:
+    return [{"app": f"{each.name}-sentinel", "redis_setup_type": "sentinel", "role": "sentinel"}]
 
 
-def _redis_shards(each: Object) -> Labels:
-    return {"app": f"{each.name}-leader", "redis_setup_type": "cluster", "role": "leader", "cluster": each.name}
+def _redis_shards(each: Object) -> list[Labels]:
+    return [{"app": f"{each.name}-leader", "redis_setup_type": "cluster", "role": "leader", "cluster": each.name}]
 
 
-LABELS: Mapping[tuple[str, str], Callable[[Object], Labels]] = {
+def _kafka(each: Object) -> list[Labels]:
+    beside = {"entityOperator": "entity-operator", "kafkaExporter": "kafka-exporter", "cruiseControl": "cruise-control"}
+    parts = ["kafka", *(part for key, part in beside.items() if key in each.spec)]
+    return [{"strimzi.io/cluster": each.name, "strimzi.io/name": f"{each.name}-{part}"} for part in parts]
+
+
+LABELS: Mapping[tuple[str, str], Callable[[Object], Sequence[Labels]]] = {
     ("postgresql.cnpg.io", "Cluster"): _instance,
     ("postgresql.cnpg.io", "Pooler"): _pooler,
+    ("kafka.strimzi.io", "Kafka"): _kafka,
     ("redis.redis.opstreelabs.in", "RedisReplication"): _redis_copies,
     ("redis.redis.opstreelabs.in", "RedisSentinel"): _redis_sentinel,
     ("redis.redis.opstreelabs.in", "RedisCluster"): _redis_shards,
 }
-"""(group, kind) -> labels of the pods that its operator makes for it."""
+"""(group, kind) -> labels of the pods that its operator makes for it, kind of pod by kind."""
 
 
-def labels_of(each: Object) -> Labels | None:
-    """None: no operator is known to make pods for it."""
+def labels_of(each: Object) -> Sequence[Labels]:
+    """Empty: no operator is known to make pods for it."""
     made = LABELS.get((each.group, each.kind))
-    return made(each) if made is not None else None
+    return made(each) if made is not None else ()

@@ -96,8 +96,7 @@ class World:
     def _operated(self) -> dict[str, list[JsonObject]]:
         held: dict[str, list[JsonObject]] = defaultdict(list)
         for each in self.objects:
-            if labels := labels_of(each):
-                held[each.namespace].append(dict(labels))
+            held[each.namespace] += map(dict, labels_of(each))
         return held
 
     def behind(self, namespace: str, service: str) -> list[Pod]:

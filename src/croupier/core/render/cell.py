@@ -154,7 +154,7 @@ def objects_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         *provider_classes(placed, service),
         doors(placed, service),
         disruption_budget(cell, service),
-        *scaler(cell, service, placed.warm),
+        *scaler(placed, service, placed.warm),
         *recommender(placed, service),
         *(_released if placed.region.released_by == "croupier" else _rolling)(placed, service),
         *told(placed, service),

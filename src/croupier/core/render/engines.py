@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from croupier.core.render import postgres, redis, redis_watch
+from croupier.core.render import kafka, postgres, redis, redis_watch
+from croupier.core.render.kafka_watch import COMPONENT, STRIMZI
 from croupier.core.render.store import Home
 from croupier.model.data import Engine
+from croupier.model.kafka import Kafka
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.postgres import Postgres
@@ -37,6 +39,7 @@ _ENGINES: Mapping[type[Engine], _Rendering] = {
         postgres.database, postgres.told, postgres.reached, (postgres.CLUSTER, postgres.POOLER), "metrics"
     ),
     Redis: _Rendering(redis.database, redis.told, redis.reached, redis_watch.COPIED, redis.METRICS_PORT),
+    Kafka: _Rendering(kafka.cluster, kafka.told, kafka.reached, (STRIMZI, COMPONENT), kafka.METRICS_PORT),
 }
 COPIED: Sequence[str] = tuple(dict.fromkeys(label for each in _ENGINES.values() for label in each.copied))
 """Labels of pods of stores that their series bear."""
@@ -53,10 +56,14 @@ def told(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
     """What a pod must know to reach its stores; never a password. What its own configuration says stays as it is."""
     said: dict[str, str] = {}
     for store in used_by(placed, service):
-        prefix = role_of(store.name).upper()
         of_store = _ENGINES[type(store.engine)].told(store, service.name, placed.cell.data_namespace)
-        said |= {f"{prefix}_{end}": value for end, value in of_store.items()}
+        said |= {variable(store.name, end): value for end, value in of_store.items()}
     return {name: value for name, value in said.items() if name not in service.config}
+
+
+def variable(store: str, end: str) -> str:
+    """Name of the variable by which pods are told something of a store: ``LEDGER_HOST``."""
+    return f"{role_of(store).upper()}_{end}"
 
 
 def reached(store: Store[Engine]) -> Iterable[tuple[Mapping[str, str], Sequence[int]]]:

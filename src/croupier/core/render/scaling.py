@@ -9,20 +9,22 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from croupier.core.render.engines import variable
 from croupier.core.render.names import of_service
 from croupier.core.render.version import WARM
 from croupier.model.events import Warm
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Cell, PlacedCell
+from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import Scaling, ServiceSpec
-from croupier.model.trigger import Kafka, Prometheus, RabbitMq, RedisList, Trigger
+from croupier.model.store import authority_of, bootstrap_of, secrets_of
+from croupier.model.trigger import KafkaLag, Prometheus, RabbitMq, RedisList, Trigger
 
 DEFAULT_CPU_PERCENT = 70
 _KEDA = "keda.sh/v1alpha1"
 _POLL_SECONDS = 15
 
 
-def scaler(cell: Cell, service: ServiceSpec, warm: Iterable[Warm] = ()) -> list[JsonObject]:
+def scaler(placed: PlacedCell, service: ServiceSpec, warm: Iterable[Warm] = ()) -> list[JsonObject]:
     """Nothing where ``replicas`` alone decides. Up at once and by half or more, down one tenth a
     minute after load was lower for a while: a burst that comes back finds its pods.
 
@@ -34,7 +36,7 @@ def scaler(cell: Cell, service: ServiceSpec, warm: Iterable[Warm] = ()) -> list[
     if wanted is None:
         return []
     if wanted.trigger is not None:
-        return _queue_scaler(cell, service, wanted, wanted.trigger, due)
+        return _queue_scaler(placed, service, wanted, wanted.trigger, due)
     body = {
         "spec": {
             "scaleTargetRef": _target(service),
@@ -44,7 +46,7 @@ def scaler(cell: Cell, service: ServiceSpec, warm: Iterable[Warm] = ()) -> list[
             "behavior": _behavior(wanted),
         }
     }
-    made = of_service(cell, service, "autoscaling/v2", "HorizontalPodAutoscaler", body)
+    made = of_service(placed.cell, service, "autoscaling/v2", "HorizontalPodAutoscaler", body)
     if due:
         made["metadata"]["annotations"] = {WARM: json.dumps([_window(each) for each in due], separators=(",", ":"))}
     return [made]
@@ -69,19 +71,15 @@ def _cron(local: str) -> str:
 
 
 def _queue_scaler(
-    cell: Cell, service: ServiceSpec, wanted: Scaling, trigger: Trigger, due: Iterable[Warm]
+    placed: PlacedCell, service: ServiceSpec, wanted: Scaling, trigger: Trigger, due: Iterable[Warm]
 ) -> list[JsonObject]:
     """keda.sh/v1alpha1. A queue that does not answer leaves as many pods as there are, and ``min`` at least."""
-    kind, metadata = _asked(trigger)
+    cell = placed.cell
+    kind, metadata = _asked(placed, service, trigger)
     triggers: list[JsonObject] = [{"type": kind, "metricType": "AverageValue", "metadata": metadata}]
     made = []
-    if trigger.credentials:
-        references = [
-            {"parameter": parameter, "name": item.secret, "key": item.key}
-            for parameter, item in sorted(trigger.credentials.items())
-        ]
-        body = {"spec": {"secretTargetRef": references}}
-        made.append(of_service(cell, service, _KEDA, "TriggerAuthentication", body))
+    if spoken := _authentication(placed, service, trigger):
+        made.append(of_service(cell, service, _KEDA, "TriggerAuthentication", {"spec": spoken}))
         triggers[0]["authenticationRef"] = {"name": service.name}
     if wanted.cpu_percent is not None:
         triggers.append({"type": "cpu", "metricType": "Utilization", "metadata": {"value": str(wanted.cpu_percent)}})
@@ -99,12 +97,32 @@ def _queue_scaler(
     return [*made, of_service(cell, service, _KEDA, "ScaledObject", {"spec": spec})]
 
 
-def _asked(trigger: Trigger) -> tuple[str, JsonObject]:
+def _authentication(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) -> JsonObject:
+    """What KEDA logs in with. To a store that is rendered it does so as the service: its password, and its name as pods
+    are told it."""
+    items = {parameter: (item.secret, item.key) for parameter, item in trigger.credentials.items()}
+    named: list[JsonObject] = []
+    if isinstance(trigger, KafkaLag) and trigger.store is not None:
+        mounted = secrets_of(placed, service)
+        own = {"password": (trigger.store, "password"), "ca": (authority_of(trigger.store), "ca.crt")}
+        for parameter, (folder, key) in own.items():
+            if folder in mounted:
+                items.setdefault(parameter, (mounted[folder].secret, key))
+        named = [{"parameter": "username", "name": variable(trigger.store, "USERNAME"), "containerName": "app"}]
+    references = [{"parameter": each, "name": name, "key": key} for each, (name, key) in sorted(items.items())]
+    return {**({"secretTargetRef": references} if references else {}), **({"env": named} if named else {})}
+
+
+def _asked(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) -> tuple[str, JsonObject]:
     """KEDA's name of the scaler and what it is told."""
     match trigger:
-        case Kafka():
-            told = {"bootstrapServers": ",".join(trigger.servers), "consumerGroup": trigger.group}
-            return "kafka", {**told, "topic": trigger.topic, "lagThreshold": str(trigger.lag)}
+        case KafkaLag():
+            servers, secured = ",".join(trigger.servers), {}
+            if trigger.store is not None:
+                servers = bootstrap_of(trigger.store, placed.cell.data_namespace)
+                secured = {"sasl": "scram_sha512", "tls": "enable"}
+            told = {"bootstrapServers": servers, "consumerGroup": trigger.group or service.name}
+            return "kafka", {**told, "topic": trigger.topic, "lagThreshold": str(trigger.lag), **secured}
         case RabbitMq():
             return "rabbitmq", {"queueName": trigger.queue, "mode": "QueueLength", "value": str(trigger.length)}
         case RedisList():
