@@ -23,7 +23,7 @@ from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import Node, NodePool, Taint, WarmNodes
 from croupier.model.platform import PlacedCell, Traces
 from croupier.model.postgres import Pooler, Postgres
-from croupier.model.providers import Breaker, Egress, ProviderObjective, SourceNode, Sources
+from croupier.model.providers import Egress, ProviderBreaker, ProviderObjective, SourceNode, Sources
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Hsts
 from croupier.model.service_spec import NamedPort, Scaling, ServiceSpec, Volume
@@ -202,7 +202,7 @@ def watched() -> list[PlacedCell]:
     promised = {
         "objectives": (ProviderObjective(signal="connections", success_ratio=0.99),),
         "alerts": called,
-        "breaker": Breaker(failures=3, seconds=10.0),
+        "breaker": ProviderBreaker(failures=3, eject_seconds=10.0),
     }
     return [
         placed.model_copy(

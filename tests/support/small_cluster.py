@@ -182,6 +182,7 @@ class SmallCluster:
         self.quota = ""
         self.gateway_says = "True"
         self.gateway_says_of_tls = "True"
+        """Status of its condition; "": it knows no BackendTLSPolicy."""
         self._kubelet = self.server.acting_as("kubelet")
         self._gateway = self.server.acting_as("gateway")
         self._counts: dict[tuple[Target, str, str], list[float]] = {}
@@ -226,8 +227,10 @@ class SmallCluster:
 
     # --- what people and Git do ---------------------------------------------------------------------------------------
 
-    async def commit(self, *, replicas: int = 0, name: str = POLICY_NAME, config: bool = True, **env: str) -> None:
-        """The Deployment in Git, with this environment."""
+    async def commit(
+        self, *, replicas: int = 0, name: str = POLICY_NAME, config: bool = True, ports: Sequence[int] = (), **env: str
+    ) -> None:
+        """The Deployment in Git, with this environment; its pods declare ``ports``."""
         container: JsonObject = {
             "name": "app",
             "image": f"registry.example/{name}:{env.get('BUILD', '1')}",
@@ -235,6 +238,8 @@ class SmallCluster:
         }
         if config:
             container["envFrom"] = [{"configMapRef": {"name": f"{name}-config"}}]
+        if ports:
+            container["ports"] = [{"containerPort": each} for each in ports]
         labels = {**LABELS, "app.kubernetes.io/name": name}
         await self.git.apply(
             {
@@ -506,6 +511,8 @@ class SmallCluster:
         }
 
     async def _heed(self, policy: JsonObject) -> None:
+        if not self.gateway_says_of_tls:
+            return
         ancestor = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "web"}
         conditions = [self._said("Accepted", policy, self.gateway_says_of_tls)]
         held = {"ancestorRef": ancestor, "controllerName": "example.com/gateway", "conditions": conditions}

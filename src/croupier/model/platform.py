@@ -171,7 +171,8 @@ class Region(Value):
     secret_store: Name | None = None
     """The ClusterSecretStore of External Secrets that Secrets come from (S5.4). None: they are there by other means."""
     secrets_driver: SecretsDriver | None = None
-    """Pods get what has a ``remote`` from it, and no Secrets. Passwords of stores need ``secretStore`` nevertheless."""
+    """Pods get what has a ``remote`` from it, and no Secrets. Passwords of stores, and what KEDA asks queues with, need
+    ``secretStore`` nevertheless."""
     monitoring_namespace: Name | None = None
     """Where a Prometheus runs that scrapes pods. None: nobody but the operator does."""
     prometheus: Monitoring | None = None

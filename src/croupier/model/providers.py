@@ -91,7 +91,7 @@ def egress_namespace(kind: ProviderClass) -> str:
     return f"{kind}-egress"
 
 
-class Retries(Value):
+class ProviderRetries(Value):
     """Calls that are made again when they fail. Pods are told; what moves money is never repeated."""
 
     attempts: Annotated[int, Field(ge=1, le=5)]
@@ -109,12 +109,12 @@ class Retries(Value):
         return methods
 
 
-class Breaker(Value):
+class ProviderBreaker(Value):
     """When one of a provider's addresses is left alone, and how long."""
 
     failures: Annotated[int, Field(ge=1, le=1000)] = 5
     """Connections in a row that it does not take."""
-    seconds: Annotated[float, Field(ge=1.0, le=3600.0)] = 30.0
+    eject_seconds: Annotated[float, Field(ge=1.0, le=3600.0)] = 30.0
     """The first time; each further time as much longer. Half of the addresses at least are always tried."""
 
 
@@ -143,9 +143,9 @@ class Provider(Value):
     max_connections: Annotated[int, Field(ge=2, le=100_000)] = 1024
     """Connections at a time to each of its endpoints from each region with an egress gateway."""
 
-    retries: Retries | None = None
+    retries: ProviderRetries | None = None
     """None: a call that fails has failed."""
-    breaker: Breaker = Breaker()
+    breaker: ProviderBreaker = ProviderBreaker()
     fallback: Name | None = None
     """Provider of the same kind that takes over. It does where the service may call it, too; pods are told."""
     key: SecretRef | None = None

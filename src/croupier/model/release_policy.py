@@ -71,7 +71,8 @@ class RouteTls(Value):
     """How a gateway speaks TLS to the pods: a BackendTLSPolicy for the Service of each version (S8.1)."""
 
     port: Port
-    """Port of the pods that speaks it."""
+    """Port of the pods that speaks it. While the pods of a version that serves declare ports, and not this one, all are
+    asked in the clear."""
     hostname: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
     """The name that their certificate bears."""
     ca: Name | None = None

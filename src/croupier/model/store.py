@@ -41,14 +41,14 @@ class Store(NamedTuple, Generic[EngineT_co]):
 def stores_of(placed: PlacedCell) -> list[Store[Engine]]:
     """What ``placed`` renders, by name; of two of one name the first."""
     found: dict[str, Store[Engine]] = {}
-    for owner in placed.services:
-        for name, use in owner.data.items():
+    said: dict[str, list[tuple[ServiceSpec, DataUse]]] = {}
+    for service in placed.services:
+        for name, use in service.data.items():
+            said.setdefault(name, []).append((service, use))
+    for name, every in said.items():
+        for owner, use in every:
             if (engine := use.engine) is not None and name not in found:
-                sharing = [
-                    (service, shared)
-                    for service in placed.services
-                    if (shared := service.data.get(name)) is not None and (service is owner or shared.of == owner.name)
-                ]
+                sharing = [(each, its) for each, its in every if each is owner or its.of == owner.name]
                 users = {service.name: demand_of(placed, service, shared.connections) for service, shared in sharing}
                 shares = {service.name: shared for service, shared in sharing}
                 found[name] = Store(name, owner, use, engine, users, shares)

@@ -4,13 +4,16 @@ Where a policy's ``spec.route`` was taken away, our route goes, too.
 
 A change counts once every gateway says that it has accepted this generation of the route and found its backends; the
 players' counters then show whether it also took effect. Where pods speak TLS, the Service of a version has a policy
-that says so, and gateways must have accepted that, too. Callers inside the cluster stay with the stable version until
-a release is at 100 %: a Service cannot split. Clusters without Gateway API have only that Service.
+that says so, and gateways must have accepted that, too. While a version of the route declares ports and not that one,
+all of them are asked in the clear: what was made before TLS was asked for goes on serving, and can be gone back to.
+Callers inside the cluster stay with the stable version until a release is at 100 %: a Service cannot split. Clusters
+without Gateway API have only that Service.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Mapping
 
 from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, resource_of
 from croupier.adapters.kubernetes_cluster import Cluster
@@ -34,6 +37,8 @@ CONFIRM_SECONDS = 9.0
 """Below the ten seconds of the port."""
 _PAUSE_SECONDS = 0.05
 
+log = logging.getLogger(__name__)
+
 
 class GatewayTraffic:
     """The traffic port on a cluster."""
@@ -49,7 +54,7 @@ class GatewayTraffic:
         owner = self._cluster.owner(split.service)
         check_weights(split)
         weights = _weights(split)
-        route = owner.spec.route
+        route = self._route(owner, weights)
         if route is None and set(weights.values()) - {0, 100}:
             raise UsageError(
                 f"{split.service} has no route, and a Service cannot split", hint="use steps: [100], or give spec.route"
@@ -64,6 +69,10 @@ class GatewayTraffic:
         selector = self._selector(owner, pointed)
         callers = stable_service(owner, pointed, selector, run=split.run, revision=split.revision)
         if route is not None:
+            if route != owner.spec.route:
+                log.warning(
+                    "%s is asked in the clear: not all its versions have the port of spec.route.tls", owner.service
+                )
             made = [version_service(owner, digest, self._selector(owner, digest)) for digest in weights]
             made += self._tls(owner, route, weights)
             made.append(http_route(owner, route, weights, split.run, split.revision))
@@ -74,7 +83,7 @@ class GatewayTraffic:
                 made.append(callers)
             for each in made:  # make before break: what the route names exists before it names it
                 await self._apply(each)
-            await self._confirm(owner, route)
+            await self._confirm(owner)
         await self._apply(callers)
         if left is not None:
             await self._cluster.delete(HTTP_ROUTES, left)
@@ -98,8 +107,8 @@ class GatewayTraffic:
             raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name} was deleted")
         if route is None:
             return self._untouched(owner)
-        weights = self._loaded(owner, owner.spec.route, route)
-        if why := refusal(route) or self._tls_refusal(owner, owner.spec.route, weights):
+        weights = self._loaded(owner, route)
+        if why := refusal(route) or self._tls_refusal(owner, weights):
             raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name}: {why}")
         if stable is None or not pointed:
             raise Unreachable(f"Service {owner.namespace}/{owner.spec.service.name} does not follow a version")
@@ -120,17 +129,17 @@ class GatewayTraffic:
         """
         owner = self._cluster.owner(service)
         found = []
-        if owner.spec.route is not None:
+        if (declared := self._route(owner, (digest,))) is not None:
             route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
             if route is None:
                 found.append(f"HTTPRoute {owner.name} was deleted")
             else:
                 try:
-                    if self._loaded(owner, owner.spec.route, route) != {digest: 100} or _annotation(route, RUN) != "-":
+                    if self._loaded(owner, route) != {digest: 100} or _annotation(route, RUN) != "-":
                         found.append(f"HTTPRoute {owner.name} had other weights")
                 except Unreachable as error:
                     found.append(error.message)
-            for wanted in self._tls(owner, owner.spec.route, (digest,)):
+            for wanted in self._tls(owner, declared, (digest,)):
                 name = wanted["metadata"]["name"]
                 known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
                 if known is None or not _says(known, wanted):
@@ -185,13 +194,32 @@ class GatewayTraffic:
         is_there = self._is_intent(owner, digest) or self._cluster.get(DEPLOYMENTS, owner.namespace, name) is not None
         return digest if is_there else ""
 
+    def _route(self, owner: Owner, digests: Iterable[str]) -> Route | None:
+        """``spec.route`` for these versions: without TLS while one of them does not speak it."""
+        route = owner.spec.route
+        if route is None or route.tls is None:
+            return route
+        if all(self._has_port(owner, digest, route.tls.port) for digest in digests):
+            return route
+        return route.model_copy(update={"tls": None})
+
+    def _has_port(self, owner: Owner, digest: str, port: int) -> bool:
+        """Whether the pods of a version declare it. Those that declare none are taken at the policy's word."""
+        name = owner.spec.deployment if self._is_intent(owner, digest) else object_name(owner.name, digest)
+        made = self._cluster.get(DEPLOYMENTS, owner.namespace, name)
+        pod = made["spec"]["template"]["spec"] if made is not None else {}
+        containers = (*pod.get("containers", ()), *pod.get("initContainers", ()))
+        declared = {each["containerPort"] for container in containers for each in container.get("ports") or ()}
+        return not declared or port in declared
+
     def _tls(self, owner: Owner, route: Route, digests: Iterable[str]) -> list[JsonObject]:
         """What says that TLS is spoken to versions; nothing where it is not."""
         return [] if route.tls is None else [version_tls(owner, route.tls, digest) for digest in digests]
 
-    def _tls_refusal(self, owner: Owner, route: Route, digests: Iterable[str]) -> str:
+    def _tls_refusal(self, owner: Owner, weights: Mapping[str, int]) -> str:
         """Why gateways speak no TLS to one of the versions; "" when all of them do, or are not to."""
-        for wanted in self._tls(owner, route, digests):
+        route = self._route(owner, weights)
+        for wanted in self._tls(owner, route, weights) if route is not None else ():
             name = wanted["metadata"]["name"]
             known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
             why = "it was deleted" if known is None else tls_refusal(known)
@@ -225,7 +253,7 @@ class GatewayTraffic:
                 "somebody else has changed it"
             )
 
-    def _loaded(self, owner: Owner, wanted: Route, route: JsonObject) -> dict[str, int]:
+    def _loaded(self, owner: Owner, route: JsonObject) -> dict[str, int]:
         """Digest -> percent, of a route that is as we make it. Raises ``Unreachable`` for one that was changed."""
         weights: dict[str, int] = {}
         for rule in route["spec"].get("rules") or ():
@@ -237,12 +265,14 @@ class GatewayTraffic:
                         f"HTTPRoute {owner.namespace}/{owner.name} names {backend['name']}, not a version"
                     )
                 weights[digest] = weights.get(digest, 0) + int(backend.get("weight", 1))
+        wanted = self._route(owner, weights)
+        assert wanted is not None  # asked by the callers
         made = http_route(owner, wanted, weights, "-", 0)
         if not _covers(route["spec"], made["spec"]):
             raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name} was changed by somebody else")
         return weights
 
-    async def _confirm(self, owner: Owner, wanted: Route) -> None:
+    async def _confirm(self, owner: Owner) -> None:
         """Wait until every gateway has accepted the route as it is now. Raises ``Unreachable``."""
         why = "it is gone"
         clock = self._cluster.clock
@@ -250,8 +280,7 @@ class GatewayTraffic:
         while clock.now() < deadline:
             route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
             if route is not None:
-                weights = self._loaded(owner, wanted, route)
-                why = refusal(route) or self._tls_refusal(owner, wanted, weights)
+                why = refusal(route) or self._tls_refusal(owner, self._loaded(owner, route))
                 if not why:
                     return
             await clock.sleep(_PAUSE_SECONDS)

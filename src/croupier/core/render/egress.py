@@ -350,7 +350,7 @@ def _cluster(held: _Class, address: str, name: str, end: Endpoint, provider: Pro
         "outlier_detection": {
             "split_external_local_origin_errors": True,
             "consecutive_local_origin_failure": breaker.failures,
-            "base_ejection_time": _seconds(breaker.seconds),
+            "base_ejection_time": _seconds(breaker.eject_seconds),
             "max_ejection_percent": 50,
         },
         "load_assignment": {

@@ -43,7 +43,9 @@ _Doors = Iterable[tuple[list[JsonObject], Sequence[int]]]
 def _callers(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     region = placed.region
     if (route := route_of(placed, service)) is not None:
-        yield [within(region.gateway.runs_in(placed.cell.namespace))], [route.tls.port if route.tls else service.port]
+        # Beside the port with TLS the one without: what is declared, a route and this policy change at their own times.
+        ports = [service.port, *([route.tls.port] if route.tls else [])]
+        yield [within(region.gateway.runs_in(placed.cell.namespace))], ports
     callers = [each.name for each in placed.services if service.name in each.depends_on]
     if callers:
         yield [{"podSelector": selector(name)} for name in callers], [service.port]

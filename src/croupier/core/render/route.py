@@ -19,6 +19,10 @@ GATEWAY_API = "gateway.networking.k8s.io/v1"
 RUN = f"{GROUP}/run"
 REVISION = f"{GROUP}/revision"
 HSTS = "Strict-Transport-Security"
+_NOBODY_HEEDS = (
+    "no gateway has taken it up yet; one that knows no BackendTLSPolicy never does: take tls out of spec.route "
+    "(platform: edge.backendTls), and players are sent on in the clear"
+)
 
 
 def http_route(owner: Owner, route: Route, weights: Mapping[str, int], run: str, revision: int) -> JsonObject:
@@ -126,7 +130,7 @@ def tls_refusal(policy: Mapping[str, Any]) -> str:
             return f"gateway {name} has not seen its latest change yet"
         if found["status"] != "True":
             return f"gateway {name}: Accepted is {found['status']}: {found.get('message') or found.get('reason')}"
-    return "" if ancestors else "no gateway has taken it up yet"
+    return "" if ancestors else _NOBODY_HEEDS
 
 
 def duration(seconds: float) -> str:

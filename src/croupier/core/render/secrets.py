@@ -24,13 +24,16 @@ _READ_ONLY_FOR_GROUP = 0o440
 
 
 def external_secrets(placed: PlacedCell) -> list[JsonObject]:
-    """One a Secret, with every key that any service of the cell mounts."""
+    """One a Secret, with every key that any service of the cell mounts. Beside the CSI driver pods mount none: only
+    those are made that KEDA asks queues with, for it reads nothing else."""
     store = placed.region.secret_store
-    if store is None or placed.region.secrets_driver is not None:
+    if store is None:
         return []
+    asked = None if placed.region.secrets_driver is None else _of_queues(placed)
     shared: dict[str, list[SecretRef]] = {}
     for reference in _references(placed):
-        shared.setdefault(reference.mounted, []).append(reference)
+        if asked is None or not asked.isdisjoint((reference.secret, reference.mounted)):
+            shared.setdefault(reference.mounted, []).append(reference)
     return [_external(placed, store, name, shared[name]) for name in sorted(shared)]
 
 
@@ -90,6 +93,12 @@ def _noted(references: list[SecretRef]) -> dict[str, str]:
     days = [each.rotate_days for each in references if each.rotate_days is not None]
     key = references[0].kms_key
     return {**({KMS_KEY: key} if key else {}), **({ROTATE_DAYS: str(min(days))} if days else {})}
+
+
+def _of_queues(placed: PlacedCell) -> set[str]:
+    """Secrets that KEDA reads."""
+    triggers = (service.scaling.trigger for service in placed.services if service.scaling is not None)
+    return {item.secret for trigger in triggers if trigger is not None for item in trigger.credentials.values()}
 
 
 def _references(placed: PlacedCell) -> Iterator[SecretRef]:

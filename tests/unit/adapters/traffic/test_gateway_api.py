@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -53,13 +53,14 @@ class Stage(NamedTuple):
         await self.world.settle()
 
 
-async def staged(world: SmallCluster, **spec: Any) -> Stage:
+async def staged(world: SmallCluster, of_builds: Mapping[str, Sequence[int]] | None = None, **spec: Any) -> Stage:
+    """``of_builds``: build -> ports that its pods declare."""
     await world.configure(COLOUR="green")
     await world.declare(**spec)
     operator = await world.operator()
     digests = []
     for build in ("1", "2"):
-        await world.commit(BUILD=build)
+        await world.commit(ports=(of_builds or {}).get(build, ()), BUILD=build)
         await world.settle()
         digest = operator.workloads.wanted(SERVICE)
         assert digest is not None
@@ -356,6 +357,45 @@ async def test_what_says_tls_is_put_back(encrypted: Stage, is_deleted: bool) -> 
     assert told == f"BackendTLSPolicy {name} was {'deleted' if is_deleted else 'changed'}"
     assert (await encrypted.traffic.observe(SERVICE)).weights == {encrypted.old: 100}
     assert await encrypted.traffic.put_back(SERVICE, encrypted.old) == []
+
+
+async def test_a_gateway_that_says_nothing_of_tls_is_told_of_in_words_that_help(encrypted: Stage) -> None:
+    encrypted.world.gateway_says_of_tls = ""
+    with pytest.raises(Unreachable, match=r"BackendTLSPolicy .*take tls out of spec\.route"):
+        await encrypted.traffic.set_split(encrypted.split(None))
+
+
+async def test_versions_from_before_tls_go_on_being_asked_in_the_clear() -> None:
+    """Prevents: TLS that is asked for with the first version that speaks it takes the one that serves from players."""
+    tls = {"port": 8443, "hostname": "payments-api.casino.svc"}
+    async with SmallCluster.begin() as world:
+        stage = await staged(
+            world, of_builds={"1": (8080,), "2": (8080, 8443)}, route={"parentRefs": [{"name": "web"}]}
+        )
+        await stage.traffic.set_split(stage.split(None))
+        await world.declare(route={"parentRefs": [{"name": "web"}], "tls": tls})
+        await world.settle()
+        assert await stage.traffic.put_back(SERVICE, stage.old) == []
+        await stage.traffic.set_split(stage.split(25))
+        assert (await stage.traffic.observe(SERVICE)).weights == {stage.old: 75, stage.new: 25}
+        assert _ports(world) == {80}
+        await stage.traffic.set_split(stage.split(0, 2))
+        assert _ports(world) == {80}
+        assert not world.all(BACKEND_TLS_POLICIES)
+        await stage.traffic.set_split(_alone(stage.new))
+        assert _ports(world) == {443}
+        assert (await stage.traffic.observe(SERVICE)).weights == {stage.new: 100}
+        assert await stage.traffic.put_back(SERVICE, stage.new) == []
+
+
+def _alone(digest: str) -> Split:
+    backend = ArmBackend(digest=digest, weight=100, endpoints=())
+    return Split(service=SERVICE, run="-", revision=0, stable=backend)
+
+
+def _ports(world: SmallCluster) -> set[int]:
+    (rule,) = world.find(HTTP_ROUTES, POLICY_NAME)["spec"]["rules"]
+    return {each["port"] for each in rule["backendRefs"]}
 
 
 async def test_a_cluster_that_knows_no_such_policy_is_told_so(encrypted: Stage) -> None:

@@ -9,7 +9,8 @@ from tests.support.platforms import example, kept, manifests
 
 from croupier.core.compare import compare
 from croupier.model.platform import PlacedCell, SecretsDriver
-from croupier.model.service_spec import SecretRef
+from croupier.model.service_spec import Scaling, SecretRef
+from croupier.model.trigger import RabbitMq, SecretItem
 
 
 def _externals(cells: list[PlacedCell]) -> list[dict[str, Any]]:
@@ -132,3 +133,16 @@ def test_who_reads_a_secret_at_the_start_only_gets_a_new_version_with_a_new_valu
     plan = compare(before, after)
     assert {(each.kind, each.path) for each in plan.changes} == {("config", "secrets.psp-a.version")}
     assert plan.versions == ("payments-api in lucky-mt-eu-south", "payments-api in lucky-se-eu-north")
+
+
+def test_what_keda_asks_a_queue_with_stays_a_secret_beside_the_driver() -> None:
+    """Prevents: a region that gets the driver loses the Secrets of its scalers, which then see no queue."""
+    (cell, *_) = kept(secrets_driver=SecretsDriver(provider="vault"), secret_store="vault")
+    item = SecretItem(secret="psp-a-credentials", key="hmac")
+    queue = RabbitMq(kind="rabbitmq", queue="payouts", length=10, credentials={"host": item})
+    (payments,) = (each.model_copy(update={"depends_on": ()}) for each in cell.services if each.secrets)
+    other = payments.model_copy(update={"name": "payouts", "scaling": Scaling(min=2, max=4, trigger=queue)})
+    mounted = {"more": SecretRef(secret="more", keys=("token",), remote="casino/more")}
+    third = payments.model_copy(update={"name": "reports", "secrets": mounted})
+    (made,) = _externals([cell.model_copy(update={"services": (other, third)})])
+    assert made["spec"]["target"]["name"] == "psp-a-credentials"
