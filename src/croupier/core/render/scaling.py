@@ -100,17 +100,25 @@ def _queue_scaler(
 def _authentication(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) -> JsonObject:
     """What KEDA logs in with. To a store that is rendered it does so as the service: its password, and its name as pods
     are told it."""
-    items = {parameter: (item.secret, item.key) for parameter, item in trigger.credentials.items()}
+    items = asked_with(placed, service, trigger)
     named: list[JsonObject] = []
     if isinstance(trigger, KafkaLag) and trigger.store is not None:
-        mounted = secrets_of(placed, service)
-        own = {"password": (trigger.store, "password"), "ca": (authority_of(trigger.store), "ca.crt")}
-        for parameter, (folder, key) in own.items():
-            if folder in mounted:
-                items.setdefault(parameter, (mounted[folder].secret, key))
         named = [{"parameter": "username", "name": variable(trigger.store, "USERNAME"), "containerName": "app"}]
     references = [{"parameter": each, "name": name, "key": key} for each, (name, key) in sorted(items.items())]
     return {**({"secretTargetRef": references} if references else {}), **({"env": named} if named else {})}
+
+
+def asked_with(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) -> dict[str, tuple[str, str]]:
+    """Parameter of KEDA's scaler -> Secret of the cell, and key of it; of a version, as pods mount it."""
+    mounted = secrets_of(placed, service)
+    names = {each.secret: each.mounted for each in mounted.values()}
+    items = {name: (names.get(item.secret, item.secret), item.key) for name, item in trigger.credentials.items()}
+    if isinstance(trigger, KafkaLag) and trigger.store is not None:
+        own = {"password": (trigger.store, "password"), "ca": (authority_of(trigger.store), "ca.crt")}
+        for parameter, (folder, key) in own.items():
+            if folder in mounted:
+                items.setdefault(parameter, (mounted[folder].mounted, key))
+    return items
 
 
 def _asked(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) -> tuple[str, JsonObject]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 
 from croupier.core.render.names import of_cell, of_service
+from croupier.core.render.scaling import asked_with
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import SecretRef, ServiceSpec
@@ -32,7 +33,7 @@ def external_secrets(placed: PlacedCell) -> list[JsonObject]:
     asked = None if placed.region.secrets_driver is None else _of_queues(placed)
     shared: dict[str, list[SecretRef]] = {}
     for reference in _references(placed):
-        if asked is None or not asked.isdisjoint((reference.secret, reference.mounted)):
+        if asked is None or reference.mounted in asked:
             shared.setdefault(reference.mounted, []).append(reference)
     return [_external(placed, store, name, shared[name]) for name in sorted(shared)]
 
@@ -97,8 +98,12 @@ def _noted(references: list[SecretRef]) -> dict[str, str]:
 
 def _of_queues(placed: PlacedCell) -> set[str]:
     """Secrets that KEDA reads."""
-    triggers = (service.scaling.trigger for service in placed.services if service.scaling is not None)
-    return {item.secret for trigger in triggers if trigger is not None for item in trigger.credentials.values()}
+    return {
+        secret
+        for service in placed.services
+        if service.scaling is not None and service.scaling.trigger is not None
+        for secret, _ in asked_with(placed, service, service.scaling.trigger).values()
+    }
 
 
 def _references(placed: PlacedCell) -> Iterator[SecretRef]:

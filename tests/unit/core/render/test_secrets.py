@@ -8,6 +8,7 @@ import yaml
 from tests.support.platforms import example, kept, manifests
 
 from croupier.core.compare import compare
+from croupier.core.render.scaling import asked_with
 from croupier.model.platform import PlacedCell, SecretsDriver
 from croupier.model.service_spec import Scaling, SecretRef
 from croupier.model.trigger import RabbitMq, SecretItem
@@ -146,3 +147,14 @@ def test_what_keda_asks_a_queue_with_stays_a_secret_beside_the_driver() -> None:
     third = payments.model_copy(update={"name": "reports", "secrets": mounted})
     (made,) = _externals([cell.model_copy(update={"services": (other, third)})])
     assert made["spec"]["target"]["name"] == "psp-a-credentials"
+
+
+def test_keda_reads_the_version_of_a_secret_that_pods_mount() -> None:
+    """Prevents: a scaler that knows a Secret by a name that it no longer has."""
+    (cell, *_) = kept()
+    item = SecretItem(secret="psp-a-credentials", key="hmac")
+    queue = RabbitMq(kind="rabbitmq", queue="payouts", length=10, credentials={"host": item})
+    (payments,) = (each for each in cell.services if each.secrets)
+    versions = {name: each.model_copy(update={"version": "7"}) for name, each in payments.secrets.items()}
+    scaled = payments.model_copy(update={"secrets": versions})
+    assert asked_with(cell, scaled, queue) == {"host": ("psp-a-credentials-7", "hmac")}
