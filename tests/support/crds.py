@@ -41,7 +41,6 @@ ENVOY_GATEWAY = (
 )
 ISTIO = ("istio.io/api@v1.32.0", "kubernetes/customresourcedefinitions.gen.yaml")
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
-
 SECRETS_STORE = (
     "sigs.k8s.io/secrets-store-csi-driver@v1.5.5",
     "config/crd/bases/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
@@ -54,6 +53,11 @@ PROMETHEUS_OPERATOR = tuple(
     )
     for kind in ("podmonitors", "prometheusrules", "scrapeconfigs")
 )
+OPERATORS = (
+    *(ARGO_CD, *FLUX, CLOUDNATIVE_PG, BARMAN_CLOUD, CILIUM, REDIS_OPERATOR, ENVOY_GATEWAY, ISTIO, KEDA),
+    *(SECRETS_STORE, EXTERNAL_SECRETS, VPA, *PROMETHEUS_OPERATOR),
+)
+"""Every kind of another project that is rendered."""
 
 
 @cache

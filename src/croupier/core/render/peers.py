@@ -21,9 +21,11 @@ def allowed(direction: str, peers: Sequence[JsonObject], ports: Iterable[int]) -
 
 
 def door(pods: JsonObject, ingress: Iterable[JsonObject], egress: Iterable[JsonObject]) -> JsonObject:
-    """Of a policy: what ``pods`` may be asked by and may ask."""
-    types = ["Ingress", "Egress"]
-    return {"podSelector": pods, "policyTypes": types, "ingress": list(ingress), "egress": list(egress)}
+    """Of a policy: what ``pods`` may be asked by and may ask. An empty list is left out, which means the same: an API
+    server keeps none, and who compares would find a change at each look."""
+    rules = {"ingress": list(ingress), "egress": list(egress)}
+    given = {direction: each for direction, each in rules.items() if each}
+    return {"podSelector": pods, "policyTypes": ["Ingress", "Egress"], **given}
 
 
 def names_looked_up() -> JsonObject:

@@ -59,9 +59,10 @@ def test_rules_that_follow_decisions_are_not_said_without_one() -> None:
 def test_names_that_people_chose_are_quoted() -> None:
     found = said(RULES["required-labels"], Settings(labels=("it's", "a\\'")))
     assert isinstance(found, Said)
-    holds = compiled(found.expression)
-    assert holds({"metadata": {"labels": {"it's": "x", "a\\'": "y"}}}) is True
-    assert holds({"metadata": {"labels": {"it's": "x"}}}) is False
+    holds = compiled(found.expression, {name: VARIABLES[name] for name in variables_of(found.expression)})
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment"}
+    assert holds({**deployment, "metadata": {"labels": {"it's": "x", "a\\'": "y"}}}) is True
+    assert holds({**deployment, "metadata": {"labels": {"it's": "x"}}}) is False
 
 
 def test_variables_come_with_those_that_they_need() -> None:

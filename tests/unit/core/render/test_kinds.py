@@ -60,3 +60,10 @@ def test_no_kind_is_rendered_without_a_schema(held: str, kubernetes: str) -> Non
         for each in yaml.safe_load_all(text):
             assert schemas.covers(each), f"{name}: {each['apiVersion']} {each['kind']}"
             assert not list(schemas.check(each)), name
+
+
+@pytest.mark.parametrize("held", CELLS)
+def test_no_empty_list_is_rendered(held: str) -> None:
+    """An API server keeps none: who compares what is there with Git would find a change at each look."""
+    for name, text in manifests(CELLS[held]()).items():
+        assert ": []" not in text, name
