@@ -58,6 +58,7 @@ axes = st.fixed_dictionaries(
     },
 ).filter(bool)
 providers = st.lists(st.sampled_from("kl"), max_size=2, unique=True)
+change = st.fixed_dictionaries({}, optional={"add": providers, "remove": providers}).filter(lambda of: any(of.values()))
 objectives = st.lists(
     st.builds(lambda ratio: {"signal": "errors", "successRatio": ratio}, st.sampled_from([0.9, 0.99])),
     min_size=1,
@@ -69,7 +70,7 @@ parts = st.fixed_dictionaries(
         "replicas": st.integers(2, 4),
         "drainSeconds": st.sampled_from([5, 10]),
         "config": st.dictionaries(st.sampled_from("AB"), st.sampled_from("12"), max_size=2),
-        "egress": providers | st.fixed_dictionaries({}, optional={"add": providers, "remove": providers}),
+        "egress": providers | change,
         "objectives": objectives | st.builds(lambda each: {"add": each}, objectives),
         "scaling": st.fixed_dictionaries({"min": st.integers(1, 2), "max": st.integers(2, 3)}),
     },
