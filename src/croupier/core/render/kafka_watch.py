@@ -7,14 +7,11 @@ Strimzi's metrics reporter and of its Kafka Exporter.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from croupier.core.render.alerts import anchor
-from croupier.core.render.slo import INTERVAL_SECONDS
+from croupier.core.render.store_watch import Alert, group
 from croupier.model.kafka import Kafka
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
-from croupier.model.service_spec import Alerts, ServiceSpec
 from croupier.model.slo import Severity
 from croupier.model.store import Store, is_kafka, stores_of
 
@@ -27,15 +24,6 @@ _SLOWEST = 0.01
 """Messages a second. What nobody writes any more and somebody has not read is still behind."""
 
 
-class _Alert(NamedTuple):
-    name: str
-    severity: Severity
-    expression: str
-    summary: str
-    description: str
-    called: ServiceSpec
-
-
 def kafka_rules(placed: PlacedCell) -> list[JsonObject]:
     """Of every Kafka of ``placed``, for a Prometheus that reads files."""
     return [group for store in stores_of(placed) if is_kafka(store) for group in store_rules(placed, store)]
@@ -43,20 +31,14 @@ def kafka_rules(placed: PlacedCell) -> list[JsonObject]:
 
 def store_rules(placed: PlacedCell, store: Store[Kafka]) -> list[JsonObject]:
     """One group; nothing where nobody is to be called."""
-    rules = [
-        _rule(placed, store, each, said)
-        for each in (*_of_brokers(placed, store), *_of_consumers(placed, store))
-        if (said := each.called.alerts or store.owner.alerts) is not None
-    ]
-    name = f"{placed.cell.name}/{store.name}/kafka"
-    return [{"name": name, "interval": f"{INTERVAL_SECONDS}s", "rules": rules}] if rules else []
+    return group(placed, store, [*_of_brokers(placed, store), *_of_consumers(placed, store)], _LASTING)
 
 
-def _of_brokers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
+def _of_brokers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[Alert]:
     which, owner = _which(placed, store), store.owner
     where = f"of {store.name} in {placed.cell.name}"
     urgent: Severity = "page" if owner.tier == "money" else "ticket"
-    yield _Alert(
+    yield Alert(
         "KafkaPartitionsOffline",
         "page",
         f"sum(kafka_controller_kafkacontroller_offlinepartitionscount{which}) > 0",
@@ -64,7 +46,7 @@ def _of_brokers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
         "{{ $value }} can be neither written nor read. None that missed messages leads instead: bring brokers back.",
         owner,
     )
-    yield _Alert(
+    yield Alert(
         "KafkaWritesRefused",
         "page",
         f"sum(kafka_server_replicamanager_underminisrpartitioncount{which}) > 0",
@@ -72,7 +54,7 @@ def _of_brokers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
         "{{ $value }} take no message that must not be lost.",
         owner,
     )
-    yield _Alert(
+    yield Alert(
         "KafkaUnderReplicated",
         urgent,
         f"sum(kafka_server_replicamanager_underreplicatedpartitions{which}) > 0",
@@ -81,7 +63,7 @@ def _of_brokers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
         owner,
     )
     missing = ("kafka_server_replicamanager_underreplicatedpartitions", "kafka_brokers")
-    yield _Alert(
+    yield Alert(
         "KafkaCountersMissing",
         urgent,
         "\nor\n".join(f"absent({each}{which})" for each in missing),
@@ -91,7 +73,7 @@ def _of_brokers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
     )
 
 
-def _of_consumers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
+def _of_consumers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[Alert]:
     """Behind is what is not read yet, by how fast it is written: seconds."""
     for service in placed.services:
         use = store.shares.get(service.name)
@@ -103,7 +85,7 @@ def _of_consumers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
             of_group = _which(placed, store, f'topic="{name}"', f'consumergroup=~"{service.name}([.].*)?"')
             written = f"sum(rate(kafka_topic_partition_current_offset{of_topic}[{_WINDOW}]))"
             unread = f"max(sum by (consumergroup) (kafka_consumergroup_lag{of_group}))"
-            yield _Alert(
+            yield Alert(
                 "KafkaConsumerBehind",
                 "page" if service.tier == "money" else "ticket",
                 f"{unread}\n/ clamp_min({written}, {_SLOWEST:g}) > {topic.lag_seconds}",
@@ -116,27 +98,3 @@ def _of_consumers(placed: PlacedCell, store: Store[Kafka]) -> Iterator[_Alert]:
 def _which(placed: PlacedCell, store: Store[Kafka], *more: str) -> str:
     said = (f'namespace="{placed.cell.data_namespace}"', f'{_LABEL}="{store.name}"', *more)
     return f"{{{','.join(said)}}}"
-
-
-def _rule(placed: PlacedCell, store: Store[Kafka], alert: _Alert, said: Alerts) -> JsonObject:
-    cell = placed.cell
-    page = said.runbook.replace("{service}", alert.called.name).replace("{cell}", cell.name)
-    labels = {"brand": cell.brand, "market": cell.market, "region": cell.region, "cell": cell.name}
-    return {
-        "alert": alert.name,
-        "expr": alert.expression,
-        "for": _LASTING,
-        "labels": {
-            **labels,
-            "service": alert.called.name,
-            "tier": alert.called.tier,
-            "store": store.name,
-            "severity": alert.severity,
-            "team": said.team,
-        },
-        "annotations": {
-            "summary": alert.summary,
-            "description": alert.description,
-            "runbook_url": f"{page}#{anchor(alert.name)}",
-        },
-    }

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.promtool import needs_promtool, promtool
 
 from croupier.core.render.cell import objects_of
 from croupier.core.render.dashboard import SCHEMA_VERSION, dashboards
@@ -116,14 +114,10 @@ def test_latency_is_counted_at_the_edges_that_are_kept_and_never_estimated() -> 
     assert len(panel["targets"]) == len(SERVICE.metrics.latency_buckets)
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed (Debian: the package prometheus)"
-)
+@needs_promtool
 def test_prometheus_reads_every_query(tmp_path: Path) -> None:
     queries = [query.replace("$__rate_interval", "5m") for query in _queries(_dashboard())]
     rules = [{"record": f"q{number}", "expr": query} for number, query in enumerate(queries)]
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "all", "rules": rules}]}))
-    said = subprocess.run(
-        ["promtool", "check", "rules", "rules.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    said = promtool(tmp_path, "check", "rules", "rules.yml")
     assert said.returncode == 0, said.stderr

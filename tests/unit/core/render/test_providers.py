@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from tests.support.platforms import gated, manifests
+from tests.support.promtool import fires, needs_promtool
 
 from croupier.core.render.cell import objects, prometheus_files
 from croupier.core.render.egress_watch import gateway_rules, gateway_watch
-from croupier.core.render.emit import document
 from croupier.core.render.provider_watch import provider_groups, provider_rules
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.platform import PlacedCell
@@ -26,10 +24,6 @@ CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cell
 EAST = [each for each in CELLS if each.cell.region == "eu-east"]
 HOUR = 60
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed (Debian: the package prometheus)"
-)
-
 OF_PSP_A = 'namespace="psp-egress",provider="psp-a",pod="gateway-0"'
 OPENED = f"envoy_cluster_upstream_cx_total{{{OF_PSP_A}}}"
 UNREACHED = f"envoy_cluster_upstream_cx_connect_fail{{{OF_PSP_A}}}"
@@ -38,29 +32,6 @@ UP = 'up{namespace="psp-egress",app_kubernetes_io_name="gateway"}'
 _ARM = 'service="payments-api.nova-mt",run="",version="v1",pod="p",signal="deposits:provider=psp-a"'
 ATTEMPTS = f"croupier_signal_attempts_total{{{_ARM}}}"
 FAILURES = f"croupier_signal_failures_total{{{_ARM}}}"
-
-
-def _fires(folder: Path, groups: Sequence[Any], series: Mapping[str, str], expected: Mapping[int, set[str]]) -> None:
-    """``expected``: minute -> alerts that fire, as ``Name severity``."""
-    (folder / "x.rules").write_text(document({"groups": list(groups)}))
-    tests = [
-        {
-            "eval_time": f"{minute}m",
-            "expr": 'count by (alertname, severity) (ALERTS{alertstate="firing"})',
-            "exp_samples": [
-                {"labels": '{{alertname="{}",severity="{}"}}'.format(*each.split()), "value": 1}
-                for each in sorted(alerts)
-            ],
-        }
-        for minute, alerts in expected.items()
-    ]
-    inputs = [{"series": name, "values": values} for name, values in series.items()]
-    case = {"interval": "1m", "input_series": inputs, "promql_expr_test": tests}
-    text = yaml.safe_dump({"rule_files": ["x.rules"], "evaluation_interval": "1m", "tests": [case]})
-    (folder / "test.yaml").write_text(text)
-    words = ["promtool", "test", "rules", "test.yaml"]
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _of(signal: str) -> list[Any]:
@@ -78,13 +49,13 @@ def test_a_provider_that_fails_calls_and_one_that_keeps_its_promise_does_not(
     tmp_path: Path, signal: str, every: str, failed: str
 ) -> None:
     """1 % of connections and 3 % of deposits may fail: all of them is more than both, two in a thousand less."""
-    _fires(tmp_path, _of(signal), {every: "0+1000x90", failed: "0+2x90"}, {HOUR: set()})
-    _fires(tmp_path, _of(signal), {every: "0+1000x90", failed: "0+1000x90"}, {30: {FAST, SLOW}})
+    fires(tmp_path, _of(signal), {every: "0+1000x90", failed: "0+2x90"}, {HOUR: set()})
+    fires(tmp_path, _of(signal), {every: "0+1000x90", failed: "0+1000x90"}, {30: {FAST, SLOW}})
 
 
 @needs_promtool
 def test_one_deposit_that_fails_in_a_quiet_hour_calls_nobody(tmp_path: Path) -> None:
-    _fires(tmp_path, _of("deposits"), {ATTEMPTS: "0+0.2x200", FAILURES: "0x100 1x100"}, {102: set(), 104: set()})
+    fires(tmp_path, _of("deposits"), {ATTEMPTS: "0+0.2x200", FAILURES: "0x100 1x100"}, {102: set(), 104: set()})
 
 
 @needs_promtool
@@ -104,7 +75,7 @@ def test_one_deposit_that_fails_in_a_quiet_hour_calls_nobody(tmp_path: Path) -> 
 def test_a_gateway_tells_who_cannot_be_reached_and_that_it_is_full_or_gone(
     tmp_path: Path, series: Mapping[str, str], expected: Mapping[int, set[str]]
 ) -> None:
-    _fires(tmp_path, gateway_rules("eu-east", ["psp"], EAST[0].region), series, expected)
+    fires(tmp_path, gateway_rules("eu-east", ["psp"], EAST[0].region), series, expected)
 
 
 def test_alerts_say_who_is_called_about_which_provider_and_where() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from pydantic import ValidationError
 from tests.support.platforms import manifests, redis, remembered
+from tests.support.promtool import fires, needs_promtool
 
 from croupier.core.render.cell import render
 from croupier.model.monitoring import Monitoring
@@ -293,3 +295,22 @@ def test_an_operators_prometheus_is_told_of_every_workload_and_whom_to_call() ->
     copied = made["PodMonitor", "sessions-leader"]["spec"]["podTargetLabels"]
     assert "app.kubernetes.io/name" in copied
     assert 'app_kubernetes_io_name="sessions"' in rule["spec"]["groups"][0]["rules"][0]["expr"]
+
+
+_OF_SESSIONS = 'namespace="lucky-se-eu-north-data",app_kubernetes_io_name="sessions"'
+
+
+@needs_promtool
+@pytest.mark.parametrize(
+    ("series", "expected"),
+    [
+        pytest.param({"master": "1x20", "slave": "1x20"}, set(), id="sound"),
+        pytest.param({"slave": "1x20"}, {"RedisPrimaryMissing page"}, id="no-primary"),
+        pytest.param({}, {"RedisCountersMissing ticket"}, id="nobody-counts"),
+    ],
+)
+def test_a_primary_is_missed_by_those_who_count(tmp_path: Path, series: dict[str, str], expected: set[str]) -> None:
+    """Exporters that are gone say nothing of primaries: that is a ticket, not a page."""
+    given = {f'redis_instance_info{{{_OF_SESSIONS},role="{role}"}}': values for role, values in series.items()}
+    up = {f"redis_up{{{_OF_SESSIONS}}}": "1x20"} if series else {}
+    fires(tmp_path, [{"name": "redis", "rules": [*_called().values()]}], given | up, {10: expected})

@@ -6,18 +6,16 @@ Each case is a history of counters, a sample a minute, and which alerts must fir
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.support.promtool import fires, needs_promtool, promtool
 
 from croupier.core.render.cell import objects_of, render
 from croupier.core.render.collector_watch import rule_groups
-from croupier.core.render.emit import document
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.prometheus import groups, rule_file
 from croupier.core.render.slo import EXPECTED, RECENT, counted, recordings, slos
@@ -34,10 +32,6 @@ ROOT = Path(__file__).parents[4]
 (SERVICE,) = PLACED.services
 HOUR, DAY = 60, 1440
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed (Debian: the package prometheus)"
-)
-
 PODS = 'namespace="lucky-mt",app_kubernetes_io_name="payments-api",pod="payments-api-0"'
 OK = f'http_requests_total{{{PODS},code="200"}}'
 BAD = f'http_requests_total{{{PODS},code="500"}}'
@@ -47,40 +41,6 @@ _ARM = 'job="tally",instance="tally:80",service="payments-api.lucky-mt",run="",v
 ATTEMPTS = f"croupier_signal_attempts_total{{{_ARM}}}"
 FAILURES = f"croupier_signal_failures_total{{{_ARM}}}"
 UPDATED = 'croupier_tally_updated_seconds{job="tally",instance="tally:80"}'
-
-
-def _promtool(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["promtool", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
-
-
-def _fires(
-    tmp_path: Path,
-    rules: list[dict[str, Any]],
-    series: Mapping[str, str],
-    expected: Mapping[int, set[str]],
-    *,
-    minutes: int = 1,
-) -> None:
-    """``expected``: minute -> alerts that fire, as ``Name severity``. ``minutes``: from one sample to the next."""
-    (tmp_path / "x.rules").write_text(document({"groups": rules}))
-    tests = [
-        {
-            "eval_time": f"{minute}m",
-            "expr": 'count by (alertname, severity) (ALERTS{alertstate="firing"})',
-            "exp_samples": [
-                {"labels": '{{alertname="{}",severity="{}"}}'.format(*each.split()), "value": 1}
-                for each in sorted(alerts)
-            ],
-        }
-        for minute, alerts in expected.items()
-    ]
-    inputs = [{"series": name, "values": values} for name, values in series.items()]
-    case = {"interval": f"{minutes}m", "input_series": inputs, "promql_expr_test": tests}
-    (tmp_path / "test.yaml").write_text(
-        yaml.safe_dump({"rule_files": ["x.rules"], "evaluation_interval": f"{minutes}m", "tests": [case]})
-    )
-    done = _promtool(tmp_path, "test", "rules", "test.yaml")
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _of(signal: str, service: ServiceSpec = SERVICE) -> list[dict[str, Any]]:
@@ -110,7 +70,7 @@ def test_a_budget_that_burns_calls_and_one_that_lasts_does_not(
     tmp_path: Path, series: Mapping[str, str], expected: Mapping[int, set[str]]
 ) -> None:
     """0.1 % may fail: 2 % is twenty times that, and 0.133 % is too much only over days."""
-    _fires(tmp_path, _of("errors"), series, expected)
+    fires(tmp_path, _of("errors"), series, expected)
 
 
 @needs_promtool
@@ -125,7 +85,7 @@ def test_few_events_call_when_they_all_fail_and_not_when_one_does(
     tmp_path: Path, series: Mapping[str, str], expected: Mapping[int, set[str]]
 ) -> None:
     """Twelve deposits an hour: one that fails is 8 %, fifty times the budget, and no reason to wake anybody."""
-    _fires(tmp_path, _of("deposits"), series, expected)
+    fires(tmp_path, _of("deposits"), series, expected)
 
 
 VANISHED, MISSING = "AttemptsVanished page", "CountersMissing page"
@@ -159,7 +119,7 @@ def test_attempts_that_stay_away_call_though_nothing_fails(tmp_path: Path, attem
     labels += ',brand="lucky",market="mt",region="eu-south"'
     expected = {days * DAY - 5: set[str](), days * DAY + 30: alerts}
     series = {f"{RECENT}{{{labels}}}": attempts}
-    _fires(tmp_path, [{**group, "rules": rules}], series, expected, minutes=5)
+    fires(tmp_path, [{**group, "rules": rules}], series, expected, minutes=5)
 
 
 @needs_promtool
@@ -177,7 +137,7 @@ def test_latency_is_counted_at_the_edge_of_its_objective(
     tmp_path: Path, series: Mapping[str, str], expected: Mapping[int, set[str]]
 ) -> None:
     """p95 at most 0.4 s: 5 % may be slower."""
-    _fires(tmp_path, _of("latency"), series, expected)
+    fires(tmp_path, _of("latency"), series, expected)
 
 
 @needs_promtool
@@ -185,13 +145,13 @@ def test_latency_is_counted_at_the_edge_of_its_objective(
 def test_a_bucket_of_a_whole_second_is_found_however_it_is_written(tmp_path: Path, whole: str) -> None:
     service = SERVICE.model_copy(update={"objectives": (Objective(signal="latency", p95_seconds=1.0),)})
     series = {ALL: "0+600x60", QUICK.replace('"0.4"', f'"{whole}"'): "0+120x60"}
-    _fires(tmp_path, _of("latency", service), series, {10: {FAST, SLOW}})
+    fires(tmp_path, _of("latency", service), series, {10: {FAST, SLOW}})
 
 
 @needs_promtool
 def test_a_tally_that_stands_still_calls(tmp_path: Path) -> None:
     series = {ATTEMPTS: "0+10x60", UPDATED: "0+60x20 1200x40"}
-    _fires(tmp_path, _of("tally"), series, {20: set(), 30: {"TallyStale page"}})
+    fires(tmp_path, _of("tally"), series, {20: set(), 30: {"TallyStale page"}})
 
 
 ON_CALL = OnCall(team="platform", runbook="https://runbooks.example/collectors")
@@ -233,7 +193,7 @@ EARLY = f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early{{{_PO
 def test_collectors_that_lose_spans_call(
     tmp_path: Path, series: Mapping[str, str], expected: Mapping[int, set[str]]
 ) -> None:
-    _fires(tmp_path, rule_groups("eu-south", COLLECTORS), series, expected)
+    fires(tmp_path, rule_groups("eu-south", COLLECTORS), series, expected)
 
 
 def test_alerts_on_collectors_say_whom_to_call_and_what_to_open() -> None:
@@ -248,13 +208,13 @@ def test_alerts_on_collectors_say_whom_to_call_and_what_to_open() -> None:
 @needs_promtool
 def test_batch_work_that_rests_calls_nobody(tmp_path: Path) -> None:
     service = SERVICE.model_copy(update={"traffic": "batch"})
-    _fires(tmp_path, _of("errors", service), {}, {HOUR: set()})
+    fires(tmp_path, _of("errors", service), {}, {HOUR: set()})
 
 
 @needs_promtool
 def test_a_service_that_is_not_of_the_money_tier_wakes_nobody_for_being_blind(tmp_path: Path) -> None:
     service = SERVICE.model_copy(update={"tier": "standard"})
-    _fires(tmp_path, _of("errors", service), {}, {20: {"CountersMissing ticket"}})
+    fires(tmp_path, _of("errors", service), {}, {20: {"CountersMissing ticket"}})
 
 
 @needs_promtool
@@ -266,14 +226,14 @@ def test_prometheus_takes_every_file_that_is_rendered(tmp_path: Path) -> None:
     ]
     for name, text in files.items():
         (tmp_path / Path(name).name).write_text(text)
-    checked = _promtool(tmp_path, "check", "rules", "lucky-mt-eu-south.rules")
+    checked = promtool(tmp_path, "check", "rules", "lucky-mt-eu-south.rules")
     assert checked.returncode == 0, checked.stderr
     config = yaml.safe_load(files["prometheus/eu-south/scrape.conf"])
     pods = config["scrape_configs"][0]
     found = pods.pop("kubernetes_sd_configs")  # Debian's build of promtool knows nothing of Kubernetes
     assert found == [{"role": "pod", "namespaces": {"names": ["lucky-mt"]}}]
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump(config))
-    checked = _promtool(tmp_path, "check", "config", "prometheus.yml")
+    checked = promtool(tmp_path, "check", "config", "prometheus.yml")
     assert checked.returncode == 0, checked.stderr
 
 
