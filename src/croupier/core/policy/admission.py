@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from croupier.core.policy.cel import PODS, VARIABLES, Resource, Said, said, variables_of
+from croupier.core.policy.cel import Said, said
+from croupier.core.policy.cel_words import PODS, VARIABLES, Resource, variables_of
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.rule import Rule
 from croupier.model.objects import JsonObject

@@ -9,7 +9,7 @@ import pytest
 
 from croupier.core.policy.admission import ACTIONS, FORMS, SYSTEM_NAMESPACES, Place, exported
 from croupier.core.policy.catalogue import RULES
-from croupier.core.policy.cel import VARIABLES
+from croupier.core.policy.cel_words import VARIABLES
 from croupier.core.policy.objects import Settings
 
 ALL = tuple(RULES.values())

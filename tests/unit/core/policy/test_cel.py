@@ -10,8 +10,9 @@ from tests.support.policy_objects import is_asked, manifests
 
 from croupier.core.policy import pod_security
 from croupier.core.policy.catalogue import RULES
-from croupier.core.policy.cel import PODS, VARIABLES, Said, said, variables_of
+from croupier.core.policy.cel import Said, said
 from croupier.core.policy.cel_evaluator import Unanswered, compiled
+from croupier.core.policy.cel_words import PODS, VARIABLES, variables_of
 from croupier.core.policy.check import check
 from croupier.core.policy.objects import Settings
 from croupier.errors import UsageError
