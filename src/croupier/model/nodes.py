@@ -37,13 +37,6 @@ class Node(Value):
     """Connections that its kernel keeps track of (``nf_conntrack_max``). None: not known."""
 
 
-class Capacity(Value):
-    """What nodes hold together when there are as many of them as there may be."""
-
-    cpu: Cpu
-    memory: Memory
-
-
 class NodePool(Value):
     """Nodes for one purpose, which are there already (S2.3, S13.1): pods of it go there and nowhere else."""
 
@@ -55,8 +48,6 @@ class NodePool(Value):
     """What its nodes bear to keep others away: its pods tolerate it."""
     spot: bool = False
     """Its nodes go with half a minute's notice: only batch work that is not money is sent there (S13.2)."""
-    capacity: Capacity | None = None
-    """What pods may ask for here at most, for what the calendar of events is held against. None: nobody counts."""
     node: Node | None = None
     """What one of its nodes has. None: not known, so no pod is held against it."""
     max_nodes: Annotated[int, Field(ge=1, le=15_000)] | None = None
@@ -82,3 +73,6 @@ class WarmNodes(Value):
     image: Image
     """A program that only waits, like Kubernetes' pause."""
     namespace: Name = "warm"
+    ahead_minutes: Annotated[int, Field(ge=1, le=1440)] | None = None
+    """How long before the pods of an event their nodes are asked for, beside ``warmNodes``: as long as a node takes to
+    come. KEDA counts the pods that keep the room, so it has to run there. None: nodes are asked for when pods are."""

@@ -14,7 +14,7 @@ from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
 from croupier.model.store import is_kafka, stores_of
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
-from croupier.spec.events import crowded, end_of, expected_flaw, is_in, times_of, warm_of
+from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import FIXED
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
@@ -213,14 +213,7 @@ class Cells:
         return {"events": dict(sorted(events.items())), "warm": tuple(ordered)}
 
     def _calendar(self, cells: Sequence[PlacedCell]) -> Iterator[Problem]:
-        """Events that nobody watches, and those that ask for more than nodes hold."""
-        regions: dict[str, list[PlacedCell]] = {}
-        for placed in cells:
-            regions.setdefault(placed.cell.region, []).append(placed)
-        for region, here in sorted(regions.items()):
-            for name, flaw in crowded(region, here):
-                declared = self._names.events[name]
-                yield declared.file.problem((*declared.location, *flaw.location), *flaw[1:])
+        """Events that nobody watches."""
         for name, declared in self._names.events.items():
             event: Event = declared.value
             if isinstance(times_of(event), Flaw):

@@ -1,17 +1,14 @@
-"""Whether what the calendar asks for can be there: when that is, which pods, and whether nodes hold them (S6.4)."""
+"""Whether what the calendar asks for can be there: when that is, and which pods (S6.4)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croupier.model.events import Event, Expected, Warm
 from croupier.model.platform import Cell, PlacedCell
-from croupier.model.quantity import size
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.trigger import KafkaLag, Prometheus, RabbitMq, RedisList
 from croupier.spec.load import Flaw
@@ -81,41 +78,6 @@ def expected_flaw(event: Event, spec: ServiceSpec, placed: PlacedCell) -> Flaw |
         message = f"{pods} pods of {where} are asked for, and scaling.max is {spec.scaling.max}"
         return Flaw(at, "EVENT", message, "raise scaling.max, or expect less")
     return None
-
-
-def crowded(region: str, cells: Iterable[PlacedCell]) -> Iterator[tuple[str, Flaw]]:
-    """Events that ask for more than a node pool holds, and why. Locations are in the event."""
-    here = list(cells)
-    for name, pool in here[0].region.pools.items():
-        if pool.capacity is None:
-            continue
-        serving = [(placed, spec) for placed in here for spec in placed.services if placed.region.pool_of(spec) == pool]
-        for moment in sorted({each.from_at for placed in here for each in placed.warm}):
-            events = sorted({each.event for placed in here for each in placed.warm if _is_on(each, moment)})
-            cpu, memory = _asked(serving, moment)
-            for what, asked, held in (("CPU", cpu, pool.capacity.cpu), ("memory", memory, pool.capacity.memory)):
-                if asked > size(held):
-                    message = (
-                        f"from {moment:%Y-%m-%d %H:%M} UTC pods of pool {name} in {region} ask for {float(asked):,.6g} "
-                        f"of {what}, and it holds {held}: {', '.join(events)}"
-                    )
-                    yield events[-1], Flaw(("services",), "CAPACITY", message, "expect less, or give it more nodes")
-
-
-def _asked(serving: Iterable[tuple[PlacedCell, ServiceSpec]], moment: datetime) -> tuple[Fraction, Fraction]:
-    """CPU and bytes that all pods ask for at a moment, of one version each."""
-    cpu = memory = Fraction(0)
-    for placed, spec in serving:
-        least = spec.scaling.min if spec.scaling is not None else spec.replicas
-        warm = (each.pods for each in placed.warm if each.service == spec.name and _is_on(each, moment))
-        pods = max(least, *warm, 0)
-        cpu += pods * size(spec.resources.cpu)
-        memory += pods * size(spec.resources.memory)
-    return cpu, memory
-
-
-def _is_on(each: Warm, moment: datetime) -> bool:
-    return each.from_at <= moment < each.until_at
 
 
 def _pods(expected: Expected, scaling: Scaling | None) -> int | None:

@@ -87,7 +87,7 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
         files[f"regions/{name}/priorities.yaml"] = priorities()
         if classes := storage_classes(place):
             files[f"regions/{name}/storage.yaml"] = classes
-        if room := warm_nodes(place):
+        if room := warm_nodes(place, [each for each in every if each.cell.region == name]):
             files[f"regions/{name}/warm.yaml"] = room
     return dict(sorted({**files, **stores(every)}.items()))
 

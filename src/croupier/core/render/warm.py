@@ -6,6 +6,12 @@ was pushed out waits for the next node, so whoever adds nodes adds it ahead of n
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import NamedTuple
+
 from croupier.core.render.names import APP, MANAGED_BY, priority_class, selector
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
@@ -13,7 +19,8 @@ from croupier.core.render.resident import space, wall
 from croupier.model.container import Resources
 from croupier.model.nodes import NodePool, WarmNodes
 from croupier.model.objects import JsonObject
-from croupier.model.platform import DEFAULT_DENY, Region
+from croupier.model.platform import DEFAULT_DENY, PlacedCell, Region
+from croupier.model.quantity import size
 
 RANK = "warm"
 PRIORITY = -10
@@ -22,11 +29,23 @@ PRIORITY = -10
 _USER = 65_535
 
 
-def warm_nodes(region: Region) -> list[JsonObject]:
-    """What keeps room on the pools of ``region``; nothing where none has warm nodes."""
+class _Ahead(NamedTuple):
+    """When room for an event is kept, aware UTC, and on how many nodes beside those that are always warm."""
+
+    from_at: datetime
+    until_at: datetime
+    nodes: int
+
+
+def warm_nodes(region: Region, cells: Iterable[PlacedCell] = ()) -> list[JsonObject]:
+    """What keeps room on the pools of ``region``; nothing where none has warm nodes. ``cells``: those that are there,
+    whose events may ask for more."""
     warm = region.warm
-    sizes = {name: pool.warm_nodes for name, pool in sorted(region.pools.items()) if pool.warm_nodes}
-    if warm is None or not sizes:
+    if warm is None:
+        return []
+    ahead = _ahead(region, warm, list(cells))
+    pools = {name: pool for name, pool in sorted(region.pools.items()) if pool.warm_nodes or name in ahead}
+    if not pools:
         return []
     shut = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     return [
@@ -34,8 +53,76 @@ def warm_nodes(region: Region) -> list[JsonObject]:
         space(warm.namespace),
         wall(warm.namespace, DEFAULT_DENY, shut),
         _made(warm, RANK, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
-        *(_placeholders(warm, name, region.pools[name], count, region.zones) for name, count in sizes.items()),
+        *(_placeholders(warm, name, pool, region.zones, is_scaled=name in ahead) for name, pool in pools.items()),
+        *(_scheduled(warm, name, pools[name], times) for name, times in sorted(ahead.items())),
     ]
+
+
+def _ahead(region: Region, warm: WarmNodes, cells: Sequence[PlacedCell]) -> dict[str, list[_Ahead]]:
+    """Pool -> what events ask for before their pods come. Where the times of several meet, each has room for all."""
+    if warm.ahead_minutes is None:
+        return {}
+    before = timedelta(minutes=warm.ahead_minutes)
+    times = sorted({each.from_at for placed in cells for each in placed.warm})
+    found: dict[str, list[_Ahead]] = {}
+    for name, pool in region.pools.items():
+        for begin in times if pool.node is not None and not pool.spot else ():
+            if more := _nodes(pool, cells, begin - before, begin + before):
+                found.setdefault(name, []).append(_Ahead(begin - before, begin, more))
+    return found
+
+
+def _nodes(pool: NodePool, cells: Sequence[PlacedCell], after: datetime, before: datetime) -> int:
+    """Nodes of ``pool`` for the pods that events ask for between two times, beyond those that are there anyway."""
+    assert pool.node is not None
+    pods, cpu, memory = 0, Fraction(0), Fraction(0)
+    for placed in cells:
+        for service in placed.services:
+            if placed.region.pool_of(service) != pool:
+                continue
+            due = (each for each in placed.warm if each.service == service.name and after < each.from_at < before)
+            least = service.scaling.min if service.scaling is not None else service.replicas
+            more = max((each.pods - least for each in due), default=0)
+            if more > 0:
+                pods += more
+                cpu += more * size(service.resources.cpu)
+                memory += more * size(service.resources.memory)
+    node = pool.node
+    needed = max(cpu / size(node.cpu), memory / size(node.memory), Fraction(pods, node.pods))
+    wanted = math.ceil(needed)
+    return wanted if pool.max_nodes is None else min(wanted, pool.max_nodes - pool.warm_nodes)
+
+
+def _scheduled(warm: WarmNodes, name: str, pool: NodePool, times: Sequence[_Ahead]) -> JsonObject:
+    """keda.sh/v1alpha1. A schedule knows no year: what is over must leave the calendar before it comes again."""
+    triggers = [
+        {
+            "type": "cron",
+            "metadata": {
+                "timezone": "UTC",
+                "start": _cron(each.from_at),
+                "end": _cron(each.until_at),
+                "desiredReplicas": str(pool.warm_nodes + each.nodes),
+            },
+        }
+        for each in times
+    ]
+    at_once = {"stabilizationWindowSeconds": 0, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
+    behavior = {"scaleUp": at_once, "scaleDown": at_once}
+    spec = {
+        "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+        "pollingInterval": 15,
+        "cooldownPeriod": 15,
+        "minReplicaCount": pool.warm_nodes,
+        "maxReplicaCount": pool.warm_nodes + max(each.nodes for each in times),
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}},
+        "triggers": triggers,
+    }
+    return _made(warm, name, "keda.sh/v1alpha1", "ScaledObject", {"spec": spec})
+
+
+def _cron(at: datetime) -> str:
+    return f"{at.minute} {at.hour} {at.day} {at.month} *"
 
 
 def _priority() -> JsonObject:
@@ -55,8 +142,8 @@ def _made(warm: WarmNodes, name: str, api: str, kind: str, body: JsonObject) -> 
     return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}
 
 
-def _placeholders(warm: WarmNodes, name: str, pool: NodePool, count: int, zones: tuple[str, ...]) -> JsonObject:
-    """One pod a node."""
+def _placeholders(warm: WarmNodes, name: str, pool: NodePool, zones: tuple[str, ...], *, is_scaled: bool) -> JsonObject:
+    """One pod a node. ``is_scaled``: somebody else says how many."""
     assert pool.node is not None
     pod = {
         "serviceAccountName": RANK,
@@ -83,7 +170,7 @@ def _placeholders(warm: WarmNodes, name: str, pool: NodePool, count: int, zones:
         ],
     }
     spec = {
-        "replicas": count,
+        **({} if is_scaled else {"replicas": pool.warm_nodes}),
         "revisionHistoryLimit": 1,
         "selector": selector(name),
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from croupier.core.policy.check import check
 from croupier.core.policy.facts import ROOM
 from croupier.core.render.cell import PRIORITIES, objects_of
 from croupier.core.render.warm import PRIORITY, warm_nodes
-from croupier.model.nodes import NodePool
+from croupier.model.events import Warm
+from croupier.model.nodes import Node, NodePool
 from croupier.model.platform import PlacedCell, Region
+from croupier.model.quantity import size
 from croupier.spec.manifests import read_text
 from croupier.spec.platform import load_described
 
@@ -59,7 +63,6 @@ def test_it_makes_way_for_whatever_does_something_at_once() -> None:
 
 
 def test_more_warm_nodes_are_more_pods_and_nothing_else() -> None:
-    """What raises it for an event changes one number."""
     live = PLACED.region.pools["live"]
     before = _of(PLACED.region, "Deployment")["live"]
     after = _of(_region(live=live.model_copy(update={"warm_nodes": 9})), "Deployment")["live"]
@@ -90,3 +93,72 @@ def test_a_zone_that_fails_takes_its_share_of_the_room_only() -> None:
                     "DoNotSchedule",
                     1,
                 )
+
+
+_BEGINS = datetime(2030, 7, 14, 15, 15, tzinfo=UTC)
+
+
+def _awaited(ahead: int | None, *pods: tuple[int, datetime], **of_pool: object) -> list[dict[str, Any]]:
+    """What keeps room where events ask for so many pods of bet-placement at these times."""
+    assert PLACED.region.warm is not None
+    api = PLACED.region.pools["api"].model_copy(update=of_pool)
+    warm = PLACED.region.warm.model_copy(update={"ahead_minutes": ahead})
+    region = _region(api=api).model_copy(update={"warm": warm})
+    due = tuple(
+        Warm(
+            event=f"event-{number}",
+            service="bet-placement",
+            pods=count,
+            from_at=begins,
+            until_at=begins + timedelta(hours=2),
+            zone="UTC",
+            local_from=f"{begins:%Y-%m-%dT%H:%M}",
+            local_until=f"{begins:%Y-%m-%dT%H:%M}",
+        )
+        for number, (count, begins) in enumerate(pods)
+    )
+    return warm_nodes(region, [PLACED.model_copy(update={"region": region, "warm": due})])
+
+
+def _raised(made: list[dict[str, Any]]) -> dict[tuple[str, str, str], int]:
+    """Pool, begin and end -> nodes."""
+    return {
+        (each["metadata"]["name"], cron["start"], cron["end"]): int(cron["desiredReplicas"])
+        for each in made
+        if each["kind"] == "ScaledObject"
+        for cron in (trigger["metadata"] for trigger in each["spec"]["triggers"])
+    }
+
+
+def _least_and_cpu() -> tuple[int, Fraction]:
+    (bets,) = (each for each in PLACED.services if each.name == "bet-placement")
+    assert bets.scaling is not None
+    return bets.scaling.min, size(bets.resources.cpu)
+
+
+def test_nodes_of_an_event_are_there_before_its_pods_and_give_way_to_them() -> None:
+    """S6.4: ahead of promotions and tournaments."""
+    least, cpu = _least_and_cpu()
+    node = Node(cpu=f"{int(cpu * 2000)}m", memory="1Ti")
+    made = _awaited(10, (least + 5, _BEGINS), node=node, warm_nodes=1, max_nodes=50)
+    assert _raised(made) == {("api", "5 15 14 7 *", "15 15 14 7 *"): 1 + 3}, "two pods fit on a node"
+    (scaled,) = (each for each in made if each["kind"] == "ScaledObject")
+    assert (scaled["spec"]["minReplicaCount"], scaled["spec"]["maxReplicaCount"]) == (1, 4)
+    counts = {each["metadata"]["name"]: each["spec"].get("replicas") for each in made if each["kind"] == "Deployment"}
+    assert counts["api"] is None, "who scales it says how many"
+    assert counts["live"] == 2
+
+
+def test_events_near_each_other_have_nodes_for_both_and_no_more_than_there_may_be() -> None:
+    least, cpu = _least_and_cpu()
+    near, far = _BEGINS + timedelta(minutes=5), _BEGINS + timedelta(hours=1)
+    events = ((least + 2, _BEGINS), (least + 6, near), (least + 4, far))
+    node = Node(cpu=f"{int(cpu * 1000)}m", memory="1Ti")
+    assert list(_raised(_awaited(10, *events, node=node, warm_nodes=0)).values()) == [6, 6, 4]
+    assert list(_raised(_awaited(10, *events, node=node, warm_nodes=1, max_nodes=5)).values()) == [5, 5, 5]
+
+
+def test_who_does_not_say_how_long_nodes_take_asks_for_none_beforehand() -> None:
+    assert _raised(_awaited(None, (64, _BEGINS))) == {}
+    assert _raised(_awaited(10, (1, _BEGINS))) == {}, "pods that are there anyway need no more nodes"
+    assert _raised(_awaited(10, (64, _BEGINS), spot=True)) == {}
