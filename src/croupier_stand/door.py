@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import aiohttp
 
-from croupier_stand.stats import Failure
+from croupier_stand.stats import NO_ANSWER, Failure
 
 KEY_HEADER = "idempotency-key"
 _TRIES = 4
@@ -89,21 +89,27 @@ class Door:
         self, operation: str, method: str, path: str, headers: Mapping[str, str], data: bytes | None
     ) -> Reply | None:
         self.requests += 1
+        sent_at = self._clock()
+
+        def failed(cause: str, *, by_edge: bool) -> None:
+            self.failed[cause] += 1
+            self.failures.append(Failure(self._clock(), operation, cause, by_edge, sent_at))
+
         try:
             async with self._client.request(method, self._url + path, headers=headers, data=data) as response:
                 content = await response.read()
         except TimeoutError:
-            self._failed(operation, f"no answer within {_TRY_SECONDS:g} s", by_edge=True)
+            failed(f"{NO_ANSWER} within {_TRY_SECONDS:g} s", by_edge=True)
             return None
         except aiohttp.ClientError as error:
-            self._failed(operation, f"connection: {type(error).__name__}", by_edge=True)
+            failed(f"connection: {type(error).__name__}", by_edge=True)
             return None
         if response.status >= 500:
             if "x-envoy-upstream-service-time" in response.headers:
-                self._failed(operation, f"{response.status} from a pod", by_edge=False)
+                failed(f"{response.status} from a pod", by_edge=False)
             else:
                 said = content[:60].decode(errors="replace")
-                self._failed(operation, f"{response.status} from the edge: {said}", by_edge=True)
+                failed(f"{response.status} from the edge: {said}", by_edge=True)
             return None
         return Reply(response.status, _object(content))
 
@@ -111,10 +117,6 @@ class Door:
     def forgotten_until(self) -> float:
         """Of failures until then some are not among ``failures`` any more; 0 when all are."""
         return self.failures[0].at if sum(self.failed.values()) > len(self.failures) else 0.0
-
-    def _failed(self, operation: str, cause: str, *, by_edge: bool) -> None:
-        self.failed[cause] += 1
-        self.failures.append(Failure(self._clock(), operation, cause, by_edge))
 
 
 def client() -> aiohttp.ClientSession:

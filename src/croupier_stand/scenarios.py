@@ -30,7 +30,7 @@ from croupier_stand.faults import StandFault
 from croupier_stand.home import Home
 from croupier_stand.parts import url
 from croupier_stand.process import wait_for
-from croupier_stand.stats import Failure, PlayersStats, read_stats
+from croupier_stand.stats import NO_ANSWER, Failure, PlayersStats, read_stats
 
 NO_RUN = "–"
 Ending = Literal["promoted", "rolled-back", "refused"]
@@ -101,6 +101,8 @@ class Scenario(NamedTuple):
     named: str = ""
     """Words that the reason of the way back must have: the provider that it is about."""
     illness: Illness | None = None
+    hangs: bool = False
+    """Whether the version leaves requests without an answer: those that were sent while it had players are its own."""
 
     @property
     def released(self) -> str:
@@ -117,7 +119,7 @@ DEFECTS = (
     Scenario("never-ready", "rolled-back"),
     Scenario("double-credit", "rolled-back", "ledger"),
     Scenario("late", "rolled-back", "errors"),
-    Scenario("silent", "rolled-back", "errors"),
+    Scenario("silent", "rolled-back", "errors", hangs=True),
     Scenario("leak", "rolled-back", "latency"),
     Scenario("config", "rolled-back", "deposits"),
     Scenario("provider", "rolled-back", "deposits", named="through psp-b"),
@@ -250,6 +252,9 @@ def play(
         after = _largest_size_of_desk(home)
         growth = None if after is None else after - watched.desk_bytes
     forecast, actual = _times(scenario, preview, watched)
+    foreign = without(failures, scenario.illness, fault)
+    if scenario.hangs and splits and last.zero_at is not None:
+        foreign = without_unanswered(foreign, splits[0], last.zero_at)
     told = Told(
         label=scenario.label,
         run=run,
@@ -265,7 +270,7 @@ def play(
         zero_seconds=last.zero_at - last.verdict_at if last.zero_at and last.verdict_at and last.peak_weight else None,
         served=served,
         failed_requests=dict(Counter(each.cause for each in failures)),
-        failed_by_splits=len(near_changes(without(failures, scenario.illness, fault), splits)),
+        failed_by_splits=len(near_changes(foreign, splits)),
         failures_forgotten=stats.forgotten_until > last.started_at,
         split_changes=len(splits),
         passed_blind=len(passed_blind(entries, scenario.illness, fault)),
@@ -386,6 +391,12 @@ def without(failures: Sequence[Failure], illness: Illness | None, fault: StandFa
     if illness is None or fault is None or not illness.breaks_requests:
         return failures
     return [each for each in failures if not fault.began_at <= each.at <= fault.until + _RECOVERY_SECONDS]
+
+
+def without_unanswered(failures: Iterable[Failure], began: float, zero: float) -> list[Failure]:
+    """Those that are not of a version that leaves requests without an answer: what gave up waiting, sent from the
+    first change of the split until no player was sent there any more. Pure."""
+    return [each for each in failures if not (each.cause.startswith(NO_ANSWER) and began <= each.sent_at <= zero)]
 
 
 def passed_blind(

@@ -11,15 +11,20 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+NO_ANSWER = "no answer"
+"""How the cause of a request begins that was given up waiting for."""
+
 
 class Failure(NamedTuple):
-    """One request that a player saw fail. ``cause``: ``answer 500 from a pod``, ``connect: refused``, …"""
+    """One request that a player sent at ``sent_at`` and saw fail at ``at``. ``cause``: ``500 from a pod``, ``no answer
+    within 8 s``, …"""
 
     at: float
     operation: str
     cause: str
     by_edge: bool
     """True: no pod answered; the edge did, or nobody."""
+    sent_at: float
 
 
 class Tally(BaseModel):

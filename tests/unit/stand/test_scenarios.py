@@ -29,6 +29,7 @@ from croupier_stand.scenarios import (
     passed_blind,
     split_times,
     without,
+    without_unanswered,
 )
 from croupier_stand.scenarios import problems as problems_of
 from croupier_stand.soak import LABELS, Replayed, Soak, forecast_problem, forecast_ratio
@@ -105,11 +106,20 @@ def test_changes_of_the_split_are_read_from_the_intents_of_the_journal() -> None
 
 def test_a_change_of_the_split_answers_for_what_fails_from_then_until_the_last_pod_has_drained() -> None:
     def failure(at: float, *, by_edge: bool = True) -> Failure:
-        return Failure(at, "deposit", "503 from the edge", by_edge)
+        return Failure(at, "deposit", "503 from the edge", by_edge, at - 0.1)
 
     guilty = [failure(99.9), failure(100.0), failure(109.0), failure(205.0)]
     others = [failure(99.0), failure(111.0), failure(101.0, by_edge=False)]
     assert near_changes([*others, *guilty], [100.0, 200.0]) == guilty
+
+
+def test_what_a_silent_version_leaves_without_an_answer_is_not_charged_to_a_split() -> None:
+    def failure(sent_at: float, cause: str = "no answer within 8 s") -> Failure:
+        return Failure(sent_at + 8.0, "bet", cause, True, sent_at)
+
+    own = [failure(100.0), failure(137.0)]
+    others = [failure(99.9), failure(137.1), failure(120.0, "503 from the edge")]
+    assert without_unanswered([*own, *others], 100.0, 137.0) == others
 
 
 def test_when_players_forgot_failures_nobody_claims_that_no_split_did_harm() -> None:
@@ -284,7 +294,7 @@ def test_a_step_that_passes_while_nobody_can_know_is_a_problem() -> None:
 
 def test_what_fails_because_all_stable_pods_are_dead_is_not_charged_to_a_split() -> None:
     def failure(at: float) -> Failure:
-        return Failure(at, "deposit", "503 from the edge", True)
+        return Failure(at, "deposit", "503 from the edge", True, at - 0.1)
 
     assert without([failure(100.0), failure(134.0)], DEAD, KILLED) == []
     assert without([failure(99.0), failure(136.0)], DEAD, KILLED) == [failure(99.0), failure(136.0)]
