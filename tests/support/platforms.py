@@ -13,7 +13,7 @@ from croupier.core.render.cell import render
 from croupier.model.address import Endpoint
 from croupier.model.container import Resources
 from croupier.model.data import DataUse
-from croupier.model.edge import BackendTls, Edge, RateLimit, RouteBreaker, RouteRetries
+from croupier.model.edge import BackendTls, Edge, RateLimit, RouteBreaker, RouteRetries, Sticky
 from croupier.model.events import Event, Expected
 from croupier.model.flags import Flag
 from croupier.model.gateway import Feature, Gateway, Target, able
@@ -271,6 +271,7 @@ EDGE = Edge(
     retries=RouteRetries(attempts=2, per_try_seconds=2.0, idempotent=True),
     breaker=RouteBreaker(per_pod=200),
     backend_tls=BackendTls(ca="cell-ca"),
+    sticky=Sticky(),
 )
 """All that a gateway may be asked for a service."""
 GATEWAYS: Mapping[Target, Mapping[str, object]] = {
@@ -287,6 +288,7 @@ _FEATURES: Mapping[str, Feature] = {
     "retries": "edge.retries",
     "breaker": "edge.breaker",
     "backend_tls": "edge.backendTls",
+    "sticky": "edge.sticky",
 }
 
 

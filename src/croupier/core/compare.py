@@ -25,7 +25,9 @@ _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("replicas", "scaling", "resources", "pool", "sockets"), "scaling"),
     **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds", "edge"), "network"),
     **dict.fromkeys(("data", "telemetry", "volumes"), "data"),
-    **dict.fromkeys(("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable"), "runtime"),
+    **dict.fromkeys(
+        ("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable", "rollout"), "runtime"
+    ),
     **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release", "metrics", "alerts"), "policy"),
 }
 """First key of a path in a service -> class of its change."""

@@ -5,9 +5,10 @@ Field names are the keys of the platform file; ``docs/reference/platform.md`` is
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 from croupier.model.address import Hostname
 from croupier.model.base import Name, Value
@@ -65,6 +66,33 @@ class BackendTls(Value):
     where the gateway's pods run. None: whom the gateway's system trusts."""
 
 
+class Sticky(Value):
+    """How a player comes back to the same pod (S6.7): by the hash of something that the requests bear. Whoever's pod is
+    gone, or who is moved to another version, comes to another; the rest stay."""
+
+    by: Literal["cookie", "header", "address", "nothing"] = "cookie"
+    """``cookie``: the gateway gives one to who has none. ``header``: one that clients send, like a player's number.
+    ``address``: everybody behind one address shares a pod. ``nothing``: any pod will do, because what a player left is
+    in a store."""
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """Of the cookie or header. None: the cookie ``croupier-pod``."""
+    keep_seconds: Annotated[int, Field(ge=60, le=2_592_000)] = 86_400
+    """How long a browser keeps the cookie."""
+
+    @property
+    def named(self) -> str:
+        """Of the cookie or header."""
+        return self.name or "croupier-pod"
+
+    @model_validator(mode="after")
+    def _a_header_has_a_name(self) -> Self:
+        if self.by == "header" and self.name is None:
+            raise PydanticCustomError("sticky", "header needs name: the header that clients send")
+        if self.by in ("address", "nothing") and self.name is not None:
+            raise PydanticCustomError("sticky", f"name is of a cookie or a header, not of {self.by}", {"at": "name"})
+        return self
+
+
 class Edge(Value):
     """What the gateway does for a service that players reach. What the gateway of a region cannot do is an error."""
 
@@ -78,3 +106,5 @@ class Edge(Value):
     """None: what the gateway does by itself."""
     backend_tls: BackendTls | None = None
     """None: what is behind the gateway is asked in the clear, or by what a mesh does unasked."""
+    sticky: Sticky | None = None
+    """None: of ``traffic: websocket`` by cookie, of others any pod takes any request."""

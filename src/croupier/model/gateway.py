@@ -27,6 +27,7 @@ Feature = Literal[
     "edge.retries",
     "edge.breaker",
     "edge.backendTls",
+    "edge.sticky",
 ]
 GATEWAY_API: tuple[Target, ...] = ("gatewayApi", "envoyGateway", "istioGateway")
 """Those that are told by objects of the Gateway API."""
@@ -87,6 +88,13 @@ SAYS: Mapping[Feature, Mapping[Target, Said]] = {
     "edge.backendTls": {
         **_of_gateway_api("BackendTLSPolicy"),
         "istio": Said("DestinationRule trafficPolicy.portLevelSettings[].tls"),
+    },
+    # HTTPRoute rules[].sessionPersistence is not in the standard channel of the Gateway API.
+    "edge.sticky": {
+        "envoyGateway": Said(f"{_TRAFFIC} loadBalancer.consistentHash"),
+        "istioGateway": Said("DestinationRule trafficPolicy.loadBalancer.consistentHash", "kubernetes"),
+        "istio": Said("DestinationRule trafficPolicy.loadBalancer.consistentHash"),
+        "nginxIngress": Said(f"{_NGINX}/affinity, upstream-hash-by"),
     },
 }
 """Feature -> who can be told to, and by what."""

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from croupier.model.base import KmsKey, Memory, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
-from croupier.model.edge import Edge
+from croupier.model.edge import Edge, Sticky
 from croupier.model.flags import Flag, FlagName
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, PortName, Strategy
@@ -41,11 +41,13 @@ Runbook = Annotated[str, StringConstraints(pattern=r"^https?://([^\s{}#]|\{servi
 Path = Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=120)]
 ConfigText = Annotated[str, StringConstraints(max_length=32_768)]
+Pods = Annotated[int, Field(ge=0, le=1000)] | Annotated[str, StringConstraints(pattern=r"^(100|[1-9]?[0-9])%$")]
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$")]
 
 
 class NamedPort(Value):
-    """A port of the container. The one called ``http`` serves requests, probes and, by default, metrics."""
+    """A port of the container. The one called ``http`` serves requests, probes and, by default, metrics. Others are for
+    callers in the cell, where croupier does not release."""
 
     name: PortName
     port: Port
@@ -69,6 +71,23 @@ class Probes(Value):
     def _warm_up_is_asked_one_way(self) -> Self:
         if self.warm_up_path is not None and self.warm_up_command:
             raise PydanticCustomError("probes", "warmUpPath and warmUpCommand: give one")
+        return self
+
+
+class Rollout(Value):
+    """How pods are replaced where Deployments roll by themselves (S4.2): whole pods, or a share like ``25%``."""
+
+    max_surge: Pods = "25%"
+    """How many more there may be meanwhile."""
+    max_unavailable: Pods = 0
+    """How many may be missing meanwhile."""
+
+    @model_validator(mode="after")
+    def _something_moves(self) -> Self:
+        if self.max_surge in (0, "0%") and self.max_unavailable in (0, "0%"):
+            raise PydanticCustomError(
+                "rollout", "maxSurge and maxUnavailable are both nothing: no pod could be replaced"
+            )
         return self
 
 
@@ -245,6 +264,8 @@ class ServiceSpec(Service):
     writable: tuple[Path, ...] = ("/tmp",)
     """Folders it may write to; the rest of the image is read-only (S3.9)."""
     release: ReleaseSettings = ReleaseSettings()
+    rollout: Rollout | None = None
+    """None: a quarter more pods, none missing. Not where croupier releases, nor with ``volumes``."""
 
     @property
     def port(self) -> int:
@@ -252,9 +273,22 @@ class ServiceSpec(Service):
         return next(each.port for each in self.ports if each.name == "http")
 
     @property
+    def spare_ports(self) -> tuple[NamedPort, ...]:
+        """Ports beside those that players, probes and who reads counters come to."""
+        pods, tls = self.release.metrics.pods, self.edge.backend_tls
+        named, numbers = {"http", *([tls.port] if tls else [])}, {pods.port} if pods else set()
+        return tuple(each for each in self.ports if each.name not in named and each.port not in numbers)
+
+    @property
     def is_reached(self) -> bool:
         """Whether players come to it."""
         return bool(self.routes) and not self.internal
+
+    @property
+    def sticky(self) -> Sticky | None:
+        """How players come back to the same pod; None: they need not."""
+        wanted = self.edge.sticky or (Sticky() if self.traffic == "websocket" else None)
+        return wanted if wanted is not None and wanted.by != "nothing" and self.is_reached else None
 
     @property
     def most_pods(self) -> int:

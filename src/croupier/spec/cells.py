@@ -16,6 +16,7 @@ from croupier.model.store import is_kafka, stores_of
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
 from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import FIXED
+from croupier.spec.front import front_flaws
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
@@ -317,7 +318,7 @@ class Cells:
                 message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
                 flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
                 self._report(cell, spec, flaw, merged)
-            for found in edge_flaws(spec, place_of, cell.region):
+            for found in chain(edge_flaws(spec, place_of, cell.region), front_flaws(spec, place_of, cell.region)):
                 self._report(cell, spec, found, merged)
             for name, volume in spec.volumes.items():
                 if why := _volume_flaw(volume, place_of, cell.region):

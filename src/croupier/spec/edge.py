@@ -24,7 +24,10 @@ def edge_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw
             here = f"the gateway of region {name}, {target}, cannot be told"
             if target in SAYS[feature]:
                 here = f"the gateway of region {name}, {target}, cannot be told where croupier releases"
-            yield Flaw(location, "TARGET", f"{here}: {feature}", f"{', '.join(others)} can")
+            hint = f"{', '.join(others)} can"
+            if location == ("traffic",):
+                hint += "; where any pod will do, say edge.sticky: {by: nothing}"
+            yield Flaw(location, "TARGET", f"{here}: {feature}", hint)
     if (retries := edge.retries) is not None:
         at: Location = ("edge", "retries")
         if service.tier == "money" and not retries.idempotent:
@@ -79,6 +82,8 @@ def _asked(service: ServiceSpec) -> Iterator[tuple[Location, Feature]]:
         yield ("edge", "breaker"), "edge.breaker"
     if edge.backend_tls is not None:
         yield ("edge", "backendTls"), "edge.backendTls"
+    if service.sticky is not None:
+        yield ("edge", "sticky") if edge.sticky is not None else ("traffic",), "edge.sticky"
 
 
 def gateway_flaw(name: str, gateway: Gateway, cells: Iterable[PlacedCell]) -> Flaw | None:

@@ -104,7 +104,9 @@ VARIABLES: Mapping[str, str] = {
     "listening": "variables.tier == 'batch' || variables.ends ? [] : "
     "variables.spec.?containers.orValue([]).filter(c, c.?ports.orValue([]).size() > 0)",
     "grace": "double(variables.spec.?terminationGracePeriodSeconds.orValue(30))",
+    "traffics": _told("traffic"),
     "realtime": f"variables.tier in {words(REALTIME)} || variables.layer in {words(REALTIME)} || "
+    f"(variables.traffics.size() > 0 && variables.traffics[0] in {words(REALTIME)}) || "
     "variables.containers.exists(c, c.?ports.orValue([]).exists(p, "
     "p.?name.orValue('').matches(r'^(ws|wss|websocket)$|^wss?-')))",
     "volumes": "variables.spec.?volumes.orValue([])",

@@ -1,8 +1,8 @@
 """What a workload is for, told by its labels and annotations, and what can be read off the manifest itself.
 
-Labels ``tier`` and ``layer``, ``brand`` and ``market`` are those of croupier's own manifests; a ``croupier.dev/``
-prefix is read as well. Seconds that nobody else can know are annotations of the pod or of what makes it:
-``croupier.dev/start-seconds`` (how long the slowest start takes), ``croupier.dev/drain-seconds`` (how long
+Labels ``tier``, ``layer``, ``traffic``, ``brand`` and ``market`` are those of croupier's own manifests; a
+``croupier.dev/`` prefix is read as well. Seconds that nobody else can know are annotations of the pod or of what makes
+it: ``croupier.dev/start-seconds`` (how long the slowest start takes), ``croupier.dev/drain-seconds`` (how long
 connections are given to end).
 """
 
@@ -20,7 +20,7 @@ START, DRAIN, REACHES = f"{PREFIX}start-seconds", f"{PREFIX}drain-seconds", f"{P
 DEFAULT_GRACE_SECONDS = 30
 RUNS_TO_COMPLETION = frozenset(("Job", "CronJob", "ScaledJob", "Workflow", "CronWorkflow", "WorkflowTemplate"))
 REALTIME = ("realtime", "websocket", "ws")
-"""Tiers and layers to which players hold connections."""
+"""Tiers, layers and kinds of traffic by which players hold connections."""
 ROOM = "croupier-warm"
 """The PriorityClass of pods that croupier renders to keep room on warm nodes: they do nothing and make way for any."""
 _SLEEP = re.compile(r"\bsleep\s+([0-9]+)\b")
@@ -72,7 +72,7 @@ def keeps_room(pod: Pod) -> bool:
 
 def is_realtime(pod: Pod) -> bool:
     """Whether players hold connections to it: by its label, or by the name of a port."""
-    if label(pod, "tier") in REALTIME or label(pod, "layer") in REALTIME:
+    if any(label(pod, key) in REALTIME for key in ("tier", "layer", "traffic")):
         return True
     names = (text(mapping(port).get("name")) for each in pod.containers for port in listed(each.value.get("ports")))
     return any(name in ("ws", "wss", "websocket") or name.startswith(("ws-", "wss-")) for name in names)

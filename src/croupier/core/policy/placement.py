@@ -122,6 +122,16 @@ def sticky(world: World) -> Iterator[Found]:
     for each in world.of("DestinationRule"):
         if at(each.spec, "trafficPolicy", "loadBalancer", "consistentHash"):
             hashed[each.namespace].add(text(each.spec.get("host")).partition(".")[0])
+    told = {
+        (each.namespace, text(target.get("name")))
+        for each in world.of("BackendTrafficPolicy")
+        if at(each.spec, "loadBalancer", "consistentHash")
+        for target in map(mapping, listed(each.spec.get("targetRefs")))
+    }
+    for route in world.of("HTTPRoute"):
+        for rule in listed(route.spec.get("rules")) if (route.namespace, route.name) in told else ():
+            for backend in map(mapping, listed(mapping(rule).get("backendRefs"))):
+                hashed[text(backend.get("namespace")) or route.namespace].add(text(backend.get("name")))
     for ingress in world.of("Ingress"):
         if any(key.endswith(("/affinity", "/upstream-hash-by")) for key in ingress.annotations):
             for rule in listed(ingress.spec.get("rules")):

@@ -6,7 +6,7 @@ from typing import Any
 
 from croupier.core.render.names import of_service
 from croupier.core.render.route import duration
-from croupier.model.edge import RateLimit, RouteBreaker, RouteRetries
+from croupier.model.edge import RateLimit, RouteBreaker, RouteRetries, Sticky
 from croupier.model.gateway import Gateway
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
@@ -43,6 +43,8 @@ def traffic(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
             spec["healthCheck"] = {"passive": _ejected(edge.breaker)}
     if breaker:
         spec["circuitBreaker"] = breaker
+    if service.sticky is not None:
+        spec["loadBalancer"] = {"type": "ConsistentHash", "consistentHash": _hashed(service.sticky)}
     if service.traffic == "websocket":
         # Five minutes without a word are no end of a game.
         spec["timeout"] = {"http": {"streamIdleTimeout": duration(service.timeout_seconds)}}
@@ -69,6 +71,16 @@ def _limited(limit: RateLimit) -> JsonObject:
         for each in _ANY_ADDRESS
     ]
     return {"type": "Local", "local": {"rules": rules}}
+
+
+def _hashed(sticky: Sticky) -> JsonObject:
+    """All versions of a route are one ring to Envoy Gateway, each with its weight: who is hashed to a pod of the new
+    version stays with it, and a step forward moves no more players than it says."""
+    if sticky.by == "cookie":
+        return {"type": "Cookie", "cookie": {"name": sticky.named, "ttl": f"{sticky.keep_seconds}s"}}
+    if sticky.by == "header":
+        return {"type": "Header", "header": {"name": sticky.named}}
+    return {"type": "SourceIP"}
 
 
 def _retried(retries: RouteRetries) -> JsonObject:

@@ -27,7 +27,16 @@ def front(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     if route is not None and service.edge.backend_tls is not None:
         tls = service.edge.backend_tls.port
         ports.append({"name": TLS_PORT_NAME, "port": TLS_PORT, "targetPort": tls, "protocol": "TCP"})
-    body = {"spec": {"selector": selector(service.name)["matchLabels"], "ports": ports}}
+    ports += [
+        {"name": each.name, "port": each.port, "targetPort": each.name, "protocol": "TCP"}
+        for each in service.spare_ports
+        if each.port not in {held["port"] for held in ports}
+    ]
+    spec = {"selector": selector(service.name)["matchLabels"], "ports": ports}
+    if service.traffic == "websocket" and route is None:
+        # Callers in the cluster hold connections to it, and no gateway sends them back to their pod.
+        spec["sessionAffinity"] = "ClientIP"
+    body = {"spec": spec}
     made = [of_service(placed.cell, service, "v1", "Service", body)]
     if route is None:
         return made

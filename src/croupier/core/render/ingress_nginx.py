@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 
+from croupier.model.edge import Sticky
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
@@ -36,12 +37,23 @@ def canary_annotations(service: ServiceSpec) -> dict[str, str]:
     return {f"{_NGINX}/canary": "true", f"{_NGINX}/canary-weight": str(share)}
 
 
+def _kept(sticky: Sticky) -> dict[str, str]:
+    """By cookie, a player stays with the canary, too, as ingress-nginx does it unasked."""
+    if sticky.by == "cookie":
+        kept = {"session-cookie-name": sticky.named, "session-cookie-max-age": str(sticky.keep_seconds)}
+        return {"affinity": "cookie", "affinity-mode": "persistent", "session-cookie-secure": "true", **kept}
+    header = f"$http_{sticky.named.lower().replace('-', '_')}"
+    return {"upstream-hash-by": header if sticky.by == "header" else "$binary_remote_addr"}
+
+
 def _ingress(placed: PlacedCell, service: ServiceSpec, name: str, port: int, annotations: dict[str, str]) -> JsonObject:
     """``name``: its own, and that of the Service behind it."""
     seconds = str(math.ceil(service.timeout_seconds))
     held = {f"{_NGINX}/proxy-read-timeout": seconds, f"{_NGINX}/proxy-send-timeout": seconds, **annotations}
     if (limit := service.edge.rate_limit) is not None:
         held[f"{_NGINX}/{_RATES[limit.per]}"] = str(limit.requests)
+    if (sticky := service.sticky) is not None:
+        held |= {f"{_NGINX}/{key}": value for key, value in _kept(sticky).items()}
     backend = {"service": {"name": name, "port": {"number": port}}}
     paths = [{"path": each, "pathType": "Prefix", "backend": backend} for each in service.routes]
     hosts = list(placed.cell.hostnames)

@@ -12,7 +12,7 @@ from croupier.core.render.envoy_gateway import LEAST_RETRIES, MOST_EJECTED_PERCE
 from croupier.core.render.names import MANAGED_BY, of_service
 from croupier.core.render.route import HSTS, duration, port_of
 from croupier.core.render.version import TLS_PORT
-from croupier.model.edge import BackendTls, RateLimit, RouteBreaker, RouteRetries
+from croupier.model.edge import BackendTls, RateLimit, RouteBreaker, RouteRetries, Sticky
 from croupier.model.gateway import Gateway
 from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell, PlacedCell
@@ -56,6 +56,8 @@ def destination(placed: PlacedCell, service: ServiceSpec, route: Route | None) -
     """The DestinationRule of a service. ``route`` None: the route, and TLS to the pods, are told otherwise."""
     edge = service.edge
     bounds = _bounded(edge.breaker, edge.breaker.per_pod * service.most_pods) if edge.breaker is not None else {}
+    if service.sticky is not None:
+        bounds = {**bounds, "loadBalancer": {"consistentHash": _hashed(service.sticky)}}
     policy: dict[str, Any] = dict(bounds)
     if route is not None and edge.retries is not None:
         budget = {"percent": edge.retries.budget_percent, "minRetryConcurrency": LEAST_RETRIES}
@@ -190,6 +192,12 @@ def _bounded(breaker: RouteBreaker, most: int) -> JsonObject:
             "maxEjectionPercent": MOST_EJECTED_PERCENT,
         },
     }
+
+
+def _hashed(sticky: Sticky) -> JsonObject:
+    if sticky.by == "cookie":
+        return {"httpCookie": {"name": sticky.named, "path": "/", "ttl": f"{sticky.keep_seconds}s"}}
+    return {"httpHeaderName": sticky.named} if sticky.by == "header" else {"useSourceIp": True}
 
 
 def _tls(tls: BackendTls, hostname: str) -> JsonObject:

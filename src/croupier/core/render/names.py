@@ -24,7 +24,8 @@ def rank(service: ServiceSpec) -> str:
 
 
 def service_labels(cell: Cell, service: ServiceSpec) -> dict[str, str]:
-    return {APP: service.name, **cell_labels(cell), "tier": rank(service), "layer": service.layer}
+    held = {"traffic": service.traffic} if service.traffic == "websocket" else {}
+    return {APP: service.name, **cell_labels(cell), "tier": rank(service), "layer": service.layer, **held}
 
 
 def selector(service: str) -> dict[str, Any]:

@@ -48,17 +48,23 @@ def _callers(placed: PlacedCell, service: ServiceSpec) -> _Doors:
         yield [within(region.gateway.runs_in(placed.cell.namespace))], ports
     callers = [each.name for each in placed.services if service.name in each.depends_on]
     if callers:
-        yield [{"podSelector": selector(name)} for name in callers], [service.port]
+        yield [{"podSelector": selector(name)} for name in callers], _called_at(placed, service)
     pods = service.release.metrics.pods
     operator = region.operator_namespace if region.released_by == "croupier" else None
     if readers := [name for name in (operator, region.monitoring_namespace) if name is not None]:
         yield [within(name) for name in readers], [pods.port if pods else service.port]
 
 
+def _called_at(placed: PlacedCell, service: ServiceSpec) -> list[int]:
+    """Where callers in the cell come to a service. The Services that croupier's operator makes have no more ports."""
+    more = service.spare_ports if placed.region.released_by == "kubernetes" else ()
+    return [service.port, *(each.port for each in more)]
+
+
 def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     for name in service.depends_on:
-        port = next(each.port for each in placed.services if each.name == name)
-        yield [{"podSelector": selector(name)}], [port]
+        called = next(each for each in placed.services if each.name == name)
+        yield [{"podSelector": selector(name)}], _called_at(placed, called)
     for kind in sorted({placed.providers[name].kind for name in service.egress}):
         providers = [placed.providers[name] for name in service.egress]
         ports = {end.port for each in providers if each.kind == kind for end in each.endpoints}

@@ -22,7 +22,7 @@ from croupier.core.render.secrets import secret_volume
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ENDPOINTS_SECONDS, Cell, PlacedCell
-from croupier.model.service_spec import SECRETS, ServiceSpec
+from croupier.model.service_spec import SECRETS, Rollout, ServiceSpec
 from croupier.model.store import secrets_of
 
 _SCRATCH = "64Mi"
@@ -55,7 +55,9 @@ def deployment(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     Who scales it says how many pods there are.
     """
     count = {} if service.scaling else {"replicas": service.replicas}
-    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}
+    moved = service.rollout or Rollout()
+    rolling = {"maxSurge": moved.max_surge, "maxUnavailable": moved.max_unavailable}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": rolling}
     return _deployment(placed, service, {**count, "revisionHistoryLimit": _HISTORY, "strategy": strategy}, _HASH_LABEL)
 
 

@@ -15,7 +15,7 @@ from croupier.cli.root import cli
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.render.network import doors
-from croupier.model.edge import Edge, RateLimit, RouteBreaker
+from croupier.model.edge import Edge, RateLimit, RouteBreaker, Sticky
 from croupier.model.gateway import GATEWAY_API, SAYS, Feature, Target, able
 from croupier.model.platform import PlacedCell
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes
@@ -153,6 +153,101 @@ def test_a_quiet_socket_lives_as_long_as_a_websocket_may() -> None:
     assert policy["spec"]["timeout"] == {"http": {"streamIdleTimeout": "3600s"}}
 
 
+def _held(target: Target, released_by: str | None = None) -> list[PlacedCell]:
+    """With sockets, and nothing else asked of the gateway."""
+    return [
+        each.model_copy(
+            update={
+                "services": tuple(
+                    service.model_copy(update={"traffic": "websocket", "edge": Edge(breaker=RouteBreaker(per_pod=50))})
+                    for service in each.services
+                )
+            }
+        )
+        for each in fronted(target, released_by=released_by)
+    ]
+
+
+BY = {
+    "cookie": Sticky(keep_seconds=600),
+    "header": Sticky(by="header", name="X-Player"),
+    "address": Sticky(by="address"),
+}
+
+
+@pytest.mark.parametrize(
+    ("by", "wanted"),
+    [
+        ("cookie", {"type": "Cookie", "cookie": {"name": "croupier-pod", "ttl": "600s"}}),
+        ("header", {"type": "Header", "header": {"name": "X-Player"}}),
+        ("address", {"type": "SourceIP"}),
+    ],
+)
+@pytest.mark.parametrize("released_by", ["croupier", "kubernetes"])
+def test_envoy_gateway_sends_players_back_to_their_pod(by: str, wanted: Any, released_by: str) -> None:
+    """S6.7: also where croupier moves weights, since it is told of the route and not of a version's Service."""
+    (spec, *_) = _specs("envoyGateway", "BackendTrafficPolicy", "lobby", sticky=BY[by], released_by=released_by)
+    assert spec["loadBalancer"] == {"type": "ConsistentHash", "consistentHash": wanted}
+
+
+@pytest.mark.parametrize(
+    ("by", "wanted"),
+    [
+        ("cookie", {"httpCookie": {"name": "croupier-pod", "path": "/", "ttl": "600s"}}),
+        ("header", {"httpHeaderName": "X-Player"}),
+        ("address", {"useSourceIp": True}),
+    ],
+)
+def test_istio_sends_players_back_to_their_pod_by_tls_too(by: str, wanted: Any) -> None:
+    """S6.7: a port with settings of its own has none of the others'."""
+    (spec, *_) = _specs("istio", "DestinationRule", "lobby", sticky=BY[by])
+    policy = spec["trafficPolicy"]
+    assert policy["loadBalancer"] == {"consistentHash": wanted}
+    assert policy["portLevelSettings"][0]["loadBalancer"] == policy["loadBalancer"]
+
+
+@pytest.mark.parametrize(
+    ("by", "wanted"),
+    [
+        ("cookie", {"affinity": "cookie", "session-cookie-name": "croupier-pod", "session-cookie-max-age": "600"}),
+        ("header", {"upstream-hash-by": "$http_x_player"}),
+        ("address", {"upstream-hash-by": "$binary_remote_addr"}),
+    ],
+)
+def test_the_old_ingress_sends_players_back_to_their_pod(by: str, wanted: dict[str, str]) -> None:
+    (ingress, *_) = _all(_objects(fronted("nginxIngress", sticky=BY[by])), "Ingress", "lobby")
+    held = ingress["metadata"]["annotations"]
+    assert {f"nginx.ingress.kubernetes.io/{key}": value for key, value in wanted.items()}.items() <= held.items()
+
+
+@pytest.mark.parametrize("target", ["envoyGateway", "istioGateway", "istio", "nginxIngress"])
+def test_players_with_sockets_stay_unasked_and_the_rules_see_it(target: Target) -> None:
+    """S6.7: labels of pods say that players hold connections to them, and nothing is left to find for ``sticky``."""
+    held = [
+        each
+        for name, text in manifests(_held(target, "kubernetes")).items()
+        for each in read_text(text, name).manifests
+    ]
+    assert not list(check(held, [RULES["sticky"]]))
+    bare = [each for each in held if each.kind not in ("BackendTrafficPolicy", "DestinationRule", "Ingress")]
+    found = {bare[each.index].name.rpartition("/")[2] for each in check(bare, [RULES["sticky"]])}
+    assert found == {"lobby", "payments-api"}  # what callers hold connections to has a Service that keeps them
+
+
+def test_any_pod_will_do_where_that_is_said() -> None:
+    held = Edge(sticky=Sticky(by="nothing"))
+    assert _first("gatewayApi", "croupier", held) == []
+    sockets = {"traffic": "websocket", "edge": Edge()}
+    placed = example()[0]
+    service = next(each for each in placed.services if each.name == "lobby").model_copy(update=sockets)
+    (flaw,) = edge_flaws(service, placed.region, "north")
+    assert (flaw.location, flaw.hint) == (
+        ("traffic",),
+        "envoyGateway can; where any pod will do, say edge.sticky: {by: nothing}",
+    )
+    assert not list(edge_flaws(service.model_copy(update={"edge": held}), placed.region, "north"))
+
+
 @pytest.mark.parametrize(
     ("by", "selectors"),
     [("address", ["0.0.0.0/0", "::/0"]), ("everybody", [None])],
@@ -247,6 +342,7 @@ def test_every_feature_is_rendered_or_refused_with_who_can(target: Target, relea
         "edge.retries": {"retries": EDGE.retries},
         "edge.breaker": {"breaker": RouteBreaker(per_pod=5)},
         "edge.backendTls": {"backend_tls": EDGE.backend_tls},
+        "edge.sticky": {"sticky": EDGE.sticky},
     }
     for feature, fields in asked.items():
         can = able(feature, released_by)

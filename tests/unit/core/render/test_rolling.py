@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from tests.support.platforms import TRIGGERS, example, manifests, queued
 
 from croupier.cli.root import cli
+from croupier.model.service_spec import NamedPort, Rollout
 
 RENDERED = manifests(example(released_by="kubernetes"))
 OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
@@ -42,6 +43,51 @@ def test_a_new_pod_is_ready_before_an_old_one_ends() -> None:
         assert each["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
         for spread in each["spec"]["template"]["spec"]["topologySpreadConstraints"]:
             assert spread["matchLabelKeys"] == ["pod-template-hash"]
+
+
+def _rendered(**of_lobby: object) -> list[dict[str, Any]]:
+    """Of the first cell, with other fields of lobby."""
+    placed = example(released_by="kubernetes")[0]
+    services = tuple(each.model_copy(update=of_lobby) if each.name == "lobby" else each for each in placed.services)
+    made = manifests([placed.model_copy(update={"services": services})])
+    return [each for text in made.values() for each in yaml.safe_load_all(text)]
+
+
+def _one(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    (found,) = (each for each in objects if (each["kind"], each["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def test_how_many_pods_may_be_missing_or_more_is_settable() -> None:
+    """S4.2."""
+    made = _one(_rendered(rollout=Rollout(max_surge=0, max_unavailable="10%")), "Deployment", "lobby")
+    assert made["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": "10%"}
+
+
+def test_callers_reach_ports_beside_http_by_the_service_and_through_both_walls() -> None:
+    """Players do not."""
+    placed = example(released_by="kubernetes")[0]
+    wallet = next(each for each in placed.services if each.name == "wallet")
+    ports = (*wallet.ports, NamedPort(name="grpc", port=9000))
+    services = tuple(
+        each.model_copy(update={"ports": ports}) if each.name == "wallet" else each for each in placed.services
+    )
+    made = manifests([placed.model_copy(update={"services": services})])
+    objects = [each for text in made.values() for each in yaml.safe_load_all(text)]
+    assert {"name": "grpc", "port": 9000, "targetPort": "grpc", "protocol": "TCP"} in _one(
+        objects, "Service", "wallet"
+    )["spec"]["ports"]
+    (asked,) = (
+        each["ports"]
+        for each in _one(objects, "NetworkPolicy", "wallet")["spec"]["ingress"]
+        if "podSelector" in each["from"][0] and "namespaceSelector" not in each["from"][0]
+    )
+    (asks,) = (
+        each["ports"]
+        for each in _one(objects, "NetworkPolicy", "lobby")["spec"]["egress"]
+        if each["to"] == [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "wallet"}}}]
+    )
+    assert [each["port"] for each in asked] == [each["port"] for each in asks] == [wallet.port, 9000]
 
 
 def test_callers_find_every_service_and_players_what_is_theirs() -> None:
