@@ -22,6 +22,7 @@ from tests.support.reviews import DIGEST
 from tools.kube_stand.places import REPOSITORY
 
 from croupier.admission.install import NAME, webhook_configuration
+from croupier.core.policy.kinds import ALL
 from croupier_stand.process import wait_for
 
 pytestmark = pytest.mark.timeout(300)
@@ -114,7 +115,7 @@ def registered(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Cal
                 "url": f"https://127.0.0.1:{PORT}/validate",
                 "caBundle": base64.b64encode(webhook.authority.pem).decode(),
             }
-            made = webhook_configuration(client, failure_policy="Fail", exclude=(), annotations={})
+            made = webhook_configuration(client, judged=ALL, failure_policy="Fail", exclude=(), annotations={})
             made["webhooks"][0]["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
             cluster.apply(made)
             cluster.until("the API server asks the webhook", lambda: asks(webhook))

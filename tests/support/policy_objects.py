@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.policy_cases import FILES, cases
 
 from croupier.core.policy.catalogue import RULES
-from croupier.core.policy.cel_words import PODS, Resource
+from croupier.core.policy.kinds import PODS, Resource
 from croupier.core.policy.objects import TEMPLATE_AT, Settings, as_object
 from croupier.model.manifest import Manifest
 from croupier.spec.manifests import read_text

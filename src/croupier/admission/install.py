@@ -7,10 +7,13 @@ those of the cluster's own parts, so that a cluster whose webhook is down can be
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from croupier.admission.judge import Mode
+from croupier.core.policy.kinds import ALL, MORE_PODS, OF_KIND, PODS, Resource
+from croupier.core.policy.rule import Rule, Scope
 from croupier.model.objects import JsonObject
 
 NAME = "croupier-admission"
@@ -23,17 +26,6 @@ TIMEOUT_SECONDS = 5
 """After that the API server's failurePolicy decides; reading and judging are given less."""
 FailurePolicy = Literal["Fail", "Ignore"]
 
-_JUDGED: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("", "v1", ("pods", "pods/ephemeralcontainers", "replicationcontrollers", "services", "configmaps")),
-    ("apps", "v1", ("deployments", "replicasets", "statefulsets", "daemonsets")),
-    ("batch", "v1", ("jobs", "cronjobs")),
-    ("networking.k8s.io", "v1", ("ingresses", "networkpolicies")),
-    ("policy", "v1", ("poddisruptionbudgets",)),
-    ("autoscaling", "v2", ("horizontalpodautoscalers",)),
-    ("rbac.authorization.k8s.io", "v1", ("roles", "rolebindings")),
-)
-"""(group, version, resources). Secrets are never sent; what has no namespace is left alone."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -44,6 +36,7 @@ class Wish:
         cert_secret: Secret of type kubernetes.io/tls that the pods show; in ``namespace``.
         ca: PEM of who has signed it; None: cert-manager puts it in.
         inject_ca_from: ``namespace/name`` of a Certificate of cert-manager; "": none.
+        judged: what the API server is to ask about, as ``judged`` finds it.
         exclude: namespaces that are not judged, beside croupier's and the cluster's own.
         arguments: of the rules, as ``croupier admission run`` takes them.
     """
@@ -53,10 +46,27 @@ class Wish:
     cert_secret: str
     mode: Mode
     failure_policy: FailurePolicy
+    judged: tuple[Resource, ...]
     ca: bytes | None = None
     inject_ca_from: str = ""
     exclude: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
+
+
+def judged(rules: Iterable[Rule]) -> tuple[Resource, ...]:
+    """What an API server has to ask about, so that each of ``rules`` is asked: the rest need not wait for an answer.
+
+    Secrets are never among it: their values are nobody's business here.
+    """
+    wanted: set[Resource] = set()
+    for rule in rules:
+        if rule.scope is Scope.POD:
+            wanted.update(PODS, MORE_PODS)
+        elif rule.kinds:
+            wanted.update(OF_KIND[kind] for kind in rule.kinds if kind in OF_KIND)
+        else:
+            wanted.update(ALL)
+    return tuple(each for each in ALL if each in wanted)
 
 
 def manifests(wish: Wish) -> list[JsonObject]:
@@ -199,6 +209,7 @@ def _configuration(wish: Wish) -> JsonObject:
     injected = {"cert-manager.io/inject-ca-from": wish.inject_ca_from} if wish.inject_ca_from else {}
     return webhook_configuration(
         client,
+        judged=wish.judged,
         failure_policy=wish.failure_policy,
         exclude=(wish.namespace, *SYSTEM, *wish.exclude),
         annotations=injected,
@@ -206,9 +217,17 @@ def _configuration(wish: Wish) -> JsonObject:
 
 
 def webhook_configuration(
-    client: JsonObject, *, failure_policy: FailurePolicy, exclude: tuple[str, ...], annotations: dict[str, str]
+    client: JsonObject,
+    *,
+    judged: Iterable[Resource],
+    failure_policy: FailurePolicy,
+    exclude: tuple[str, ...],
+    annotations: dict[str, str],
 ) -> JsonObject:
-    """The ValidatingWebhookConfiguration. ``client``: its clientConfig."""
+    """The ValidatingWebhookConfiguration. ``client``: its clientConfig.
+
+    Groups that the cluster does not serve may be named: they are asked about from the day somebody installs them.
+    """
     beyond = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": list(dict.fromkeys(exclude))}
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
@@ -224,16 +243,33 @@ def webhook_configuration(
                 "failurePolicy": failure_policy,
                 "timeoutSeconds": TIMEOUT_SECONDS,
                 "namespaceSelector": {"matchExpressions": [beyond]},
-                "rules": [
-                    {
-                        "apiGroups": [group],
-                        "apiVersions": [version],
-                        "resources": list(resources),
-                        "operations": ["CREATE", "UPDATE"],
-                        "scope": "Namespaced",
-                    }
-                    for group, version, resources in _JUDGED
+                # It brings the roles of Kubernetes itself when it starts, and does not come up when they are refused.
+                "matchConditions": [
+                    {"name": "not-the-api-server", "expression": "request.userInfo.username != 'system:apiserver'"}
                 ],
+                "rules": _rules(judged),
             }
         ],
     }
+
+
+def _rules(judged: Iterable[Resource]) -> list[JsonObject]:
+    """Of a built-in kind the newest version, into which the API server converts the others; of a custom one whichever
+    it serves, because there may be no newest.
+    """
+    made: dict[tuple[str, str], list[str]] = {}
+    for each in judged:
+        names = made.setdefault((each.group, "*" if each.is_custom else each.versions[0]), [])
+        names.append(each.plural)
+        if each.kind == "Pod":
+            names.append("pods/ephemeralcontainers")
+    return [
+        {
+            "apiGroups": [group],
+            "apiVersions": [version],
+            "resources": names,
+            "operations": ["CREATE", "UPDATE"],
+            "scope": "*",
+        }
+        for (group, version), names in made.items()
+    ]

@@ -169,12 +169,13 @@ def _is_judged(review: Review) -> bool:
 
 
 def _findings(door: Door, value: JsonObject, namespace: str, rules: Asked, today: date) -> list[Finding]:
-    """What is found and not excused. The namespace of a request counts where the object does not repeat it.
+    """What is found and not excused. The namespace of a request counts where the object does not repeat it; of a
+    Namespace, API servers say that it is in itself.
 
     Raises ``TooMuch``.
     """
     metadata = mapping(value.get("metadata"))
-    if namespace and not metadata.get("namespace"):
+    if namespace and not metadata.get("namespace") and value.get("kind") != "Namespace":
         value = {**value, "metadata": {**metadata, "namespace": namespace}}
     manifest = Manifest(Source("", 0, ""), (), value)
     findings = list(islice(found([manifest], rules, door.settings), MOST_FINDINGS + 1))

@@ -264,7 +264,7 @@ def manifests(
     """Print all that a cluster needs: kubectl apply --server-side -f -"""
     import yaml
 
-    from croupier.admission.install import Wish
+    from croupier.admission.install import Wish, judged
     from croupier.admission.install import manifests as made
 
     if (ca is None) == (not inject_ca_from):
@@ -274,7 +274,7 @@ def manifests(
         raise UsageError(
             f"--inject-ca-from {inject_ca_from!r} is not NAMESPACE/NAME", hint="name the Certificate of cert-manager"
         )
-    _door(asked, mode, frozenset())
+    door = _door(asked, mode, frozenset())
     policy = failure_policy or ("Ignore" if mode == "warn" else "Fail")
     wish = Wish(
         image=image,
@@ -282,6 +282,7 @@ def manifests(
         cert_secret=cert_secret,
         mode=mode,  # type: ignore[arg-type]  # click has seen to it
         failure_policy=policy,  # type: ignore[arg-type]  # as above
+        judged=judged(door.rules.rules),
         ca=None if ca is None else _authority(ca),
         inject_ca_from=inject_ca_from,
         exclude=exclude,

@@ -12,10 +12,18 @@ import yaml
 from click.testing import CliRunner, Result
 from tests.support.authority import Authority
 
-from croupier.admission.install import SYSTEM
+from croupier.admission.install import SYSTEM, judged, webhook_configuration
+from croupier.admission.judge import at_the_door
 from croupier.cli.root import cli
-from croupier.core.policy.catalogue import chosen
+from croupier.core.policy.catalogue import RULES, chosen
+from croupier.core.policy.check import check
+from croupier.core.policy.kinds import OF_KIND, Resource
+from croupier.core.policy.objects import Settings
+from croupier.core.policy.rule import Rule
+from croupier.core.schemas.validator import Validator
 from croupier.engine.policy import check_files
+from croupier.spec.manifests import read_text
+from croupier.spec.schemas import load_schemas
 
 IMAGE = "registry.example/croupier@sha256:" + "0f" * 32
 USUAL = ("--image", IMAGE, "--cert-secret", "admission-tls", "--mode", "enforce")
@@ -58,10 +66,54 @@ def test_it_never_judges_its_own_namespace_nor_the_clusters_own_parts(found: dic
     (beyond,) = webhook["namespaceSelector"]["matchExpressions"]
     assert (beyond["key"], beyond["operator"]) == ("kubernetes.io/metadata.name", "NotIn")
     assert set(beyond["values"]) == {"croupier", *SYSTEM}
-    assert all(rule["scope"] == "Namespaced" for rule in webhook["rules"])
     assert not any("secrets" in rule["resources"] for rule in webhook["rules"])
     (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert {f"--exclude-namespace={each}" for each in SYSTEM} <= set(container["args"])
+
+
+UNASKED = {
+    "removed-api": "no API server takes an object of a version that it does not serve",
+    "schema-known": "no API server takes an object of which it knows no schema",
+}
+"""Rules at the door whose faults no API server asks about, and why."""
+
+
+@pytest.mark.parametrize("rule", at_the_door(RULES.values()).rules, ids=lambda rule: rule.id)
+def test_every_rule_at_the_door_is_asked(rule: Rule) -> None:
+    """Prevents: a rule that is in the process and never hears of what it is about, because nobody sends it (S10.1)."""
+    assert rule.kinds <= OF_KIND.keys()
+    asked = judged([rule])
+    webhook = webhook_configuration({}, judged=asked, failure_policy="Fail", exclude=(), annotations={})["webhooks"][0]
+    manifests = read_text(rule.bad, "bad.yaml").manifests
+    faulty = {each.index for each in check(manifests, [rule], DECIDED)}
+    if rule.id in UNASKED:
+        assert not any(_is_asked(webhook["rules"], asked, manifests[index].value) for index in faulty)
+        return
+    assert faulty
+    assert all(_is_asked(webhook["rules"], asked, manifests[index].value) for index in faulty)
+
+
+DECIDED = Settings(("registry.example",), ("owner",), schemas=Validator(load_schemas()))
+
+
+def _is_asked(rules: list[dict[str, Any]], known: tuple[Resource, ...], value: dict[str, Any]) -> bool:
+    """Whether the API server asks about ``value`` by one of ``rules`` of a webhook."""
+    group, _, version = value["apiVersion"].rpartition("/")
+    names = {each.plural for each in known if (each.group, each.kind) == (group, value["kind"])}
+    return any(
+        group in rule["apiGroups"]
+        and not {"*", version}.isdisjoint(rule["apiVersions"])
+        and names & set(rule["resources"])
+        for rule in rules
+    )
+
+
+def test_what_no_rule_asks_about_is_not_sent() -> None:
+    done = made("--inject-ca-from", "a/b", "--profile", "restricted")
+    *_, configuration = yaml.safe_load_all(done.stdout)
+    sent = {name for rule in configuration["webhooks"][0]["rules"] for name in rule["resources"]}
+    assert {"pods", "pods/ephemeralcontainers", "rollouts"} <= sent
+    assert sent.isdisjoint(("configmaps", "ingresses", "clusterroles", "virtualservices"))
 
 
 def test_its_pods_have_no_rights_and_no_way_out(found: dict[str, Any]) -> None:

@@ -137,6 +137,17 @@ def test_the_namespace_of_the_request_counts() -> None:
     assert "default-namespace" in judged(review(value, namespace="default")).rules
 
 
+def test_a_namespace_is_judged_and_does_not_lie_in_itself() -> None:
+    """API servers name a Namespace as the namespace of its own review: the exclusions count for it, too."""
+    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+    kind = {"group": "", "version": "v1", "kind": "Namespace"}
+    found = judged(review(made, kind=kind, name="default", namespace="default"))
+    assert (found.outcome, found.rules) == ("allowed", ())
+    assert [each.partition(":")[0] for each in found.warnings] == ["croupier pod-security-label"]
+    own = {**made, "metadata": {"name": "croupier"}}
+    assert judged(review(own, kind=kind, name="croupier", namespace="croupier")).outcome == "excluded"
+
+
 @pytest.mark.parametrize(("until", "outcome"), [("2026-11-29", "allowed"), ("2026-11-28", "refused")])
 def test_a_waiver_excuses_to_its_last_day_where_waivers_are_heeded(until: str, outcome: str) -> None:
     value = pod(ports=[{"containerPort": 80, "hostPort": 80}])

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from croupier.core.policy.cel import Said, said
-from croupier.core.policy.cel_words import PODS, VARIABLES, Resource, variables_of
+from croupier.core.policy.cel_words import VARIABLES, variables_of
+from croupier.core.policy.kinds import PODS, Resource
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.rule import Rule
 from croupier.model.objects import JsonObject

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from croupier.core.policy import cel_running, cel_security, cel_traffic
 from croupier.core.policy.cel_security import of_images
-from croupier.core.policy.cel_words import KINDS, PODS, Resource, quoted, words
+from croupier.core.policy.cel_words import quoted, words
+from croupier.core.policy.kinds import OF_KIND, PODS, Resource
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.rule import Rule, Scope
 
@@ -43,7 +44,7 @@ def said(rule: Rule, settings: Settings) -> Said | str:
         return Said(_OF_PODS[rule.id], PODS)
     if rule.id in _OF_OBJECTS:
         kinds, expression = _OF_OBJECTS[rule.id]
-        return Said(expression, tuple(KINDS[kind] for kind in kinds))
+        return Said(expression, tuple(OF_KIND[kind] for kind in kinds))
     return "it has no expression in CEL yet"
 
 
@@ -51,10 +52,10 @@ def _written(rule: Rule) -> Said | str:
     """A rule that was written in CEL."""
     if {each.kind for each in PODS} <= rule.kinds:
         return Said(rule.expression, PODS)
-    unknown = sorted(rule.kinds - KINDS.keys())
+    unknown = sorted(rule.kinds - OF_KIND.keys())
     if unknown:
         return f"what the API server calls {', '.join(unknown)} is not known here"
-    return Said(rule.expression, tuple(KINDS[kind] for kind in sorted(rule.kinds)))
+    return Said(rule.expression, tuple(OF_KIND[kind] for kind in sorted(rule.kinds)))
 
 
 def _folders(settings: Settings) -> list[str]:

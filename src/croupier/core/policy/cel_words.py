@@ -1,23 +1,12 @@
-"""Words in which rules are said in CEL: what the API server calls kinds, and the variables that expressions see."""
+"""Words in which rules are said in CEL, and the variables that expressions see."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from croupier.core.policy.facts import PREFIX, REALTIME, ROOM, RUNS_TO_COMPLETION
 from croupier.errors import UnknownName
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Resource:
-    """What the API server calls a kind."""
-
-    group: str
-    plural: str
-    kind: str
-    versions: tuple[str, ...] = ("v1",)
 
 
 def words(found: Iterable[str]) -> str:
@@ -37,47 +26,6 @@ def _told(key: str) -> str:
         f"held[?'{PREFIX}{key}'].orValue('')).filter(value, value != '')"
     )
 
-
-PODS = (
-    Resource("", "pods", "Pod"),
-    Resource("", "replicationcontrollers", "ReplicationController"),
-    Resource("apps", "daemonsets", "DaemonSet"),
-    Resource("apps", "deployments", "Deployment"),
-    Resource("apps", "replicasets", "ReplicaSet"),
-    Resource("apps", "statefulsets", "StatefulSet"),
-    Resource("batch", "cronjobs", "CronJob"),
-    Resource("batch", "jobs", "Job"),
-)
-"""Pods and the built-in kinds that make them."""
-_ISTIO = ("v1", "v1beta1", "v1alpha3")
-_OTHERS = {
-    each.kind: each
-    for each in (
-        Resource("", "configmaps", "ConfigMap"),
-        Resource("", "namespaces", "Namespace"),
-        Resource("", "persistentvolumeclaims", "PersistentVolumeClaim"),
-        Resource("", "services", "Service"),
-        Resource("autoscaling", "horizontalpodautoscalers", "HorizontalPodAutoscaler", ("v1", "v2")),
-        Resource("networking.k8s.io", "ingresses", "Ingress"),
-        Resource("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
-        Resource("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
-        Resource("rbac.authorization.k8s.io", "clusterroles", "ClusterRole"),
-        Resource("rbac.authorization.k8s.io", "roles", "Role"),
-        Resource("security.openshift.io", "securitycontextconstraints", "SecurityContextConstraints"),
-        Resource("keda.sh", "scaledobjects", "ScaledObject", ("v1alpha1",)),
-        Resource("external-secrets.io", "externalsecrets", "ExternalSecret", ("v1", "v1beta1")),
-        Resource("networking.istio.io", "virtualservices", "VirtualService", _ISTIO),
-        Resource("networking.istio.io", "destinationrules", "DestinationRule", _ISTIO),
-        Resource("security.istio.io", "peerauthentications", "PeerAuthentication", ("v1", "v1beta1")),
-        Resource("security.istio.io", "authorizationpolicies", "AuthorizationPolicy", ("v1", "v1beta1")),
-        Resource("gateway.networking.k8s.io", "httproutes", "HTTPRoute", ("v1", "v1beta1")),
-        Resource("gateway.networking.k8s.io", "grpcroutes", "GRPCRoute"),
-        Resource("postgresql.cnpg.io", "clusters", "Cluster"),
-    )
-}
-
-KINDS: Mapping[str, Resource] = {**{each.kind: each for each in PODS}, **_OTHERS}
-"""Kind -> what the API server calls it."""
 
 VARIABLES: Mapping[str, str] = {
     "template": "object.kind == 'Pod' ? object : object.kind == 'CronJob' ? "

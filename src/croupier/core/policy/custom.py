@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from croupier.core.policy.cel_evaluator import Unanswered, compiled
-from croupier.core.policy.cel_words import PODS, VARIABLES, variables_of
+from croupier.core.policy.cel_words import VARIABLES, variables_of
+from croupier.core.policy.kinds import PODS
 from croupier.core.policy.objects import Object
 from croupier.core.policy.rule import Hit, Level, Rule, Scope
 from croupier.model.rule_file import PODS as EVERY_POD

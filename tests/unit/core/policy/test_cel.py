@@ -12,8 +12,9 @@ from croupier.core.policy import pod_security
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.cel import Said, said
 from croupier.core.policy.cel_evaluator import Unanswered, compiled
-from croupier.core.policy.cel_words import PODS, VARIABLES, variables_of
+from croupier.core.policy.cel_words import VARIABLES, variables_of
 from croupier.core.policy.check import check
+from croupier.core.policy.kinds import PODS
 from croupier.core.policy.objects import Settings
 from croupier.errors import UsageError
 from croupier.model.manifest import Manifest, Source
