@@ -158,6 +158,21 @@ class SecretsDriver(Value):
         return parameters
 
 
+class SecretsAgent(Value):
+    """Vault's agent injector of a region: it puts an agent into pods that say so, which writes secrets as files and
+    keeps them fresh (S10.8)."""
+
+    role: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,128}$")]
+    """Role of Vault's Kubernetes login that accounts of services have."""
+    namespace: Name = "vault"
+    """Where Vault runs: pods with an agent may ask it."""
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8200
+    audience: Annotated[str, StringConstraints(pattern=r"^[^\s]{1,200}$")] = "vault"
+    """Whom the token of the account that an agent logs in with is for; nobody else takes it."""
+    resources: Resources = Resources(cpu="50m", memory="64Mi")
+    """Of each agent; quotas and nodes count it."""
+
+
 class Region(Value):
     """A place with a cluster."""
 
@@ -173,6 +188,8 @@ class Region(Value):
     secrets_driver: SecretsDriver | None = None
     """Pods get what has a ``remote`` from it, and no Secrets. Passwords of stores, and what KEDA asks queues with, need
     ``secretStore`` nevertheless."""
+    secrets_agent: SecretsAgent | None = None
+    """Who brings secrets that say ``sidecar``. None: nobody does."""
     monitoring_namespace: Name | None = None
     """Where a Prometheus runs that scrapes pods. None: nobody but the operator does."""
     prometheus: Monitoring | None = None

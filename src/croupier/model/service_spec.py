@@ -142,8 +142,16 @@ class SecretRef(Value):
     """For a program that reads it at its start only: this version of ``remote`` is mounted. Another is another version
     of the service, released behind its gates. None: always the newest, and the program reads the files again."""
 
+    sidecar: bool = False
+    """An agent beside the program brings it from ``remote`` (S10.8): no Secret is made. The region needs
+    ``secretsAgent``."""
+
     @model_validator(mode="after")
     def _parts_are_of_something(self) -> Self:
+        if self.sidecar and self.remote is None:
+            raise PydanticCustomError("secret", "sidecar needs remote: where the agent reads it")
+        if self.sidecar and self.version is not None:
+            raise PydanticCustomError("secret", "sidecar brings the newest version only; leave version out")
         if self.version is not None and self.remote is None:
             raise PydanticCustomError("secret", "version needs remote: where it is a version")
         if self.key_region is not None and self.kms_key is None:

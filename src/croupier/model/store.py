@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 
 from croupier.model.connections import Demand, demand
+from croupier.model.container import Resources
 from croupier.model.data import DataUse, Engine
 from croupier.model.kafka import KAFKA_PORT, Kafka
 from croupier.model.platform import PlacedCell
@@ -79,6 +80,13 @@ def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]
             secret = credentials_of(service, authority_of(store.name))
             own[authority_of(store.name)] = SecretRef(secret=secret, keys=("ca.crt",), remote=certificate)
     return own
+
+
+def agent_of(placed: PlacedCell, service: ServiceSpec) -> Resources | None:
+    """What the agent beside each of its pods asks for; None: there is none."""
+    agent = placed.region.secrets_agent
+    has_one = any(each.sidecar for each in secrets_of(placed, service).values())
+    return agent.resources if agent is not None and has_one else None
 
 
 def credentials_of(service: ServiceSpec, store: str) -> str:

@@ -513,7 +513,10 @@ def _follows(flaw: Flaw, unclear: Collection[Location]) -> bool:
 
 def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tuple[str, str] | None:
     """What is wrong with where a Secret comes from, and what to do. ``first``: the first of the cell to name it."""
-    if reference.remote is not None and region.secret_store is None and region.secrets_driver is None:
+    if reference.sidecar and region.secrets_agent is None:
+        return "the region has no secretsAgent that would bring it", "give the region one, or leave sidecar out"
+    is_read = reference.remote is not None and not reference.sidecar
+    if is_read and region.secret_store is None and region.secrets_driver is None:
         return "the region has no secretStore to read it from", "give the region one, or leave remote out"
     if reference.version is not None and region.secrets_driver is not None:
         return "the secretsDriver of the region mounts the newest version only", "leave version out"

@@ -16,7 +16,7 @@ from croupier.model.nodes import Node, NodePool
 from croupier.model.platform import PlacedCell, Region
 from croupier.model.quantity import size
 from croupier.model.service_spec import ServiceSpec
-from croupier.model.store import demand_of, stores_of
+from croupier.model.store import agent_of, demand_of, stores_of
 from croupier.spec.load import Flaw, Location
 
 SPARE_DESCRIPTORS = 256
@@ -89,7 +89,9 @@ def _asks(placed: PlacedCell, regions: Mapping[str, Region]) -> Iterator[tuple[t
     for service in placed.services:
         pool = placed.region.pool_of(service)
         if pool is not None:
-            ask = _ask(f"{service.name} in {cell}", demand_of(placed, service), service.resources)
+            agent = agent_of(placed, service)
+            beside = (agent,) if agent is not None else ()
+            ask = _ask(f"{service.name} in {cell}", demand_of(placed, service), service.resources, *beside)
             yield (placed.cell.region, _name(placed.region, pool)), ask
     for store in stores_of(placed):
         for region in (placed.cell.region, *store.use.copies):
@@ -100,8 +102,9 @@ def _asks(placed: PlacedCell, regions: Mapping[str, Region]) -> Iterator[tuple[t
                 yield (region, _name(where, pool)), _ask(f"{store.name} of {cell}", most, store.engine.resources)
 
 
-def _ask(name: str, most: Demand, resources: Resources) -> _Ask:
-    return _Ask(name, most, size(resources.cpu), size(resources.memory))
+def _ask(name: str, most: Demand, *containers: Resources) -> _Ask:
+    cpu, memory = (sum((size(getattr(each, key)) for each in containers), Fraction(0)) for key in ("cpu", "memory"))
+    return _Ask(name, most, cpu, memory)
 
 
 def _name(region: Region, pool: NodePool) -> str:

@@ -14,7 +14,7 @@ from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, PlacedCell
 from croupier.model.postgres import POSTGRES_PORT
 from croupier.model.providers import EGRESS_PORT, egress_namespace
 from croupier.model.service_spec import ServiceSpec
-from croupier.model.store import used_by
+from croupier.model.store import agent_of, used_by
 
 _API = "networking.k8s.io/v1"
 
@@ -78,5 +78,8 @@ def _called(placed: PlacedCell, service: ServiceSpec) -> _Doors:
     for store in used_by(placed, service):
         for pods, numbers in reached(store):
             yield [{**within(placed.cell.data_namespace), "podSelector": {"matchLabels": dict(pods)}}], numbers
+    agent = placed.region.secrets_agent
+    if agent is not None and agent_of(placed, service) is not None:
+        yield [within(agent.namespace)], [agent.port]
     if traces := placed.region.traces:
         yield [within(traces.namespace)], [GRPC, HTTP]

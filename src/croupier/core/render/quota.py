@@ -6,10 +6,12 @@ import math
 from fractions import Fraction
 
 from croupier.core.render.names import of_cell
+from croupier.model.container import Resources
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.quantity import size
 from croupier.model.service_spec import ServiceSpec
+from croupier.model.store import agent_of
 
 VERSIONS = 2
 """Through a release the old version keeps its pods beside the new one's."""
@@ -22,18 +24,28 @@ def limits(placed: PlacedCell) -> list[JsonObject]:
     if not services:
         return []
     pods = {each.name: VERSIONS * _most(each) for each in services}
-    memory = {each.name: size(each.resources.memory_limit or each.resources.memory) for each in services}
+    asked = [
+        (pods[service.name], each)
+        for service in services
+        for each in (service.resources, agent_of(placed, service))
+        if each is not None
+    ]
     hard = {
-        "limits.memory": _mebibytes(sum(pods[each.name] * memory[each.name] for each in services)),
+        "limits.memory": _mebibytes(sum(count * _most_memory(each) for count, each in asked)),
         "pods": str(sum(pods.values())),
-        "requests.cpu": _millicores(sum(pods[each.name] * size(each.resources.cpu) for each in services)),
-        "requests.memory": _mebibytes(sum(pods[each.name] * size(each.resources.memory) for each in services)),
+        "requests.cpu": _millicores(sum(count * size(each.cpu) for count, each in asked)),
+        "requests.memory": _mebibytes(sum(count * size(each.memory) for count, each in asked)),
     }
-    largest = {"type": "Container", "max": {"memory": _mebibytes(max(memory.values()))}}
+    largest = {"type": "Container", "max": {"memory": _mebibytes(max(_most_memory(each) for _, each in asked))}}
     return [
         of_cell(placed.cell, "v1", "LimitRange", "largest-container", {"spec": {"limits": [largest]}}),
         of_cell(placed.cell, "v1", "ResourceQuota", "demand", {"spec": {"hard": hard}}),
     ]
+
+
+def _most_memory(resources: Resources) -> Fraction:
+    """Bytes that a container may take."""
+    return size(resources.memory_limit or resources.memory)
 
 
 def _most(service: ServiceSpec) -> int:

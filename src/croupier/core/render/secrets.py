@@ -1,5 +1,6 @@
 """Secrets from the manager that keeps them (S5.4): an ExternalSecret for each that the services of a cell share, which
-makes a Secret; or, where a region has the CSI driver, a SecretProviderClass for each that a pod mounts, and no Secret.
+makes a Secret; or, where a region has the CSI driver, a SecretProviderClass for each that a pod mounts, and no Secret;
+or, where a secret says so, what Vault's injector reads of a pod: it puts an agent beside the program (S10.8).
 
 Their values are in no file of ours and in no repository. Either way a rotation reaches files of pods that run.
 """
@@ -10,11 +11,12 @@ import json
 from collections.abc import Iterator
 
 from croupier.core.render.names import of_cell, of_service
+from croupier.core.render.pods import resources_of
 from croupier.core.render.scaling import asked_with
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
-from croupier.model.service_spec import SecretRef, ServiceSpec
-from croupier.model.store import secrets_of
+from croupier.model.service_spec import SECRETS, SecretRef, ServiceSpec
+from croupier.model.store import agent_of, secrets_of
 
 KMS_KEY = "croupier.dev/kms-key"
 ROTATE_DAYS = "croupier.dev/rotate-days"
@@ -22,18 +24,23 @@ _API = "external-secrets.io/v1"
 _CSI = "secrets-store.csi.x-k8s.io/v1"
 _DRIVER = "secrets-store.csi.k8s.io"
 _READ_ONLY_FOR_GROUP = 0o440
+AGENT_TOKEN = "vault-token"
+"""Volume of the token that an agent logs in with."""
+_INJECTOR = "vault.hashicorp.com"
+_TOKEN_SECONDS = 3600
 
 
 def external_secrets(placed: PlacedCell) -> list[JsonObject]:
-    """One a Secret, with every key that any service of the cell mounts. Beside the CSI driver pods mount none: only
-    those are made that KEDA asks queues with, for it reads nothing else."""
+    """One a Secret, with every key that any service of the cell mounts. Of what the CSI driver or an agent brings,
+    only those are made that KEDA asks queues with, for it reads nothing else."""
     store = placed.region.secret_store
     if store is None:
         return []
-    asked = None if placed.region.secrets_driver is None else _of_queues(placed)
+    asked = _of_queues(placed)
     shared: dict[str, list[SecretRef]] = {}
     for reference in _references(placed):
-        if asked is None or reference.mounted in asked:
+        is_mounted = placed.region.secrets_driver is None and not reference.sidecar
+        if is_mounted or reference.mounted in asked:
             shared.setdefault(reference.mounted, []).append(reference)
     return [_external(placed, store, name, shared[name]) for name in sorted(shared)]
 
@@ -45,7 +52,7 @@ def provider_classes(placed: PlacedCell, service: ServiceSpec) -> list[JsonObjec
         return []
     made = []
     for name, reference in sorted(secrets_of(placed, service).items()):
-        if reference.remote is None:
+        if reference.remote is None or reference.sidecar:
             continue
         wanted = [
             {"objectName": key, "secretPath": reference.remote, "secretKey": key} for key in sorted(reference.keys)
@@ -65,6 +72,63 @@ def secret_volume(placed: PlacedCell, service: ServiceSpec, name: str, reference
         return {"secret": {"secretName": reference.mounted, "defaultMode": _READ_ONLY_FOR_GROUP, "items": items}}
     attributes = {"secretProviderClass": _class_name(service, name)}
     return {"csi": {"driver": _DRIVER, "readOnly": True, "volumeAttributes": attributes}}
+
+
+def mounted_secrets(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]:
+    """Those that are volumes of a pod: all but what an agent brings. By name, in order."""
+    return {name: each for name, each in sorted(secrets_of(placed, service).items()) if not each.sidecar}
+
+
+def injected(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
+    """Annotations of a pod that Vault's injector reads; nothing where no secret asks for it. Files are where they would
+    be without it, and the program's own user writes them, so nobody else in the pod can read them."""
+    agent = placed.region.secrets_agent
+    brought = {name: each for name, each in sorted(secrets_of(placed, service).items()) if each.sidecar}
+    if agent is None or not brought:
+        return {}
+    asked = resources_of(agent.resources)
+    said = {
+        "agent-inject": "true",
+        "agent-inject-containers": "app",
+        "agent-service-account-token-volume-name": AGENT_TOKEN,
+        "agent-run-as-user": str(service.user),
+        "agent-run-as-group": str(service.user),
+        "agent-requests-cpu": asked["requests"]["cpu"],
+        "agent-requests-mem": asked["requests"]["memory"],
+        "agent-limits-mem": asked["limits"]["memory"],
+        **({"agent-limits-cpu": asked["limits"]["cpu"]} if "cpu" in asked["limits"] else {}),
+        "role": agent.role,
+    }
+    for number, (name, reference) in enumerate(brought.items()):
+        for at, key in enumerate(sorted(reference.keys)):
+            # Annotations have short names: which secret and key it is, its values say.
+            one = f"{number}-{at}"
+            said |= {
+                f"agent-inject-secret-{one}": reference.remote or "",
+                f"agent-inject-template-{one}": _template(reference.remote or "", key),
+                f"agent-inject-file-{one}": key,
+                f"agent-inject-perms-{one}": "0400",
+                f"secret-volume-path-{one}": f"{SECRETS}/{name}",
+            }
+    return {f"{_INJECTOR}/{key}": value for key, value in said.items()}
+
+
+def agent_volumes(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
+    """The token that an agent logs in with. The program does not get it."""
+    agent = placed.region.secrets_agent
+    if agent is None or agent_of(placed, service) is None:
+        return []
+    token = {"path": "token", "audience": agent.audience, "expirationSeconds": _TOKEN_SECONDS}
+    return [{"name": AGENT_TOKEN, "projected": {"sources": [{"serviceAccountToken": token}]}}]
+
+
+def _template(remote: str, key: str) -> str:
+    """The value of a key, of either version of Vault's store of keys and values: the second holds data in data."""
+    at, name = json.dumps(remote), json.dumps(key)
+    return (
+        f"{{{{ with secret {at} }}}}{{{{ with .Data.data }}}}{{{{ index . {name} }}}}"
+        f"{{{{ else }}}}{{{{ index .Data {name} }}}}{{{{ end }}}}{{{{ end }}}}"
+    )
 
 
 def _class_name(service: ServiceSpec, name: str) -> str:

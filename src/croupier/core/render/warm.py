@@ -21,6 +21,7 @@ from croupier.model.nodes import NodePool, WarmNodes
 from croupier.model.objects import JsonObject
 from croupier.model.platform import DEFAULT_DENY, PlacedCell, Region
 from croupier.model.quantity import size
+from croupier.model.store import agent_of
 
 RANK = "warm"
 PRIORITY = -10
@@ -85,8 +86,9 @@ def _nodes(pool: NodePool, cells: Sequence[PlacedCell], after: datetime, before:
             more = max((each.pods - least for each in due), default=0)
             if more > 0:
                 pods += more
-                cpu += more * size(service.resources.cpu)
-                memory += more * size(service.resources.memory)
+                for each in filter(None, (service.resources, agent_of(placed, service))):
+                    cpu += more * size(each.cpu)
+                    memory += more * size(each.memory)
     node = pool.node
     needed = max(cpu / size(node.cpu), memory / size(node.memory), Fraction(pods, node.pods))
     wanted = math.ceil(needed)

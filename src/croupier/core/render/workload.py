@@ -18,12 +18,11 @@ from croupier.core.render.flags import told as told_flags
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
-from croupier.core.render.secrets import secret_volume
+from croupier.core.render.secrets import agent_volumes, injected, mounted_secrets, secret_volume
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ENDPOINTS_SECONDS, Cell, PlacedCell
 from croupier.model.service_spec import SECRETS, Rollout, ServiceSpec
-from croupier.model.store import secrets_of
 
 _SCRATCH = "64Mi"
 _HASH_LABEL = "pod-template-hash"
@@ -123,18 +122,26 @@ def _noted(made: JsonObject, service: ServiceSpec) -> JsonObject:
 
 
 def _template(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
-    labels, annotations = service_labels(placed.cell, service), {CHECKSUM: checksum(service), **live(service)}
+    labels, annotations = (
+        service_labels(placed.cell, service),
+        {
+            CHECKSUM: checksum(service),
+            **live(service),
+            **injected(placed, service),
+        },
+    )
     return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _pod(placed, service, version_label)}
 
 
 def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
-    secrets = secrets_of(placed, service)
+    secrets = mounted_secrets(placed, service)
     mounted = [
         *volumes(service),
         *(
-            {"name": f"secret-{number}", **secret_volume(placed, service, name, secrets[name])}
-            for number, name in enumerate(sorted(secrets))
+            {"name": f"secret-{number}", **secret_volume(placed, service, name, reference)}
+            for number, (name, reference) in enumerate(secrets.items())
         ),
+        *agent_volumes(placed, service),
         *(
             {"name": f"scratch-{number}", "emptyDir": {"sizeLimit": _SCRATCH}}
             for number, _ in enumerate(service.writable)
@@ -178,7 +185,7 @@ def _spread(placed: PlacedCell, service: ServiceSpec, version_label: str) -> lis
 
 def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
     config = config_name(service)
-    secrets = sorted(secrets_of(placed, service))
+    secrets = mounted_secrets(placed, service)
     mounted = [
         *mounts(service),
         *(

@@ -8,10 +8,15 @@ import yaml
 from tests.support.platforms import example, kept, manifests
 
 from croupier.core.compare import compare
+from croupier.core.policy.catalogue import RULES
+from croupier.core.policy.check import check
+from croupier.core.render.quota import limits
 from croupier.core.render.scaling import asked_with
-from croupier.model.platform import PlacedCell, SecretsDriver
+from croupier.model.platform import PlacedCell, SecretsAgent, SecretsDriver
+from croupier.model.quantity import size
 from croupier.model.service_spec import Scaling, SecretRef
 from croupier.model.trigger import RabbitMq, SecretItem
+from croupier.spec.manifests import read_text
 
 
 def _externals(cells: list[PlacedCell]) -> list[dict[str, Any]]:
@@ -158,3 +163,83 @@ def test_keda_reads_the_version_of_a_secret_that_pods_mount() -> None:
     versions = {name: each.model_copy(update={"version": "7"}) for name, each in payments.secrets.items()}
     scaled = payments.model_copy(update={"secrets": versions})
     assert asked_with(cell, scaled, queue) == {"host": ("psp-a-credentials-7", "hmac")}
+
+
+def _beside() -> tuple[list[PlacedCell], list[dict[str, Any]]]:
+    """The cells of the example, where an agent brings every secret."""
+    cells = [
+        placed.model_copy(
+            update={"region": placed.region.model_copy(update={"secrets_agent": SecretsAgent(role="casino")})}
+        )
+        for placed in _with(sidecar=True)
+    ]
+    return cells, [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+
+
+def _payments(made: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    return next(each for each in made if (each["kind"], each["metadata"]["name"]) == (kind, "payments-api"))
+
+
+def test_an_agent_brings_what_asks_for_it_to_the_place_where_it_would_be_without() -> None:
+    """S10.8: no Secret is made, and the program finds the same file."""
+    _, made = _beside()
+    assert not [each for each in made if each["kind"] in ("ExternalSecret", "SecretProviderClass")]
+    template = _payments(made, "Deployment")["spec"]["template"]
+    said = {
+        key.removeprefix("vault.hashicorp.com/"): value
+        for key, value in template["metadata"]["annotations"].items()
+        if key.startswith("vault.hashicorp.com/")
+    }
+    assert (said["agent-inject"], said["role"]) == ("true", "casino")
+    assert said["agent-inject-secret-0-0"] == "casino/psp-a-credentials"
+    assert said["agent-inject-template-0-0"] == (
+        '{{ with secret "casino/psp-a-credentials" }}{{ with .Data.data }}{{ index . "hmac" }}'
+        '{{ else }}{{ index .Data "hmac" }}{{ end }}{{ end }}'
+    )
+    assert (said["secret-volume-path-0-0"], said["agent-inject-file-0-0"]) == ("/secrets/psp-a", "hmac")
+    assert not [each for each in template["spec"].get("volumes", ()) if "secret" in each or "csi" in each]
+
+
+def test_an_agent_keeps_to_what_pods_may_do_and_only_it_has_a_token() -> None:
+    """Pod Security restricted: the agent runs as the program's own user, never as root, and nobody else reads files."""
+    _, made = _beside()
+    template = _payments(made, "Deployment")["spec"]["template"]
+    pod, said = template["spec"], template["metadata"]["annotations"]
+    user = str(pod["securityContext"]["runAsUser"])
+    assert said["vault.hashicorp.com/agent-run-as-user"] == said["vault.hashicorp.com/agent-run-as-group"] == user
+    assert said["vault.hashicorp.com/agent-inject-perms-0-0"] == "0400"
+    assert pod["automountServiceAccountToken"] is False
+    (token,) = (each for each in pod["volumes"] if "projected" in each)
+    assert token["name"] == said["vault.hashicorp.com/agent-service-account-token-volume-name"]
+    assert token["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "vault"
+    (app,) = pod["containers"]
+    assert token["name"] not in {each["name"] for each in app.get("volumeMounts", ())}
+
+
+def test_only_pods_with_an_agent_may_ask_vault() -> None:
+    _, made = _beside()
+    asks = {
+        each["metadata"]["name"]
+        for each in made
+        if each["kind"] == "NetworkPolicy" and "kubernetes.io/metadata.name: vault" in yaml.safe_dump(each)
+    }
+    assert asks == {"payments-api"}
+
+
+def test_quotas_have_room_for_agents() -> None:
+    """Prevents: a quota that refuses the last pods of a peak because of what stands beside the program."""
+    cells, _ = _beside()
+    hard, without = (
+        next(each["spec"]["hard"] for each in limits(placed) if each["kind"] == "ResourceQuota")
+        for placed in (cells[0], _with()[0])
+    )
+    (payments,) = (each for each in cells[0].services if each.name == "payments-api")
+    assert size(hard["requests.cpu"]) - size(without["requests.cpu"]) == 2 * payments.most_pods * size("50m")
+    assert size(hard["limits.memory"]) - size(without["limits.memory"]) == 2 * payments.most_pods * size("64Mi")
+
+
+def test_no_rule_takes_exception_to_pods_with_agents() -> None:
+    cells, _ = _beside()
+    read = [read_text(text, name).manifests for name, text in manifests(cells).items()]
+    usual = [rule for rule in RULES.values() if rule.usual]
+    assert [str(each) for each in check([each for file in read for each in file], usual)] == []
