@@ -76,6 +76,7 @@ ANSWERS: Mapping[str, str] = {
     "release pause": "[RunView](#runview)",
     "release resume": "[RunView](#runview)",
     "release promote": "[RunView](#runview)",
+    "release override": "[RunView](#runview)",
     "release abort": "[RunView](#runview), or [GroupView](#groupview)",
     "release check": "[Checklist](#checklist)",
     "release waive": "[LineWaiver](#linewaiver)",

@@ -11,7 +11,8 @@ from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
 from croupier.adapters.registry import METRICS, TRAFFIC, WORKLOADS, Place, make
 from croupier.engine.desk import Desk
-from croupier.spec.documents import load_settings
+from croupier.spec.documents import load_settings, refuse_unknown_services
+from croupier.spec.freezes import freezes_of
 from croupier.spec.platform import load_platform
 
 SETTINGS = "desk.yaml"
@@ -31,6 +32,7 @@ def wire(settings_path: Path) -> Desk:
     path = settings_path / SETTINGS if settings_path.is_dir() else settings_path
     settings = load_settings(path)
     platform = load_platform(settings.platform)
+    refuse_unknown_services(path, settings, platform)
     clock, closing = SystemClock(), AsyncExitStack()
     place = Place(platform=platform, clock=clock, closing=closing)
     traffic = make("traffic", TRAFFIC, settings.traffic, place)
@@ -49,5 +51,7 @@ def wire(settings_path: Path) -> Desk:
         closing=closing,
         most_live=settings.most_live_runs,
         checklists=settings.checklists,
+        checklist=settings.checklist,
+        freezes=freezes_of(settings.freezes),
         history=FileHistory(settings.state / "history"),
     )

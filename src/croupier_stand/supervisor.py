@@ -334,6 +334,8 @@ def settings(ports: Mapping[str, int]) -> str:
         "workloads: {kind: processes, directory: workloads, versions: versions}\n"
         f'metrics: {{kind: scrape, urls: ["{url(ports, TALLY_FRONT)}/metrics"]}}\n'
         "state: desk\n"
+        "# A stand has no registry, no drills and no manifests, so it could never be ready for production.\n"
+        "checklist: {money: warn, standard: warn}\n"
     )
 
 

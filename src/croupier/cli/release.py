@@ -163,7 +163,8 @@ def plan(*, stand: str, output: Output, **asked: Unpack[Asked]) -> None:
 
     with desk as client:
         preview = client.plan(_complete(client, asked, written))
-    may_start = preview.forecast.decidable and (preview.checklist is None or preview.checklist.ready)
+    is_ready = preview.checklist is None or preview.checklist.ready or preview.asks == "warn"
+    may_start = preview.forecast.decidable and is_ready and not preview.frozen
     if output == "json":
         print_value(preview)
     else:
@@ -215,6 +216,9 @@ _wait = click.option("--wait", is_flag=True, help="Stay to the end: exit 0 promo
     is_flag=True,
     help="Stable itself is bad: everybody moves at once, no gate compares. Needs --reason.",
 )
+@click.option(
+    "--override-freeze", is_flag=True, help="Start and go forward though a freeze window is open. Needs --reason."
+)
 @_reason
 @click.option("-y", "--yes", is_flag=True, help="Start without asking.")
 @_wait
@@ -225,6 +229,7 @@ def start(
     *,
     supersede: bool,
     fix_forward: bool,
+    override_freeze: bool,
     reason: str,
     yes: bool,
     wait: bool,
@@ -240,13 +245,15 @@ def start(
     """
     if fix_forward and not reason.strip():
         raise UsageError("--fix-forward moves everybody past the gates", hint='say who decided and why: --reason "…"')
+    if override_freeze and not reason.strip():
+        raise UsageError("--override-freeze goes against the calendar", hint='say who decided and why: --reason "…"')
     files = _written(asked)
-    if len(files) > 1 or supersede or fix_forward:
-        ways = {"supersede": supersede, "fix_forward": fix_forward, "reason": reason}
+    ways = {"supersede": supersede, "fix_forward": fix_forward, "override_freeze": override_freeze, "reason": reason}
+    if len(files) > 1 or supersede or fix_forward or override_freeze:
         _start_group(stand, asked, files, ways, yes=yes, no_input=no_input, wait=wait, output=output)
         return
     if reason:
-        raise UsageError("--reason is for --fix-forward, --supersede and groups")
+        raise UsageError("--reason is for --fix-forward, --override-freeze, --supersede and groups")
     desk = desk_of(stand)
     from croupier.cli.choice import next_command
     from croupier.report.format import version
@@ -484,7 +491,7 @@ def _steer(command: CommandName, run: str, *, reason: str, stand: str, output: O
     desk = desk_of(stand)
     from croupier.cli.choice import chosen_run, next_command
     from croupier.cli.follow import carried_out
-    from croupier.report.run import PHASE_WORDS, players_text
+    from croupier.report.run import phase_words, players_text
 
     with desk as client:
         target = chosen_run(client, run, live_only=True)
@@ -495,10 +502,10 @@ def _steer(command: CommandName, run: str, *, reason: str, stand: str, output: O
         return
     if changed is None:
         click.echo(
-            f"{view.run} {view.service}: {command} is written down, and will be carried out; {PHASE_WORDS[view.phase]}"
+            f"{view.run} {view.service}: {command} is written down, and will be carried out; {phase_words(view)}"
         )
     else:
-        click.echo(f"{changed.run} {changed.service}: {PHASE_WORDS[changed.phase]}, {players_text(changed)}")
+        click.echo(f"{changed.run} {changed.service}: {phase_words(changed)}, {players_text(changed)}")
         click.echo(f"Next: {changed.next}")
     then = "resume" if command == "pause" else "watch"
     say(f"{'Go on' if command == 'pause' else 'Watch it'}: {next_command(stand, 'release', then, view.run)}")
@@ -559,6 +566,19 @@ def abort(*, run: str, reason: str, stand: str, output: Output) -> None:
             _show_group(client.abort_group(run, reason), output)
         return
     _steer("abort", run, reason=reason, stand=stand, output=output)
+
+
+@release.command()
+@click.argument("run")
+@click.option("--reason", required=True, metavar="TEXT", help="Who decided and why; goes into the journal.")
+@stand_option
+@output_option
+def override(*, run: str, reason: str, stand: str, output: Output) -> None:
+    """Go on in spite of the freeze window that holds a release: this release alone, and this window alone.
+
+    Gates watch as ever and take it back when it harms.
+    """
+    _steer("override", run, reason=reason, stand=stand, output=output)
 
 
 # --- the checklist ----------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from croupier.report.format import (
     short_count,
     short_duration,
 )
-from croupier.report.run import PHASE_WORDS, evidence, story
+from croupier.report.run import evidence, phase_words, story
 
 WIDE = 104
 """From this width on, meters are longer and carry their numbers."""
@@ -100,7 +100,7 @@ class Screen:
         elapsed = (view.updated_at + self.age_seconds if view.ended_at is None else view.ended_at) - view.started_at
         left = Text.assemble((view.service, "bold"), "  ", (view.run, "dim"))
         right = Text.assemble(
-            (f" {PHASE_WORDS[view.phase]} ", f"{_PHASE_STYLE[view.phase]} reverse bold"),
+            (f" {phase_words(view)} ", f"{_PHASE_STYLE[view.phase]} reverse bold"),
             f"  {duration(elapsed)}",
             (" since the start" if running else " in all", "dim"),
         )

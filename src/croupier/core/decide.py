@@ -12,6 +12,8 @@ Rules (DESIGN §2, S9.7):
   step, nor as dwell or bake.
 - A person's ``promote`` skips the dwell of one step. Once croupier has held the run and called a person, it also
   overrules gates that cannot decide; never a failing gate, missing data, missing pods or an unconfirmed split.
+- In a freeze window nothing goes forward: the run is held (code ``freeze``) and goes on by itself when the window ends,
+  or a person overrides it. It counts towards no deadline. Gates still take the run back.
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
   version that has no pod ready.
 """
@@ -34,6 +36,7 @@ from croupier.core.due import (
     unready,
     unready_kept,
 )
+from croupier.core.freeze import freeze_of
 from croupier.core.phases import Event, Phase
 from croupier.core.run import ACTIONS, RunState, apply
 from croupier.core.share import share_band
@@ -198,7 +201,7 @@ def _canary_down(state: RunState, s: Snapshot) -> Draft | None:
 
 def _never_ready(state: RunState, s: Snapshot) -> Draft | None:
     step = state.current
-    if s.now - state.step_at < step.settle_seconds:
+    if s.now - state.step_at < step.settle_seconds or pods_ready(state, s):
         return None
     pods = "unknown" if s.pods is None else ", ".join(unready(s.pods.get(state.plan.canary))) or "none exists"
     why = f"canary not ready within {step.settle_seconds:g} s: {pods}"
@@ -236,8 +239,22 @@ def _resume(state: RunState, s: Snapshot) -> Draft | None:
     return _draft(state, s, Event.RESUMED, who=command.who, reason=command.reason)
 
 
+def _frozen(state: RunState, s: Snapshot) -> Draft | None:
+    freeze = freeze_of(state, s)
+    if freeze is None:
+        return None
+    body = freeze.model_dump(mode="json", by_alias=True)
+    return _draft(state, s, Event.HELD, step=state.step, code="freeze", reason=freeze.words, freeze=body)
+
+
+def _thawed(state: RunState, s: Snapshot) -> Draft | None:
+    if state.code != "freeze" or freeze_of(state, s) is not None:
+        return None
+    return _draft(state, s, Event.RESUMED, who="", reason="no freeze stands in its way")
+
+
 def _prepared(state: RunState, s: Snapshot) -> Draft | None:
-    if not pods_ready(state, s):
+    if not pods_ready(state, s) or freeze_of(state, s) is not None:
         return None
     return _draft(state, s, Event.SETTLED, step=state.step)
 
@@ -272,7 +289,8 @@ def _promote(state: RunState, s: Snapshot) -> Draft | None:
     command = state.command
     if command is None or command.name != "promote":
         return None
-    skipped = (Skip.ANY_TIME, Skip.ONCE_HELD) if state.phase is Phase.HELD else (Skip.ANY_TIME,)
+    called = state.phase is Phase.HELD and state.code != "freeze"
+    skipped = (Skip.ANY_TIME, Skip.ONCE_HELD) if called else (Skip.ANY_TIME,)
     if any(blocker.skip not in skipped for blocker in blockers(state, s)):
         return None
     return _pass(state, s, "person", command.reason or "promoted by a person", who=command.who)
@@ -323,9 +341,9 @@ _TAKE_BACK: tuple[Rule, ...] = (_abort, _gates_fail, _crashing, _canary_down)
 _RULES: Mapping[Phase, Sequence[Rule]] = {
     Phase.PLANNED: (),
     Phase.PREPARING: (_abort, _crashing, _prepared, _never_ready),
-    Phase.SETTLING: (*_TAKE_BACK, _pause, _settled, _never_settled),
-    Phase.HOLDING: (*_TAKE_BACK, _pause, _promote, _objective_missed, _passed, _deadline),
-    Phase.HELD: (*_TAKE_BACK, _resume, _promote, _objective_missed),
+    Phase.SETTLING: (*_TAKE_BACK, _pause, _frozen, _settled, _never_settled),
+    Phase.HOLDING: (*_TAKE_BACK, _pause, _frozen, _promote, _objective_missed, _passed, _deadline),
+    Phase.HELD: (*_TAKE_BACK, _resume, _promote, _objective_missed, _thawed),
     Phase.PAUSED: (*_TAKE_BACK, _resume, _objective_missed),
     Phase.PASSED: (_enter_next,),
     Phase.PROMOTING: (_promoted,),
@@ -382,6 +400,8 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
     verdict = s.verdict
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         found.append(Blocker(verdict.code, verdict.reason, Skip.NEVER))
+    if (freeze := freeze_of(state, s)) is not None:
+        found.append(Blocker("freeze", f"the end of {freeze.words}", Skip.NEVER))
     if not split_confirmed(state, s):
         found.append(Blocker("split", f"the data plane does not confirm {state.current.name}", Skip.NEVER))
     if not pods_ready(state, s):

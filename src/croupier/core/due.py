@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from croupier.core.freeze import freeze_of
 from croupier.core.phases import Phase
 from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
@@ -18,10 +19,13 @@ from croupier.model.workload import VersionPods
 
 def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
     """The actions of the present phase that are not observed in force and whose turn has come."""
+    is_frozen = freeze_of(state, s) is not None
     match state.phase:
-        case Phase.PREPARING | Phase.SETTLING | Phase.HOLDING | Phase.HELD:
+        case Phase.PREPARING:
             return _forward(state, s)
-        case Phase.PAUSED:
+        case Phase.SETTLING | Phase.HOLDING | Phase.HELD if not is_frozen:
+            return _forward(state, s)
+        case Phase.PAUSED | Phase.SETTLING | Phase.HOLDING | Phase.HELD:
             if state.split is None:
                 return ()
             pods = [action for action in state.current.actions if isinstance(action, EnsureVersion)]

@@ -7,7 +7,7 @@ going back is a release of it. ``supersede`` takes back a live release that stan
 member starts: players are never on three versions. Kinds and bodies of the journal (subject ``g-0001``, keys
 camelCase):
 
-    group.planned     releases, supersede, fixForward, who, reason
+    group.planned     releases, supersede, fixForward, overrideFreeze, who, reason
     group.aborted     who, reason
     group.ended       outcome, reason, runs {service: {run, outcome}} of the members that were started
 
@@ -56,6 +56,8 @@ class GroupState:
     who: str
     reason: str
     started_at: float
+    override_freeze: bool = False
+    """Whether its members start in spite of freeze windows."""
     aborted_by: str | None = None
     """Who wants it to stop; None: nobody."""
     abort_reason: str = ""
@@ -114,6 +116,7 @@ def begin(record: Entry | Draft) -> GroupState:
         releases=_RELEASES.validate_python(body["releases"]),
         supersede=body["supersede"] is True,
         fix_forward=body["fixForward"] is True,
+        override_freeze=body.get("overrideFreeze") is True,
         who=str(body["who"]),
         reason=str(body["reason"]),
         started_at=record.at,

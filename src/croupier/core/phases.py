@@ -77,7 +77,7 @@ _MEANING = {
     Phase.PREPARING: "the canary's pods start; no player is on it",
     Phase.SETTLING: "a step's pods and split are being set and are not confirmed",
     Phase.HOLDING: "the gates watch a confirmed split",
-    Phase.HELD: "no verdict by the deadline, or the objective is missed at 100 %: a person decides",
+    Phase.HELD: "no verdict by the deadline, or the objective is missed at 100 %: a person decides; or a freeze lasts",
     Phase.PAUSED: "a person stopped the steps; gates still take the run back",
     Phase.PASSED: "a step is done; the next begins in the same commit",
     Phase.PROMOTING: "the canary becomes the only version",

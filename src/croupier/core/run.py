@@ -5,16 +5,17 @@ written. A desk that was killed folds the same entries to the same state. ``crou
 only the engine writes entries. Kinds and bodies (all keys camelCase):
 
     run.planned       plan, forecast | null, stable {label}, canary {label}
-    run.started       restarts {digest: count}, who, reason, owner | absent, group | absent, fixForward | absent
+    run.started       restarts {digest: count}, who, reason, owner | absent, group | absent, fixForward | absent,
+                      overridden [freeze] | absent, returns | absent
     step.entered      step, name, weight
     step.settled      step
     step.passed       step, code, reason, who | absent, share | null, players, evidence {sha256, samples} | null
-    step.held         step, code, reason
+    step.held         step, code, reason, freeze | absent
     run.paused        who, reason          run.resumed   who, reason
     run.promoting     code, reason
     run.rolling-back  code, reason, who | absent, evidence | null
     run.ended         outcome, code, reason
-    command           command, who, reason, request | absent
+    command           command, who, reason, request | absent, overridden [freeze] | absent
     verdict           verdict, weight, evidence {sha256, samples}
     intent            actions              outcome       actions (those now observed in force)
     traffic.returned  –                    (the data plane confirmed that the canary gets no more players)
@@ -73,6 +74,10 @@ class RunState:
     """What the run was started for, where services come and go; "": nobody."""
     fix_forward: str = ""
     """What was seen of stable when a person approved a start without gates; "": nobody did."""
+    returns: bool = False
+    """Whether it goes back to what was stable before the last promotion: no freeze bars that."""
+    overridden: tuple[str, ...] = ()
+    """Names of the freeze windows that a person has overridden for it."""
     request: str = ""
     """Name of the newest command that had one."""
     step: int = 0
@@ -153,8 +158,11 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
     match record.kind:
         case "command":
             name = cast(CommandName, _text(body, "command"))
+            state = replace(state, request=_text(body, "request") or state.request)
+            if name == "override":  # it opens the way, and takes no other command's place
+                return replace(state, overridden=(*state.overridden, *_names(body, "overridden")))
             command = Command(name, _text(body, "who"), _text(body, "reason"))
-            return replace(state, command=command, request=_text(body, "request") or state.request)
+            return replace(state, command=command)
         case "verdict":
             verdict = Verdict.model_validate(body["verdict"])
             same = state.verdict is not None and state.verdict.outcome is verdict.outcome
@@ -208,6 +216,8 @@ def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
                 owner=_text(body, "owner"),
                 group=_text(body, "group"),
                 fix_forward=_text(body, "fixForward"),
+                overridden=_names(body, "overridden"),
+                returns=body.get("returns") is True,
             )
         case Event.ENTERED:
             step = cast(int, body["step"])
@@ -240,6 +250,10 @@ def _text(body: Mapping[str, JsonValue], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _names(body: Mapping[str, JsonValue], key: str) -> tuple[str, ...]:
+    return tuple(str(each) for each in cast("list[JsonValue]", body.get(key, [])))
+
+
 def story_line(record: Entry | Draft) -> str:
     """One entry as a line for people, or "" for entries that are only bookkeeping."""
     body = cast("Mapping[str, Any]", record.body)
@@ -247,8 +261,11 @@ def story_line(record: Entry | Draft) -> str:
     why = f": {body['reason']}" if body.get("reason") else ""
     match record.kind:
         case "run.started":
-            seen = body.get("fixForward")
-            return f"started{by} without gates, because stable is bad ({seen}){why}" if seen else f"started{by}"
+            seen, frozen = body.get("fixForward"), ", ".join(body.get("overridden", []))
+            over = f" in spite of the freeze {frozen}" if frozen else ""
+            if seen:
+                return f"started{by}{over} without gates, because stable is bad ({seen}){why}"
+            return f"started{by}{over}{why if frozen else ''}"
         case "step.entered":
             return f"step {body['name']}"
         case "step.settled":
@@ -267,6 +284,8 @@ def story_line(record: Entry | Draft) -> str:
             return f"rolling back{by}{why}"
         case "run.ended":
             return f"{body['outcome']}{why}"
+        case "command" if body["command"] == "override":
+            return f"freeze {', '.join(body['overridden'])} overridden{by}{why}"
         case "command":
             return f"{body['command']} asked for{by}{why}"
         case "verdict":

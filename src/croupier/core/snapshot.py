@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from croupier.model.freeze import Freeze
 from croupier.model.traffic import ObservedSplit
 from croupier.model.verdict import Verdict
 from croupier.model.workload import VersionPods
@@ -42,5 +43,7 @@ class Snapshot:
     """For how long the canary has had pods of which none was ready, at every look; 0 when one is."""
     unwatched_seconds: float = 0.0
     """Since the look before, where that was so long ago that nobody watched; below 0: the clock was set back."""
+    freezes: tuple[Freeze, ...] = ()
+    """Windows that freeze the service now, the one that ends last first (``core.freeze.in_force``)."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Port -> why it did not answer, or why an action on it failed."""

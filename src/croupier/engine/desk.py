@@ -14,21 +14,25 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
+from croupier.core.freeze import in_force
 from croupier.core.group import GroupState, in_order
 from croupier.core.phases import ENDS, Event, Phase
 from croupier.core.plans.release import plan_release
 from croupier.core.plans.rolling import rolling_steps
 from croupier.core.roll import group_id, run_id
+from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
 from croupier.engine import preview, views
-from croupier.engine.checklist import WAIVED, assess, in_words, latest, source_of, waiver_of
+from croupier.engine.checklist import WAIVED
 from croupier.engine.groups import Groups
 from croupier.engine.histories import Histories
 from croupier.engine.loop import Loop, idle, sole_digest
+from croupier.engine.preflight import Preflight
 from croupier.engine.register import DESK, Register
 from croupier.errors import Refused, UnknownName, Unreachable
-from croupier.model.checklist import Checklist, ChecklistSource, LineWaiver, WaiverRequest
+from croupier.model.checklist import Checklist, ChecklistPolicy, ChecklistSource, LineWaiver, WaiverRequest
 from croupier.model.digest import short
+from croupier.model.freeze import Freeze
 from croupier.model.journal import Draft, Entry
 from croupier.model.plan import EnsureVersion
 from croupier.model.release import Release
@@ -70,13 +74,17 @@ class Desk:
         closing: AsyncExitStack | None = None,
         most_live: int | None = None,
         checklists: Mapping[str, ChecklistSource] | None = None,
+        checklist: ChecklistPolicy | None = None,
+        freezes: Sequence[Freeze] = (),
         history: HistoryStore | None = None,
     ) -> None:
         """``closing`` closes what the back ends hold; None: nothing is to be closed.
 
         ``history``: where it keeps how services usually do; None: a desk that starts again learns it anew.
         ``most_live``: how many gated releases may be live at a time; None: as many as there are services.
-        ``checklists``: service -> where it is described; gated releases of these start only when no line is red.
+        ``checklists``: service -> where it is described, for its checklist.
+        ``checklist``: whether a gated release waits for it; None: of a described service it does, no other is asked.
+        ``freezes``: the calendar.
         """
         self._closing = closing or AsyncExitStack()
         self._platform = platform
@@ -84,8 +92,8 @@ class Desk:
         self._workloads = workloads
         self._clock = clock
         self._most_live = most_live
-        self._checklists = checklists or {}
         self._register = Register(journal)
+        self._preflight = Preflight(self._register, clock, sources=checklists or {}, policy=checklist, freezes=freezes)
         self._groups = Groups(self._register, self._begin_member, clock.now)
         self._wake = asyncio.Event()
         self._loop = Loop(
@@ -96,6 +104,7 @@ class Desk:
             evidence=evidence,
             histories=Histories(history, clock),
             register=self._register,
+            freezes=self._preflight.freezes,
             clock=clock,
             on_late=self._wake.set,
         )
@@ -146,11 +155,13 @@ class Desk:
             if await self._groups.advance():
                 self._wake.set()
 
-    async def declare(self, platform: Platform) -> None:
-        """Serve this platform from the next round on; live runs of a service that is gone are still looked after."""
+    async def declare(self, platform: Platform, freezes: Sequence[Freeze] = ()) -> None:
+        """Serve this platform from the next round on, with this calendar; live runs of a service that is gone are still
+        looked after."""
         async with self._lock:
             self._platform = platform
-            self._loop.declare(platform)
+            self._preflight.freezes = tuple(freezes)
+            self._loop.declare(platform, self._preflight.freezes)
 
     # --- releases ----------------------------------------------------------------------------------------------------
 
@@ -161,9 +172,13 @@ class Desk:
         started now, with numbers and options, and ``Unreachable`` when traffic or workloads do not answer.
         """
         await self.open()
-        found = await self._checked(release)
+        said = {
+            "checklist": await self._preflight.checked(release),
+            "asks": self._preflight.asks(self._service(release.service).tier),
+            "frozen": await self._preflight.frozen(release),
+        }
         async with self._lock:
-            return (await self._preview(release)).model_copy(update={"checklist": found})
+            return (await self._preview(release)).model_copy(update=said)
 
     async def start(self, release: Release, *, who: str = "", reason: str = "", owner: str = "") -> str:
         """Start a release; returns the run's id. Raises as ``plan`` does; nothing is started then.
@@ -216,9 +231,14 @@ class Desk:
                 told["fixForward"] = await self._how_bad(release.service)
             return await self._begin(release, told, is_gated=not state.fix_forward)
 
-    async def _begin(self, release: Release, told: Mapping[str, str], *, is_gated: bool) -> str:
+    async def _begin(
+        self, release: Release, told: Mapping[str, str], *, is_gated: bool, override_freeze: bool = False
+    ) -> str:
         """Plan and write down the start of a run. ``told``: for ``run.started``; what is "" is left out, but for
-        ``who`` and ``reason``."""
+        ``who`` and ``reason``. ``override_freeze``: a person has given a reason to start all the same."""
+        if not override_freeze:
+            await self._preflight.refuse_frozen(release)
+        frozen, returns = await self._preflight.frozen(release), await self._preflight.returns(release)
         live = len(self._register.live())
         if is_gated and self._most_live is not None and live >= self._most_live:
             raise Refused(
@@ -236,6 +256,10 @@ class Desk:
         }
         restarts: dict[str, JsonValue] = {each.digest: each.restarts for each in pods}
         said: dict[str, JsonValue] = {key: text for key, text in told.items() if text or key in ("who", "reason")}
+        if frozen:
+            said["overridden"] = [each.name for each in frozen]
+        if returns:
+            said["returns"] = True
         await self._register.write(
             [
                 Draft("run.planned", plan.run, now, planned),
@@ -251,10 +275,10 @@ class Desk:
     async def checklist(self, service: str) -> Checklist:
         """The checklist of a service (S15), as far as the desk's settings say where it is described.
 
-        Raises ``UnknownName``, and as ``engine.checklist.assess`` does.
+        Raises ``UnknownName``, and as ``Preflight.assess`` does.
         """
         self._service(service)
-        return await self._assess(service, None)
+        return await self._preflight.assess(service)
 
     async def waive(self, asked: WaiverRequest, who: str) -> LineWaiver:
         """Let a line stay red until a day, and write down who answers for it. It counts from now on.
@@ -274,31 +298,10 @@ class Desk:
 
     async def waivers(self) -> Sequence[LineWaiver]:
         """The waiver that counts of each service and line, also one that has ended. Raises ``Unreachable``."""
-        return latest(waiver_of(each) for each in await self._register.of_desk(WAIVED))
-
-    async def _checked(self, release: Release) -> Checklist | None:
-        """The checklist of a release about to start; None where no source is declared."""
-        return await self._assess(release.service, release) if release.service in self._checklists else None
+        return await self._preflight.waivers()
 
     async def _ready(self, release: Release) -> str:
-        """What the checklist says, for the journal; "" where there is none. Raises ``Refused`` while a line is red.
-
-        Reads files and asks every rule, so it is never called while rounds wait.
-        """
-        found = await self._checked(release)
-        if found is None:
-            return ""
-        if not found.ready:
-            raise Refused(
-                f"{release.service} is not ready for production: {in_words(found)}",
-                hint=f"see croupier release check {release.service}; a line is waived by croupier release waive",
-            )
-        return in_words(found)
-
-    async def _assess(self, service: str, release: Release | None) -> Checklist:
-        source, waivers = source_of(self._checklists, service), await self.waivers()
-        now = self._clock.now()
-        return await asyncio.to_thread(lambda: assess(service, source, now=now, waivers=waivers, release=release))
+        return await self._preflight.ready(release, self._service(release.service).tier)
 
     # --- groups ------------------------------------------------------------------------------------------------------
 
@@ -315,12 +318,15 @@ class Desk:
             await self._register.be_current()
             releases = in_order(asked.releases, self._platform)
             for release in releases:
+                if not asked.override_freeze:
+                    await self._preflight.refuse_frozen(release)
                 await self._preview(release, is_gated=not asked.fix_forward, supersede=asked.supersede)
             group = group_id(self._register.next_group)
             body: dict[str, JsonValue] = {
                 "releases": [release.model_dump(mode="json", by_alias=True) for release in releases],
                 "supersede": asked.supersede,
                 "fixForward": asked.fix_forward,
+                "overrideFreeze": asked.override_freeze,
                 "who": who,
                 "reason": asked.reason,
             }
@@ -358,12 +364,13 @@ class Desk:
     async def _begin_member(self, state: GroupState, release: Release) -> str:
         told = {"who": state.who, "reason": state.reason, "group": state.group}
         if not state.fix_forward:
-            return await self._begin(release, told, is_gated=True)
+            return await self._begin(release, told, is_gated=True, override_freeze=state.override_freeze)
         told["fixForward"] = await self._how_bad(release.service)
         return await self._begin(
             release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0}),
             told,
             is_gated=False,
+            override_freeze=state.override_freeze,
         )
 
     async def _how_bad(self, service: str) -> str:
@@ -398,12 +405,24 @@ class Desk:
             if command not in view.commands:
                 raise Refused(_why_not(view, command), hint=f"accepted now: {', '.join(view.commands) or 'nothing'}")
             body: dict[str, JsonValue] = {"command": command, "who": who, "reason": reason}
+            if command == "override":
+                if not reason.strip():
+                    raise Refused(
+                        f"{run} goes no further in a freeze without a reason",
+                        hint='say who decided and why: --reason "…"',
+                    )
+                body["overridden"] = self._open_freezes(state)
             if request:
                 body["request"] = request
             draft = Draft("command", run, self._clock.now(), body)
             # A full disk must not keep a person from going back.
             await self._register.write([draft], way_back=command == "abort")
         self._wake.set()
+
+    def _open_freezes(self, state: RunState) -> list[JsonValue]:
+        """Names of the freeze windows that are open now and that nobody has overridden for the run."""
+        found = in_force(self._preflight.freezes, state.plan.service, self._clock.now())
+        return [each.name for each in found if each.name not in state.overridden]
 
     async def give_up(self, run: str, reason: str) -> None:
         """End a live run whose service is gone with all that it had: nothing is left to be carried out.
@@ -595,4 +614,6 @@ def _why_not(view: RunView, command: CommandName) -> str:
         return f"{view.run} has ended: {view.outcome}"
     if command == "promote" and view.verdict is not None and view.verdict.outcome == "fail":
         return f"{view.run} cannot be promoted over a failing gate: {view.verdict.reason}"
+    if "override" in view.commands:
+        return f"{view.run} goes no further in a freeze ({view.waiting_for}): override it first"
     return f"{command} makes no sense while {view.run} is {view.phase}"

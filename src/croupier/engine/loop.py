@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from croupier.core import gates
 from croupier.core.decide import Decision, decide
+from croupier.core.freeze import in_force
 from croupier.core.phases import Phase
 from croupier.core.run import RunState, story_line
 from croupier.core.snapshot import Snapshot
@@ -24,6 +25,7 @@ from croupier.engine.register import Register
 from croupier.engine.watch import TICK_SECONDS, Watch
 from croupier.errors import Unreachable
 from croupier.model.evidence import Sample
+from croupier.model.freeze import Freeze
 from croupier.model.journal import Draft
 from croupier.model.service import Platform
 from croupier.model.traffic import ObservedSplit
@@ -69,6 +71,7 @@ class Loop:
         evidence: EvidenceStore,
         histories: Histories,
         register: Register,
+        freezes: Sequence[Freeze],
         clock: Clock,
         on_late: Callable[[], None],
     ) -> None:
@@ -79,6 +82,7 @@ class Loop:
         self._metrics = metrics
         self._store = evidence
         self._register = register
+        self._freezes = freezes
         self._clock = clock
         self._handlers = Handlers(traffic, workloads)
         self._errands = Errands(self._handlers, on_late)
@@ -94,8 +98,9 @@ class Loop:
         """Back end -> why it does not answer."""
         self.last_round_at: float | None = None
 
-    def declare(self, platform: Platform) -> None:
+    def declare(self, platform: Platform, freezes: Sequence[Freeze]) -> None:
         self._platform = platform
+        self._freezes = freezes
 
     def history(self, service: str) -> gates.DispersionHistory:
         """What is known of the service's stable version; empty for one never counted."""
@@ -263,6 +268,7 @@ class Loop:
             players=watch.players(revision),
             down_seconds=watch.down_seconds(now),
             unwatched_seconds=watch.look(now),
+            freezes=in_force(self._freezes, plan.service, now),
             faults=faults,
         )
 

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from croupier.core.decide import blockers
-from croupier.core.due import may_return, pods_missing, stable_missing, unready_kept
+from croupier.core.due import may_return, pods_missing, pods_ready, stable_missing, unready_kept
+from croupier.core.freeze import freeze_of
 from croupier.core.phases import Phase
 from croupier.core.plans.defaults import default_policy
 from croupier.core.run import RunState
 from croupier.core.share import share_band
 from croupier.core.snapshot import Snapshot
 from croupier.model.digest import short
+from croupier.model.freeze import Freeze
 from croupier.model.service import Service, Version
 from croupier.model.verdict import Outcome, Verdict
 from croupier.model.view import CommandName, RunView, ServiceView, VersionView, WeightBand
@@ -48,11 +50,14 @@ _COMMANDS: Mapping[Phase, tuple[CommandName, ...]] = {
 """What each phase accepts; absent phases accept nothing."""
 
 
-def accepted(state: RunState, verdict: Verdict | None) -> tuple[CommandName, ...]:
-    """The commands that would be accepted now. ``promote`` never while a gate fails."""
+def accepted(state: RunState, verdict: Verdict | None, freeze: Freeze | None = None) -> tuple[CommandName, ...]:
+    """The commands that would be accepted now. ``promote`` never while a gate fails, nor what goes forward in a freeze:
+    that is overridden first."""
     found = _COMMANDS.get(state.phase, ())
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         found = tuple(name for name in found if name != "promote")
+    if freeze is not None and found:
+        found = (*(name for name in found if name not in ("promote", "resume")), "override")
     return found
 
 
@@ -91,7 +96,7 @@ def run_view(state: RunState, snapshot: Snapshot | None) -> RunView:
         forecast=state.forecast,
         waiting_for=waiting_for(state, snapshot),
         next=_next(state),
-        commands=accepted(state, verdict),
+        commands=accepted(state, verdict, None if snapshot is None else freeze_of(state, snapshot)),
         timeline=state.story,
         group=state.group,
         fix_forward=bool(state.fix_forward),
@@ -109,12 +114,17 @@ def _waits_for(state: RunState, snapshot: Snapshot | None) -> str:
     match state.phase:
         case Phase.PREPARING | Phase.PLANNED:
             missing = "" if snapshot is None else pods_missing(state, snapshot)
+            if snapshot is not None and not missing and (freeze := freeze_of(state, snapshot)) is not None:
+                return f"the end of {freeze.words}"
             return f"{short(state.plan.canary)} to have its pods ready" + (f" ({missing})" if missing else "")
         case Phase.SETTLING:
             return _unsettled(state, snapshot)
         case Phase.HOLDING | Phase.PASSED:
             found = [] if snapshot is None else blockers(state, snapshot)
             return found[0].text if found else "the next round"
+        case Phase.HELD if state.code == "freeze":
+            freeze = None if snapshot is None else freeze_of(state, snapshot)
+            return f"the end of {state.reason if freeze is None else freeze.words}"
         case Phase.HELD:
             return f"a person: {state.reason}"
         case Phase.PAUSED:
@@ -187,6 +197,11 @@ def _next(state: RunState) -> str:
 
 def _next_when_held(state: RunState, following: str) -> str:
     match state.code:
+        case "freeze":
+            return (
+                f"players stay as they are, {state.weight} % on the canary; croupier goes on by itself when the freeze "
+                "ends, and back when a gate fails. abort is always safe, override with a reason goes on now"
+            )
         case "stable-down":
             return (
                 "see to stable's pods; croupier goes back by itself if the canary still fails when they are ready. "
@@ -213,7 +228,11 @@ def _share(state: RunState, snapshot: Snapshot | None) -> tuple[float | None, We
 
 
 def _waiting_code(state: RunState, snapshot: Snapshot | None) -> str:
-    if state.phase is not Phase.HOLDING or snapshot is None:
+    if snapshot is None:
+        return ""
+    if state.phase is Phase.PREPARING and pods_ready(state, snapshot) and freeze_of(state, snapshot) is not None:
+        return "freeze"
+    if state.phase is not Phase.HOLDING:
         return ""
     found = blockers(state, snapshot)
     return found[0].code if found else ""

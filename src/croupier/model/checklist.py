@@ -9,10 +9,28 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import StringConstraints, model_validator
 
 from croupier.model.base import ServiceName, Value
+from croupier.model.service import Tier
 
 LineId = Literal["S15.1", "S15.2", "S15.3", "S15.4", "S15.5", "S15.6", "S15.7", "S15.8", "S15.9"]
 LINES: tuple[LineId, ...] = get_args(LineId)
 ProofState = Literal["pass", "fail", "no-evidence"]
+
+
+ChecklistAsk = Literal["require", "warn"]
+
+
+class ChecklistPolicy(Value):
+    """What a red line of the checklist means for a release, by the tier of its service.
+
+    `require`: no release starts while a line is red and not waived. `warn`: it starts, and plan and journal say
+    what is red.
+    """
+
+    money: ChecklistAsk = "require"
+    standard: ChecklistAsk = "require"
+
+    def of(self, tier: Tier) -> ChecklistAsk:
+        return self.money if tier == "money" else self.standard
 
 
 class Proof(Value):

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints
 
 from croupier.model.base import Value
-from croupier.model.checklist import Sources
+from croupier.model.checklist import ChecklistPolicy, Sources
+from croupier.model.freeze import FreezeWindows
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 
@@ -53,8 +54,12 @@ class DeskSettings(Value):
     """How many releases may be live at a time; None: one a service."""
 
     checklists: Annotated[Sources, Field(default_factory=dict)]
-    """Service -> where it is described, for its checklist (S15): no release of such a service starts while a line is
-    red. Services that are not named here start without one."""
+    """Service -> where it is described, for its checklist (S15). Of a service that is not named here, nothing but the
+    release itself is known."""
+    checklist: ChecklistPolicy = ChecklistPolicy()
+    """Whether a release starts while a line of the checklist is red."""
+    freezes: Annotated[FreezeWindows, Field(default_factory=dict)]
+    """Windows in which nothing new starts and nothing goes forward."""
 
     def anchored(self, directory: Path) -> Self:
         """The same with paths below ``directory``; absolute paths stay."""

@@ -11,8 +11,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, JsonValue, model_validator
 
 from croupier.model.base import Digest, ServiceName, Value
-from croupier.model.checklist import Checklist
+from croupier.model.checklist import Checklist, ChecklistAsk
 from croupier.model.forecast import StratumForecast
+from croupier.model.freeze import Freeze
 from croupier.model.plan import Plan
 from croupier.model.release import GatePolicy, Release
 from croupier.model.service import Objective, Tier
@@ -26,7 +27,8 @@ Phase = Literal[
 preparing     the canary's pods start; no player is on it yet
 settling      a step's split is being set and is not confirmed yet
 holding       the gates watch a confirmed split
-held          a deadline passed without a verdict, or the objective is missed at 100 %: a person decides
+held          a deadline passed without a verdict, or the objective is missed at 100 %: a person decides;
+              or, with the code ``freeze``, a freeze window is open: it goes on by itself when that ends
 paused        a person stopped the steps; gates still take the run back
 promoting     the canary becomes the only version
 promoted      the end: the canary is the stable version
@@ -34,7 +36,8 @@ rolling-back  traffic returns to stable
 rolled-back   the end: stable serves everybody; ``code`` says why (``worse``, ``never-ready``, ``aborted``, …)
 """
 
-CommandName = Literal["pause", "resume", "promote", "abort"]
+CommandName = Literal["pause", "resume", "promote", "abort", "override"]
+"""``override``: of the freeze that stands in its way now, for this run."""
 
 
 class VersionView(Value):
@@ -113,7 +116,11 @@ class PlanPreview(Value):
     canary: VersionView
     forecast: ForecastView
     checklist: Checklist | None = None
-    """What must be green before it starts; None: the desk's settings name no checklist of the service."""
+    """The nine lines for this release; None: nobody asks for them."""
+    asks: ChecklistAsk = "require"
+    """Whether a red line keeps it from starting."""
+    frozen: tuple[Freeze, ...] = ()
+    """The freeze windows that would keep it from starting now, the one that ends last first."""
 
 
 class WeightBand(Value):
@@ -139,12 +146,15 @@ class GroupRequest(Value):
     """Take back a live release that stands in the way, then start."""
     fix_forward: bool = False
     """Stable itself is bad: everybody moves at once and no gate compares. Needs ``reason``, which is the approval."""
+    override_freeze: bool = False
+    """Start and go forward in spite of the freeze windows that are open when a member starts. Needs ``reason``."""
     reason: Annotated[str, Field(max_length=500)] = ""
 
     @model_validator(mode="after")
     def _approved(self) -> Self:
-        if self.fix_forward and not self.reason.strip():
-            raise ValueError("fixForward needs a reason: it goes into the journal as the approval")
+        asked = "fixForward" if self.fix_forward else "overrideFreeze" if self.override_freeze else ""
+        if asked and not self.reason.strip():
+            raise ValueError(f"{asked} needs a reason: it goes into the journal as the approval")
         return self
 
 

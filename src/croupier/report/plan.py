@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from croupier.model.checklist import Checklist
 from croupier.model.release import GateSpec, Margin
 from croupier.model.view import ForecastView, PlanPreview
 from croupier.report.checklist import STATES
@@ -29,7 +28,7 @@ def plan_text(preview: PlanPreview) -> str:
         *_faults(preview.forecast),
         *_strata(preview.forecast),
     ]
-    lines += ["", *_checklist(preview.checklist), "", *_conclusion(preview.forecast)]
+    lines += ["", *_checklist(preview), *_frozen(preview), "", *_conclusion(preview.forecast)]
     return "\n".join(lines)
 
 
@@ -88,10 +87,25 @@ def _strata(forecast: ForecastView) -> list[str]:
     return ["", f"Each by itself, if {forecast.strata[0].fault}", *table(rows, right=(2,))]
 
 
-def _checklist(found: Checklist | None) -> list[str]:
+def _frozen(preview: PlanPreview) -> list[str]:
+    return [
+        f"  It would be refused now: {each.words}. croupier release start --override-freeze --reason says why not."
+        for each in preview.frozen[:1]
+    ]
+
+
+def _checklist(preview: PlanPreview) -> list[str]:
     """What keeps the service from being ready, in a few lines."""
+    found = preview.checklist
     if found is None:
-        return ["Checklist of production", "  not checked: the desk's settings name none of this service"]
+        return ["Checklist of production", "  not checked: nobody asks for one of this service"]
+    if preview.asks == "warn" and not found.ready:
+        red = ", ".join(each.id for each in found.red)
+        return [
+            "Checklist of production",
+            f"  {len(found.red)} of {len(found.lines)} lines are red ({red}); this desk only warns of it: "
+            f"croupier release check {found.service} tells why.",
+        ]
     return [
         "Checklist of production",
         *table([(each.id, STATES[each.state], each.title) for each in found.lines]),

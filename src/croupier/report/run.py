@@ -30,10 +30,14 @@ PHASE_WORDS = {
     "rolling-back": "going back",
     "rolled-back": "rolled back",
 }
-"""Phase -> the words people see for it."""
+"""Phase -> the words people see for it; ``phase_words`` knows a freeze, too."""
 
 REPEATED_FROM = 40
 """Reasons longer than this are told once; shorter ones do not tire."""
+
+
+def phase_words(view: RunView) -> str:
+    return "held by a freeze" if (view.phase, view.code) == ("held", "freeze") else PHASE_WORDS[view.phase]
 
 
 def list_text(views: Sequence[RunView]) -> str:
@@ -48,7 +52,7 @@ def list_text(views: Sequence[RunView]) -> str:
                 view.run,
                 view.service,
                 version(view.canary),
-                PHASE_WORDS[view.phase],
+                phase_words(view),
                 f"{view.weight} %",
                 timestamp(view.started_at).removesuffix(" UTC"),
                 duration(last - view.started_at),
@@ -61,7 +65,7 @@ def status_text(view: RunView) -> str:
     """Everything about one run that a person at 03:00 needs: what happened, what was done, what is safe to do."""
     last = view.ended_at if view.ended_at is not None else view.updated_at
     lines = [
-        f"{view.run}  {view.service}  {PHASE_WORDS[view.phase]}, {duration(last - view.started_at)}"
+        f"{view.run}  {view.service}  {phase_words(view)}, {duration(last - view.started_at)}"
         + (" since the start" if view.ended_at is None else " from start to end"),
         f"  stable  {version(view.stable)}",
         f"  canary  {version(view.canary)}",
@@ -146,7 +150,7 @@ def change_lines(before: RunView | None, after: RunView) -> list[str]:
     that no longer come, are.
     """
     if before is None:
-        return [f"{clock(after.updated_at)} {after.run} {after.service}: {PHASE_WORDS[after.phase]}, {after.step_name}"]
+        return [f"{clock(after.updated_at)} {after.run} {after.service}: {phase_words(after)}, {after.step_name}"]
     lines = []
     stamp = clock(after.updated_at)
     known = {gate.gate: gate for gate in before.verdict.gates} if before.verdict else {}
@@ -163,7 +167,7 @@ def change_lines(before: RunView | None, after: RunView) -> list[str]:
     told = story(after.timeline)
     lines += [f"{clock(moment.at)} {after.run} {moment.text}" for moment in told[_told(before, after) :]]
     if after.phase != before.phase and after.phase in ("paused", "held") and after.waiting_for:
-        lines.append(f"{stamp} {after.run} {PHASE_WORDS[after.phase]}, waiting for {after.waiting_for}")
+        lines.append(f"{stamp} {after.run} {phase_words(after)}, waiting for {after.waiting_for}")
     return lines
 
 

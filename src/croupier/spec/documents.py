@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from croupier.errors import Problem, SpecError
 from croupier.model.judge import JudgeSettings
 from croupier.model.release import GatePolicy, ReleaseFile
-from croupier.model.service import BuildDescriptor
+from croupier.model.service import BuildDescriptor, Platform
 from croupier.model.settings import DeskSettings
-from croupier.spec.load import Flaw, load
+from croupier.spec.files import read_text
+from croupier.spec.freezes import flaws
+from croupier.spec.load import Flaw, Location, did_you_mean, load, place
+from croupier.spec.yaml12 import parse
 
 
 def load_release(path: Path) -> ReleaseFile:
@@ -19,7 +23,38 @@ def load_release(path: Path) -> ReleaseFile:
 
 def load_settings(path: Path) -> DeskSettings:
     """Settings of a desk (``desk.yaml``); relative paths in it are relative to the file and come back absolute."""
-    return load(path, DeskSettings).anchored(path.absolute().parent)
+    return load(path, DeskSettings, _desk_flaws).anchored(path.absolute().parent)
+
+
+def refuse_unknown_services(path: Path, settings: DeskSettings, platform: Platform) -> None:
+    """Raises ``SpecError`` for services that the settings name and the platform does not have: they would be frozen and
+    described for nothing."""
+    known = [service.name for service in platform.services]
+    named: list[tuple[Location, str, bool]] = [(("checklists", name), name, True) for name in settings.checklists]
+    named += [
+        (("freezes", window, "services", index), name, False)
+        for window, each in settings.freezes.items()
+        for index, name in enumerate(each.services)
+    ]
+    root, _ = parse(read_text(path), str(path))
+    problems = [
+        Problem(
+            str(path),
+            *place(root, at, key=is_key),
+            "UNKNOWN_NAME",
+            f"{name!r} is no service of {settings.platform.name}",
+            did_you_mean(name, known),
+        )
+        for at, name, is_key in named
+        if name not in known
+    ]
+    if problems:
+        raise SpecError(problems)
+
+
+def _desk_flaws(settings: DeskSettings) -> Iterator[Flaw]:
+    for flaw in flaws(settings.freezes):
+        yield flaw._replace(location=("freezes", *flaw.location))
 
 
 def load_policy(path: Path) -> GatePolicy:

@@ -26,6 +26,7 @@ _AFTER: Mapping[CommandName, Mapping[str, object]] = {
     "resume": {"phase": "holding", "commands": ("pause", "promote", "abort")},
     "promote": {"phase": "settling", "step": 4, "step_name": "50 %"},
     "abort": {"phase": "rolling-back", "weight": 0, "commands": ()},
+    "override": {"phase": "settling", "code": "", "commands": ("pause", "promote", "abort")},
 }
 """What a command does to a view."""
 

@@ -1,0 +1,37 @@
+"""Which freeze window stands in the way of a service or of a run. Pure.
+
+A freeze bars what goes forward: a start, a step up, a promotion. It bars no way back: neither the end of a run, nor the
+release of the version that was stable before the last one was promoted (progressive-delivery 2.1: closed windows that
+block rollbacks). A person may override a window for one run, by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from croupier.core.phases import Phase
+from croupier.core.run import RunState
+from croupier.core.snapshot import Snapshot
+from croupier.model.freeze import Freeze
+
+
+def in_force(freezes: Iterable[Freeze], service: str, now: float) -> tuple[Freeze, ...]:
+    """The windows that freeze the service now, the one that ends last first."""
+    found = (
+        each
+        for each in freezes
+        if each.from_at <= now < each.until_at and (not each.services or service in each.services)
+    )
+    return tuple(sorted(found, key=lambda each: (-each.until_at, each.name)))
+
+
+def freeze_of(state: RunState, s: Snapshot) -> Freeze | None:
+    """What keeps the run from going forward now; None: nothing does."""
+    if state.returns:
+        return None
+    return next((each for each in s.freezes if each.name not in state.overridden), None)
+
+
+def returns_to(digest: str, last: RunState | None) -> bool:
+    """Whether a release of ``digest`` goes back: to what was stable before the service's newest run was promoted."""
+    return last is not None and last.phase is Phase.PROMOTED and last.plan.stable == digest

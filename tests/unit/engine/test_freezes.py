@@ -1,0 +1,126 @@
+"""A desk with a calendar of freezes, in virtual time: nothing new starts, nothing goes forward, all may go back."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.world import HEALTHY, LOSSY, PAYMENTS, PLATFORM, STABLE, World, release
+
+from croupier.engine.desk import Desk
+from croupier.errors import Refused
+from croupier.model.freeze import Freeze
+from croupier.model.view import GroupRequest
+
+HOUR = 3600.0
+
+
+async def begun(*, starts_in: float, lasts: float = HOUR) -> tuple[World, Desk, Freeze]:
+    """A warm desk and a freeze that begins ``starts_in`` seconds from now."""
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    from_at = world.clock.now() + starts_in
+    until = "2030-07-14 21:00 Europe/Stockholm"
+    final = Freeze(name="cup-final", title="Cup final", from_at=from_at, until_at=from_at + lasts, until=until)
+    await desk.declare(PLATFORM, [final])
+    return world, desk, final
+
+
+async def test_nothing_new_starts_in_a_freeze_and_the_plan_says_so() -> None:
+    world, desk, final = await begun(starts_in=-1.0, lasts=120.0)
+    assert (await desk.plan(release())).frozen == (final,)
+    words = (
+        r"nothing new starts on payments-api: freeze cup-final \(Cup final\) until 2030-07-14 21:00 Europe/Stockholm"
+    )
+    with pytest.raises(Refused, match=words):
+        await desk.start(release(), who="ann")
+    with pytest.raises(Refused, match="cup-final"):
+        await desk.start_group(GroupRequest(releases=(release(),)), who="ann")
+    assert not await desk.runs()
+    await world.rounds(desk, 50)
+    assert (await desk.plan(release())).frozen == ()
+    assert await desk.start(release(), who="ann") == "r-0001"
+
+
+async def test_a_live_release_is_held_for_the_freeze_and_promoted_after_it() -> None:
+    world, desk, final = await begun(starts_in=30.0)
+    run = await desk.start(release(), who="ann")
+    view = await world.play(desk, run, until=lambda view: view.phase == "held")
+    assert view.code == "freeze"
+    assert "cup-final (Cup final) until 2030-07-14 21:00 Europe/Stockholm" in view.waiting_for
+    assert view.commands == ("abort", "override")
+    weight, served = view.weight, world.serves()
+    with pytest.raises(Refused, match="override it first"):
+        await desk.command(run, "promote", "ann", "now")
+    while world.clock.now() < final.until_at - 10.0:
+        await world.rounds(desk, 1, seconds=5.0)
+    view = await desk.run_view(run)
+    assert (view.phase, view.weight, world.serves()) == ("held", weight, served)
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
+async def test_a_canary_that_harms_in_a_freeze_is_taken_back_in_it() -> None:
+    world, desk, _ = await begun(starts_in=30.0)
+    run = await desk.start(release(), who="ann")
+    await world.play(desk, run, until=lambda view: view.phase == "held")
+    world.failures[HEALTHY, "deposits"] = 0.33
+    view = await world.play(desk, run)
+    assert (view.outcome, view.code) == ("rolled-back", "worse")
+    assert world.serves() == {STABLE: 100}
+
+
+async def test_a_person_overrides_one_freeze_for_one_run_and_the_journal_says_who_and_why() -> None:
+    world, desk, _ = await begun(starts_in=30.0)
+    run = await desk.start(release(), who="ann")
+    await world.play(desk, run, until=lambda view: view.phase == "held")
+    with pytest.raises(Refused, match="without a reason"):
+        await desk.command(run, "override", "bob", "  ")
+    await desk.command(run, "override", "bob", "deposits are broken without it")
+    assert (await world.play(desk, run)).outcome == "promoted"
+    told = world.entries("command")[0].body
+    assert (told["command"], told["who"], told["overridden"]) == ("override", "bob", ["cup-final"])
+    with pytest.raises(Refused, match="cup-final"):
+        await desk.start(release(LOSSY), who="ann")
+
+
+async def test_an_override_survives_the_desk() -> None:
+    world, desk, final = await begun(starts_in=30.0)
+    run = await desk.start(release(), who="ann")
+    await world.play(desk, run, until=lambda view: view.phase == "held")
+    await desk.command(run, "override", "bob", "hotfix")
+    again = world.desk()
+    await again.declare(PLATFORM, [final])
+    assert (await world.play(again, run)).outcome == "promoted"
+
+
+async def test_a_release_is_started_in_spite_of_a_freeze_with_a_reason() -> None:
+    world, desk, _ = await begun(starts_in=-1.0)
+    with pytest.raises(ValueError, match="overrideFreeze needs a reason"):
+        GroupRequest(releases=(release(),), override_freeze=True)
+    asked = GroupRequest(releases=(release(),), override_freeze=True, reason="hotfix for deposits")
+    group = await desk.start_group(asked, who="ann")
+    await world.rounds(desk, 1)
+    run = (await desk.group_view(group)).members[0].run
+    assert run is not None
+    assert (await world.play(desk, run)).outcome == "promoted"
+    started = world.entries("run.started")[0].body
+    assert (started["overridden"], started["reason"]) == (["cup-final"], "hotfix for deposits")
+
+
+async def test_the_version_before_may_come_back_in_a_freeze_without_anybody_overriding_it() -> None:
+    world, desk, _ = await begun(starts_in=600.0)
+    assert (await world.play(desk, await desk.start(release(), who="ann"))).outcome == "promoted"
+    assert world.serves() == {HEALTHY: 100}
+    await world.rounds(desk, 120, seconds=5.0)
+    with pytest.raises(Refused, match="cup-final"):
+        await desk.start(release(LOSSY), who="ann")
+    assert (await desk.plan(release(STABLE))).frozen == ()
+    back = await desk.start(release(STABLE), who="ann")
+    assert (await world.play(desk, back)).outcome == "promoted"
+    assert world.entries("run.started")[-1].body["returns"] is True
+    assert world.serves(PAYMENTS.name) == {STABLE: 100}
+
+
+async def test_a_freeze_of_another_service_holds_nothing() -> None:
+    world, desk, final = await begun(starts_in=-1.0)
+    await desk.declare(PLATFORM, [final.model_copy(update={"services": ("identity",)})])
+    assert (await world.play(desk, await desk.start(release(), who="ann"))).outcome == "promoted"
