@@ -15,6 +15,7 @@ from croupier.core.plans.release import plan_release
 from croupier.core.run import RunState, apply, begin, fold
 from croupier.core.snapshot import Evidence, Snapshot
 from croupier.engine.views import accepted, run_view
+from croupier.model.freeze import Freeze
 from croupier.model.journal import Draft
 from croupier.model.plan import EnsureVersion, Retire, SetSplit, Settle
 from croupier.model.service import Service
@@ -24,6 +25,7 @@ from croupier.model.view import CommandName
 from croupier.model.workload import Pod, VersionPods
 
 RUN = "r-0001"
+FREEZE = Freeze(name="cup-final", title="Cup final", from_at=0.0, until_at=1e9, until="some day")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Round:
     odd_share: bool
     command: CommandName | None
     unwatched: float = 0.0
+    frozen: bool = False
 
 
 def mostly(value: bool) -> st.SearchStrategy[bool]:
@@ -60,8 +63,9 @@ ROUNDS = st.builds(
     stable_ready=mostly(True),
     restarts=st.sampled_from([*[0] * 15, 1, 2]),
     odd_share=mostly(False),
-    command=st.sampled_from([*[None] * 20, "pause", "resume", "promote", "abort"]),
+    command=st.sampled_from([*[None] * 20, "pause", "resume", "promote", "abort", "override"]),
     unwatched=st.sampled_from([*[0.0] * 8, 100.0, 3600.0, -3600.0]),
+    frozen=mostly(False),
 )
 
 
@@ -112,6 +116,7 @@ class Stage:
             players=(canary, 2000 - canary),
             faults={} if happens.traffic_answers else {"traffic": "gone"},
             unwatched_seconds=happens.unwatched,
+            freezes=(FREEZE,) if happens.frozen else (),
         )
 
     def do(self, decision: Decision, happens: Round) -> None:
@@ -162,8 +167,10 @@ def test_whatever_happens_a_run_keeps_its_promises(service: Service, calm: int, 
     went_back = False
     for happens in [*[CALM] * calm, *history]:
         world.now += happens.seconds + max(happens.unwatched, 0.0)
-        if happens.command is not None and happens.command in accepted(world.state, world.state.verdict):
-            body = {"command": happens.command, "who": "bob", "reason": "because"}
+        is_frozen = happens.frozen and FREEZE.name not in world.state.overridden
+        taken = accepted(world.state, world.state.verdict, FREEZE if is_frozen else None)
+        if happens.command is not None and happens.command in taken:
+            body = {"command": happens.command, "who": "bob", "reason": "because", "overridden": [FREEZE.name]}
             command = Draft("command", RUN, world.now, body)
             world.records.append(command)
             world.state = apply(world.state, command)
@@ -186,6 +193,9 @@ def test_whatever_happens_a_run_keeps_its_promises(service: Service, calm: int, 
         rises = [
             action for action in decision.actions if isinstance(action, SetSplit) and action.weight > before.weight
         ]
+        if happens.frozen and FREEZE.name not in before.overridden:
+            assert not rises, "nobody is moved forward in a freeze"
+            assert not {"step.passed", "step.entered", "run.promoting"} & set(kinds)
         if went_back:
             assert not rises, "what goes back never rises again"
             assert world.state.weight == 0 or "run.rolling-back" in kinds or not happens.stable_ready
@@ -225,6 +235,7 @@ def test_whatever_happened_a_run_comes_to_its_end_once_the_world_is_calm(
         world.state = decision.state
         world.do(decision, happens)
     assert world.state.phase in (Phase.PROMOTED, Phase.ROLLED_BACK, Phase.HELD)
+    assert (world.state.phase, world.state.code) != (Phase.HELD, "freeze"), "a freeze that is over holds nothing"
     if world.state.phase is Phase.PROMOTED:
         assert world.split.weights == {HEALTHY: 100}
         assert world.desired.keys() == {HEALTHY}

@@ -14,7 +14,7 @@ from croupier.adapters.metrics.memory import MemoryMetrics
 from croupier.adapters.traffic.memory import MemoryTraffic
 from croupier.adapters.workloads.memory import MemoryWorkloads
 from croupier.engine.desk import Desk
-from croupier.model.checklist import ChecklistSource
+from croupier.model.checklist import ChecklistPolicy, ChecklistSource
 from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
 from croupier.model.journal import Draft, Entry
 from croupier.model.release import GatePolicy, GateSpec, Margin, Release
@@ -201,7 +201,12 @@ class World:
         await world.pass_time(5.0)
         return world
 
-    def desk(self, platform: Platform = PLATFORM, checklists: Mapping[str, ChecklistSource] | None = None) -> Desk:
+    def desk(
+        self,
+        platform: Platform = PLATFORM,
+        checklists: Mapping[str, ChecklistSource] | None = None,
+        checklist: ChecklistPolicy | None = None,
+    ) -> Desk:
         """A new desk, as after a start of the process."""
         wired = Wired(self)
         return Desk(
@@ -213,6 +218,7 @@ class World:
             evidence=WiredEvidence(self),
             clock=self.clock,
             checklists=checklists,
+            checklist=checklist,
             history=self.history,
         )
 

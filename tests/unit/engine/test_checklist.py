@@ -7,13 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.world import HEALTHY, LOSSY, PAYMENTS, World, release
+from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, World, release
 
 from croupier.core.checklist import proofs
 from croupier.core.policy.catalogue import RULES
 from croupier.engine.checklist import assess
 from croupier.errors import Refused, UnknownName
-from croupier.model.checklist import LINES, Checklist, ChecklistSource, LineWaiver, WaiverRequest
+from croupier.model.checklist import LINES, Checklist, ChecklistPolicy, ChecklistSource, LineWaiver, WaiverRequest
+from croupier.model.view import GroupRequest
+from croupier.report.plan import plan_text
 
 ROOT = Path(__file__).parents[3]
 TEMPLATE = ROOT / "examples" / "checklist" / "payments-api.yaml"
@@ -387,6 +389,36 @@ async def test_a_service_without_a_declared_source_starts_as_ever() -> None:
     await world.warm(desk)
     assert (await desk.plan(release())).checklist is None
     assert await desk.start(release(LOSSY), who="ann") == "r-0001"
+
+
+async def test_where_a_tier_requires_the_checklist_a_service_that_nobody_describes_does_not_start() -> None:
+    """S15: a release does not start until the nine lines have evidence."""
+    world = await World.begin()
+    desk = world.desk(checklist=ChecklistPolicy(standard="warn"))
+    await world.warm(desk)
+    preview = await desk.plan(release())
+    assert preview.checklist is not None
+    assert (preview.checklist.ready, preview.asks) == (False, "require")
+    with pytest.raises(Refused, match="payments-api is not ready for production: 8 of 9 lines are red"):
+        await desk.start(release(), who="ann")
+    with pytest.raises(Refused, match="not ready for production"):
+        await desk.start_group(GroupRequest(releases=(release(),)), who="ann")
+
+
+async def test_where_a_tier_only_warns_a_release_starts_and_the_journal_says_what_is_red() -> None:
+    world = await World.begin()
+    desk = world.desk(checklist=ChecklistPolicy(standard="warn"))
+    await world.warm(desk)
+    wanted = release(service=IDENTITY.name)
+    preview = await desk.plan(wanted)
+    assert preview.asks == "warn"
+    assert "8 of 9 lines are red (S15.1, S15.2" in plan_text(preview)
+    await desk.start(wanted, who="ann")
+    assert str(world.entries("run.started")[0].body["checklist"]).startswith("8 of 9 lines are red")
+
+
+async def test_a_desk_requires_the_checklist_of_both_tiers_where_its_settings_say_nothing() -> None:
+    assert (ChecklistPolicy().money, ChecklistPolicy().standard) == ("require", "require")
 
 
 async def test_going_forward_from_a_bad_stable_waits_for_no_checklist() -> None:
