@@ -98,6 +98,7 @@ ANSWERS: Mapping[str, str] = {
     "policy check": "[PolicyReport](#policyreport); with `--fix`, [FixReport](#fixreport)",
     "policy explain": "[RuleView](#ruleview)",
     "policy export": "[ExportReport](#exportreport)",
+    "policy matrix": "[ReachMatrix](#reachmatrix)",
     "policy reach": "[ReachReport](#reachreport)",
     "policy rules": '`{"rules": [` [RuleView](#ruleview) `…]}`',
     "stand up": "[stand status](#stand-status)",

@@ -4,11 +4,14 @@ cluster.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from croupier.cli.options import EXIT_NO, Output, output_option, say
 from croupier.cli.policy_check import check
 from croupier.cli.policy_options import decided, own_rules, own_rules_option, print_view, which_rules
+from croupier.errors import UsageError
 
 
 @click.group()
@@ -81,7 +84,7 @@ def rules(*, directory: str | None, output: Output) -> None:
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Files or folders that are no input. Repeat.")
 @output_option
 def reach(*, source: str, target: str, paths: tuple[str, ...], exclude: tuple[str, ...], output: Output) -> None:
-    """Ask whether FROM can open a connection to TO, by all NetworkPolicies in PATHs together.
+    """Ask whether FROM can open a connection to TO, by all policies of networks and of Istio in PATHs together.
 
     FROM and TO are workloads: name, namespace/name or kind/namespace/name; TO may be an address range. Exit code 1 when
     none of the pairs that they name is connected.
@@ -97,6 +100,37 @@ def reach(*, source: str, target: str, paths: tuple[str, ...], exclude: tuple[st
         click.echo(reach_text(answer))
     if not any(each.reaches for each in answer.pairs):
         raise click.exceptions.Exit(EXIT_NO)
+
+
+@policy.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Files or folders that are no input. Repeat.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.svg",
+    help="Draw it too: one picture that any viewer or browser shows.",
+)
+@output_option
+def matrix(*, paths: tuple[str, ...], exclude: tuple[str, ...], picture: Path | None, output: Output) -> None:
+    """Show who reaches whom: the ways of every workload in PATHs to others, other namespaces, and addresses outside.
+
+    All NetworkPolicies and AuthorizationPolicies of Istio count together. Of one pair, croupier policy reach tells why.
+    """
+    from croupier.adapters.files import replace_file
+    from croupier.engine.policy import reach_matrix
+    from croupier.report.matrix import matrix_picture, matrix_text
+    from croupier.spec.manifests import find_files
+
+    if picture is not None and not picture.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {picture.absolute().parent}", hint="make it, or name another --picture")
+    found = reach_matrix(find_files(paths, exclude, lambda told: say(f"note: {told}")))
+    if output == "json":
+        print_view(found)
+    else:
+        click.echo(matrix_text(found))
+    if picture is not None:
+        replace_file(picture.absolute(), matrix_picture(found).encode())
 
 
 @policy.command()

@@ -13,8 +13,9 @@ from ipaddress import ip_network
 from croupier.core.policy import schema
 from croupier.core.policy.check import NOTHING_SET, Finding, check
 from croupier.core.policy.fingerprint import fingerprint, written
-from croupier.core.policy.objects import Settings, as_object
-from croupier.core.policy.reach import Reach, Way, pods_called
+from croupier.core.policy.matrix import matrix
+from croupier.core.policy.objects import Pod, Settings, as_object
+from croupier.core.policy.reach import Reach, pods_called
 from croupier.core.policy.rule import Level, Rule
 from croupier.core.policy.since import new_since
 from croupier.core.policy.waivers import waiver_for
@@ -26,6 +27,7 @@ from croupier.model.policy import (
     FileView,
     FindingView,
     PolicyReport,
+    ReachMatrix,
     ReachReport,
     ReachView,
     RuleView,
@@ -157,43 +159,64 @@ def reach(files: Iterable[str], source: str, target: str) -> ReachReport:
 
     Raises ``SpecError`` if a file cannot be read (an answer from half the policies is none), ``UnknownName``.
     """
-    read = [read_file(file) for file in files]
-    unread = [each.problem for each in read if each.problem is not None]
-    if unread:
-        raise SpecError(unread)
-    manifests = [manifest for each in read for manifest in each.manifests]
-    world = World([as_object(index, each, NOTHING_SET) for index, each in enumerate(manifests)])
+    world = _whole(files)
     asked = Reach(world)
     known = [each.owner.manifest.name for each in world.pods]
     sources = list(pods_called(world, source))
     if not sources:
         raise UnknownName("workload", source, known)
-    pairs: list[ReachView] = []
     if _is_address(target):
-        for each in sources:
-            way = asked.to_address(each, target)
-            pairs.append(_pair(each.owner.manifest.name, target, way.open, way, None))
-        return ReachReport(pairs=tuple(pairs))
+        return ReachReport(pairs=tuple(_to_address(each, target, asked) for each in sources))
     targets = list(pods_called(world, target))
     if not targets:
         raise UnknownName("workload", target, known)
-    for each in sources:
-        for other in targets:
-            answer = asked.between(each, other)
-            names = each.owner.manifest.name, other.owner.manifest.name
-            pairs.append(_pair(*names, answer.reaches, answer.egress, answer.ingress))
-    return ReachReport(pairs=tuple(pairs))
+    return ReachReport(pairs=tuple(_pair(each, other, asked) for each in sources for other in targets))
 
 
-def _pair(source: str, target: str, reaches: bool, egress: Way, ingress: Way | None) -> ReachView:
+def reach_matrix(files: Iterable[str]) -> ReachMatrix:
+    """Who reaches whom, by workload. Raises ``SpecError`` if a file cannot be read."""
+    return matrix(_whole(files))
+
+
+def _whole(files: Iterable[str]) -> World:
+    read = [read_file(file) for file in files]
+    unread = [each.problem for each in read if each.problem is not None]
+    if unread:
+        raise SpecError(unread)
+    manifests = [manifest for each in read for manifest in each.manifests]
+    return World([as_object(index, each, NOTHING_SET) for index, each in enumerate(manifests)])
+
+
+def _to_address(source: Pod, target: str, asked: Reach) -> ReachView:
+    way = asked.to_address(source, target)
     return ReachView(
-        source=source,
+        source=source.owner.manifest.name,
         target=target,
-        reaches=reaches,
-        egress=egress.open,
-        egress_policies=egress.policies,
-        ingress=ingress.open if ingress else None,
-        ingress_policies=ingress.policies if ingress else (),
+        reaches=way.open,
+        egress=way.open,
+        egress_policies=way.policies,
+        ingress=None,
+        ingress_policies=(),
+        mesh=None,
+        mesh_policies=(),
+        ports=(),
+    )
+
+
+def _pair(source: Pod, target: Pod, asked: Reach) -> ReachView:
+    answer = asked.between(source, target)
+    mesh = answer.mesh
+    return ReachView(
+        source=source.owner.manifest.name,
+        target=target.owner.manifest.name,
+        reaches=answer.reaches,
+        egress=answer.egress.open,
+        egress_policies=answer.egress.policies,
+        ingress=answer.ingress.open,
+        ingress_policies=answer.ingress.policies,
+        mesh=mesh.open if mesh else None,
+        mesh_policies=mesh.policies if mesh else (),
+        ports=answer.ports,
     )
 
 

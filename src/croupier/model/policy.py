@@ -199,6 +199,11 @@ class ReachView:
     ingress: bool | None
     """Whether the policies of the target let it in; null for addresses outside."""
     ingress_policies: tuple[str, ...]
+    mesh: bool | None
+    """Whether AuthorizationPolicies of Istio let the source in; null where none governs the target."""
+    mesh_policies: tuple[str, ...]
+    ports: tuple[str, ...]
+    """Ports of the target that are open, by name or number; empty where it lists none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +211,49 @@ class ReachReport:
     """Every pair that FROM and TO name."""
 
     pairs: tuple[ReachView, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadReach:
+    """What one workload reaches, and from where outside it is reached."""
+
+    name: str
+    """Kind, namespace and name: `Deployment/casino/bets`."""
+    namespace: str
+    brand: str
+    """Empty where neither the workload nor its namespace tells it."""
+    market: str
+    reaches: tuple[str, ...]
+    """Names of other workloads to which it can open a connection."""
+    apart: tuple[str, ...]
+    """Those of them that are another brand's or market's."""
+    outside: tuple[str, ...]
+    """Address ranges that it can call, all policies together: `0.0.0.0/0` and `::/0` where nothing holds it back."""
+    from_outside: tuple[str, ...]
+    """Address ranges that can call it, as far as NetworkPolicies say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceReach:
+    """How many ways there are from one namespace into another, or within it."""
+
+    source: str
+    target: str
+    open: int
+    """Pairs of workloads of which the one reaches the other."""
+    pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReachMatrix:
+    """Who reaches whom, all policies together."""
+
+    workloads: tuple[WorkloadReach, ...]
+    """By namespace, then by name."""
+    namespaces: tuple[NamespaceReach, ...]
+    """Where a way is open."""
+    unread: tuple[str, ...]
+    """Policies of kinds that the answer does not go by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

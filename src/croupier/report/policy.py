@@ -84,6 +84,12 @@ def _reach(each: ReachView) -> str:
     lines.append(f"  egress: {_end(each.egress, each.egress_policies)}")
     if each.ingress is not None:
         lines.append(f"  ingress: {_end(each.ingress, each.ingress_policies)}")
+    if each.mesh is not None:
+        lines.append(f"  mesh: {_end(each.mesh, each.mesh_policies)}")
+    if not each.reaches and all(end is not False for end in (each.egress, each.ingress, each.mesh)):
+        lines.append("  but at no port that all of them open")
+    if each.ports:
+        lines.append(f"  ports: {plain(', '.join(each.ports))}")
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner, Result
@@ -215,6 +216,33 @@ def test_reach_answers_in_its_exit_code_and_names_the_policies() -> None:
     assert CliRunner().invoke(cli, ["policy", "reach", "bets", "10.0.0.0/8", "pods.yaml"]).exit_code == 0
     assert CliRunner().invoke(cli, ["policy", "reach", "bets", "nobody", "pods.yaml"]).exit_code == 2
     assert CliRunner().invoke(cli, [*ask, "text.yaml"]).exit_code == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_the_matrix_is_told_in_words_in_fields_and_in_a_picture() -> None:
+    pod = RULES["privileged"].good
+    Path("pods.yaml").write_text("\n---\n".join((pod, pod.replace("bets", "wallet"), pod.replace("bets", "limits"))))
+    Path("deny.yaml").write_text(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: casino}\n"
+        "spec: {podSelector: {}, policyTypes: [Ingress, Egress]}\n---\n"
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: more, namespace: casino}\n"
+    )
+    free = CliRunner().invoke(cli, ["policy", "matrix", "pods.yaml", "--picture", "all.svg"])
+    assert free.exit_code == 0
+    assert (
+        "3 workloads in 1 namespace: 6 of 6 ways are open, 0 to another brand or market; 3 may call every"
+        in free.stdout
+    )
+    assert "  Pod/bets, Pod/limits, Pod/wallet\n    reaches casino: Pod/limits, Pod/wallet, Pod/bets\n" in free.stdout
+    drawn = ElementTree.parse("all.svg").getroot()
+    assert len(list(drawn.iter("{http://www.w3.org/2000/svg}title"))) == 6 + 3
+    shut = CliRunner().invoke(cli, ["policy", "matrix", "pods.yaml", "deny.yaml"])
+    assert "0 of 6 ways are open" in shut.stdout
+    assert "not judged: CiliumNetworkPolicy/casino/more" in shut.stdout
+    fields = json.loads(CliRunner().invoke(cli, ["policy", "matrix", "pods.yaml", "-o", "json"]).stdout)
+    assert fields["workloads"][0]["reaches"] == ["Pod/casino/limits", "Pod/casino/wallet"]
+    assert fields["namespaces"] == [{"source": "casino", "target": "casino", "open": 6, "pairs": 6}]
+    assert CliRunner().invoke(cli, ["policy", "matrix", "pods.yaml", "--picture", "no/all.svg"]).exit_code == 2
 
 
 def test_rules_are_exported_for_a_cluster_and_what_is_left_is_said() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from croupier.core.policy.facts import PREFIX, annotation, is_realtime, seconds
-from croupier.core.policy.mesh import duration
+from croupier.core.policy.mesh import MESH_ROOT, duration
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.outside import told
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule
@@ -35,8 +35,6 @@ _KEEPS = re.compile(r"^(HTTP_|SERVER_|GUNICORN_|UVICORN_|APP_)*(KEEP_?ALIVE|IDLE
 _CALLS = re.compile(r"^(HTTP_)?(CLIENT|POOL|OUTBOUND)_(KEEP_?ALIVE|IDLE)(_TIMEOUT)?(_SECONDS|_S|_MS)?$")
 MESH_IDLE_SECONDS = 3600.0
 """How long a proxy of the mesh keeps a connection that nobody uses, where nothing is written."""
-MESH_ROOT = "istio-system"
-"""The namespace whose policies hold for the whole mesh, where its settings name no other."""
 INGRESS = (
     "{apiVersion: networking.k8s.io/v1, kind: Ingress, metadata: {name: bets, namespace: casino, annotations: {%s}}, "
     "spec: {ingressClassName: %s, rules: [{host: a.example}]}}"

@@ -158,6 +158,8 @@ def _reached(world: World, each: Object, to: Any) -> list[Pod]:
 
 INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"
+MESH_ROOT = "istio-system"
+"""The namespace whose policies hold for the whole mesh, where its settings name no other."""
 
 
 @object_rule(

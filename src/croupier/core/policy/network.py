@@ -23,6 +23,11 @@ POLICY = (
 )
 
 
+def policies(world: World) -> Iterator[Object]:
+    """The NetworkPolicies of Kubernetes; others (Calico) call theirs the same and mean something else."""
+    return (each for each in world.of("NetworkPolicy") if each.group in ("networking.k8s.io", "extensions"))
+
+
 def directions(policy: Object) -> frozenset[str]:
     """Which directions a NetworkPolicy speaks for; Egress by default only where it has egress rules."""
     named = policy.spec.get("policyTypes")
@@ -39,7 +44,7 @@ def directions(policy: Object) -> frozenset[str]:
 )  # fmt: skip
 def network_policy(world: World) -> Iterator[Found]:
     held: dict[int, set[str]] = defaultdict(set)
-    for policy in world.of("NetworkPolicy"):
+    for policy in policies(world):
         for pod in world.selected(policy.namespace, mapping(policy.spec.get("podSelector"))):
             held[id(pod)] |= directions(policy)
     for pod in world.pods:
@@ -57,7 +62,7 @@ def network_policy(world: World) -> Iterator[Found]:
 def isolated_pod(world: World) -> Iterator[Found]:
     selected = {
         id(pod)
-        for policy in world.of("NetworkPolicy")
+        for policy in policies(world)
         for pod in world.selected(policy.namespace, mapping(policy.spec.get("podSelector")))
     }
     for pod in world.pods:

@@ -1,18 +1,20 @@
-"""Who reaches whom: the meaning of all NetworkPolicies together, not their presence (S2.4, S2.5, S8.9).
+"""Who reaches whom: the meaning of all network policies together, not their presence (S2.4, S2.5, S8.8, S8.9).
 
-A pod that no policy selects for a direction is open in it; else the union of what the policies that select it allow
-counts. A connection needs both ends: egress of the one and ingress of the other. Ports are numbers or names of the
-pod that is called.
+A pod that no NetworkPolicy selects for a direction is open in it; else the union of what the policies that select it
+allow counts. A connection needs both ends, egress of the one and ingress of the other, and what the mesh says of it
+(``authorization.py``), at one port. Ports are numbers or names of the pod that is called. Pods in the network of their
+node are governed by none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from ipaddress import ip_network
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from croupier.core.policy.addresses import Ranges, of_peers, united
+from croupier.core.policy.authorization import GROUP, Authorization, account, is_in_mesh, is_read
 from croupier.core.policy.facts import label
-from croupier.core.policy.network import directions
+from croupier.core.policy.network import directions, policies
 from croupier.core.policy.objects import Object, Pod, listed, mapping, text
 from croupier.core.policy.selectors import matches
 from croupier.core.policy.world import World
@@ -27,11 +29,29 @@ class Way(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Whether one pod reaches another on any of its ports, and what each end says."""
+    """Whether one pod reaches another on any of its ports, and what each end says.
+
+    ``mesh``: what AuthorizationPolicies say; None where none governs the one that is called. ``ports``: those that are
+    open, as the pod lists them; empty where it lists none.
+    """
 
     reaches: bool
     egress: Way
     ingress: Way
+    mesh: Way | None
+    ports: tuple[str, ...]
+
+
+OUT, IN = ("egress", "to"), ("ingress", "from")
+"""Where rules of either direction stand, and their peers in them."""
+
+
+class Port(NamedTuple):
+    """A port that a pod lists."""
+
+    number: Any
+    name: Any
+    protocol: str
 
 
 class Reach:
@@ -40,11 +60,12 @@ class Reach:
     def __init__(self, world: World) -> None:
         self._world = world
         self._governed: dict[tuple[int, str], list[Object]] = {}
-        for policy in world.of("NetworkPolicy"):
+        for policy in policies(world):
             for pod in world.selected(policy.namespace, mapping(policy.spec.get("podSelector"))):
-                for direction in directions(policy):
+                for direction in directions(policy) if pod.spec.get("hostNetwork") is not True else ():
                     self._governed.setdefault((id(pod), direction), []).append(policy)
         self._crossing: dict[tuple[int, str, str], bool] = {}
+        self._mesh = Authorization(world)
 
     def may_cross(self, source: Pod, target: Pod) -> bool:
         """Whether the policies of both ends name the other's namespace at all: False settles the question, and is cheap
@@ -60,57 +81,84 @@ class Reach:
     def _crosses(self, pod: Pod, direction: str, key: str, peers: str, namespace: str) -> bool:
         asked = (id(pod), direction, namespace)
         if asked not in self._crossing:
-            policies = self._governing(pod, direction)
-            self._crossing[asked] = not policies or any(
-                self._names(listed(mapping(rule).get(peers)), policy.namespace, namespace)
-                for policy in policies
+            governing = self._governing(pod, direction)
+            self._crossing[asked] = not governing or any(
+                self._may_name(listed(mapping(rule).get(peers)), policy.namespace, namespace)
+                for policy in governing
                 for rule in listed(policy.spec.get(key))
             )
         return self._crossing[asked]
 
-    def _names(self, peers: list[Any], own: str, namespace: str) -> bool:
+    def _may_name(self, peers: list[Any], own: str, namespace: str) -> bool:
         return not peers or any(self._is_space(mapping(peer), own, namespace) for peer in peers)
 
     def between(self, source: Pod, target: Pod) -> Answer:
         """Whether ``source`` can open a connection to ``target`` on any port."""
-        out = self._way(source, "Egress", "egress", "to", target)
-        into = self._way(target, "Ingress", "ingress", "from", source)
-        return Answer(out.open and into.open, out, into)
+        listed_ports = ports_of(target)
+        ways = [self._at(source, target, port) for port in listed_ports or (None,)]
+        opened = [all(way.open for way in each if way is not None) for each in ways]
+        if any(opened):
+            out, into, mesh = ways[opened.index(True)]
+        else:  # Each end is told by itself: it may be open where the other is not.
+            out, into = _widest([each[0] for each in ways]), _widest([each[1] for each in ways])
+            meshes = [each[2] for each in ways if each[2] is not None]
+            mesh = _widest(meshes) if meshes else None
+        names = (str(port.name or port.number) for port, is_open in zip(listed_ports, opened, strict=False) if is_open)
+        return Answer(any(opened), out, into, mesh, tuple(dict.fromkeys(names)))
+
+    def _at(self, source: Pod, target: Pod, port: Port | None) -> tuple[Way, Way, Way | None]:
+        """What both ends and the mesh say of one port of ``target``; None: of one that is not listed."""
+        out = self._way(self._governing(source, "Egress"), OUT, target, port)
+        into = self._way(self._governing(target, "Ingress"), IN, source, port)
+        if not self._mesh.is_governed(target):
+            return out, into, None
+        number = port.number if port is not None and type(port.number) is int else None
+        is_open, said = self._mesh.answer(source, target, number)
+        return out, into, Way(is_open, _names(said))
 
     def to_address(self, source: Pod, cidr: str) -> Way:
-        """Whether ``source`` can open a connection to all of an address range outside."""
-        wanted = ip_network(cidr, strict=False)
-        policies = self._governing(source, "Egress")
-        allowing = [
-            policy
-            for policy in policies
-            for rule in listed(policy.spec.get("egress"))
-            if not listed(mapping(rule).get("to"))
-            or any(
-                _holds_range(mapping(mapping(peer).get("ipBlock")), wanted) for peer in listed(mapping(rule).get("to"))
-            )
-        ]
-        return _answered(policies, allowing)
+        """Whether ``source`` can open connections to all of an address range outside. Raises ``ValueError`` if it is
+        none.
+        """
+        wanted = Ranges.of(cidr)
+        governing = self._governing(source, "Egress")
+        some = [each for each in governing if _addresses(each, "egress", "to") & wanted]
+        is_open = not governing or not wanted - united(_addresses(each, "egress", "to") for each in some)
+        return Way(is_open, _names(some if is_open else governing))
+
+    def outside(self, pod: Pod) -> Ranges | None:
+        """The addresses that ``pod`` may open connections to by blocks of addresses, and rules that name nobody; None:
+        no policy governs its way out.
+        """
+        return self._blocks(pod, "Egress", "egress", "to")
+
+    def from_outside(self, pod: Pod) -> Ranges | None:
+        """The addresses that may open connections to ``pod``, in the same way."""
+        return self._blocks(pod, "Ingress", "ingress", "from")
+
+    def _blocks(self, pod: Pod, direction: str, key: str, peers: str) -> Ranges | None:
+        governing = self._governing(pod, direction)
+        return united(_addresses(each, key, peers) for each in governing) if governing else None
 
     def _governing(self, pod: Pod, direction: str) -> list[Object]:
         return self._governed.get((id(pod), direction), [])
 
-    def _way(self, pod: Pod, direction: str, key: str, peers: str, other: Pod) -> Way:
-        policies = self._governing(pod, direction)
+    def _way(self, governing: list[Object], keys: tuple[str, str], other: Pod, port: Port | None) -> Way:
+        key, peers = keys
         allowing = [
             policy
-            for policy in policies
+            for policy in governing
             for rule in listed(policy.spec.get(key))
-            if self._lets(mapping(rule), peers, policy.namespace, other, pod if direction == "Ingress" else other)
+            if self._lets(mapping(rule), peers, policy.namespace, other, port)
         ]
-        return _answered(policies, allowing)
+        return Way(not governing or bool(allowing), _names(allowing or governing))
 
-    def _lets(self, rule: JsonObject, peers: str, namespace: str, other: Pod, called: Pod) -> bool:
+    def _lets(self, rule: JsonObject, peers: str, namespace: str, other: Pod, port: Port | None) -> bool:
         named = listed(rule.get(peers))
         if named and not any(self._is_peer(mapping(peer), namespace, other) for peer in named):
             return False
         ports = listed(rule.get("ports"))
-        return not ports or any(_is_open(mapping(port), called) for port in ports)
+        return not ports or port is None or any(_is_open(mapping(each), port) for each in ports)
 
     def _is_peer(self, peer: JsonObject, namespace: str, pod: Pod) -> bool:
         in_space = self._is_space(peer, namespace, pod.owner.namespace)
@@ -126,39 +174,69 @@ class Reach:
         return "podSelector" in peer and namespace == own
 
 
-def _answered(policies: list[Object], allowing: list[Object]) -> Way:
-    names = tuple(dict.fromkeys(policy.name for policy in (allowing or policies)))
-    return Way(not policies or bool(allowing), names)
-
-
-def _is_open(port: JsonObject, called: Pod) -> bool:
-    """Whether a rule's port is one that the called pod lists; a pod that lists none may listen anywhere."""
-    wanted = port.get("port")
-    listed_ports = [mapping(each) for container in called.containers for each in listed(container.value.get("ports"))]
-    if wanted is None or not listed_ports:
-        return True
-    last = port.get("endPort")
-    for each in listed_ports:
-        number = each.get("containerPort")
-        if wanted in (number, each.get("name")):
-            return True
-        if type(last) is int and type(number) is int and type(wanted) is int and wanted <= number <= last:
-            return True
-    return False
-
-
-def _holds_range(block: JsonObject, wanted: Any) -> bool:
-    try:
-        held = ip_network(text(block.get("cidr")), strict=False)
-        holes = [ip_network(text(each), strict=False) for each in listed(block.get("except"))]
-    except ValueError:
-        return False
-    same = held.version == wanted.version
-    return (
-        same
-        and wanted.subnet_of(held)
-        and not any(hole.version == wanted.version and hole.overlaps(wanted) for hole in holes)
+def ports_of(pod: Pod) -> tuple[Port, ...]:
+    """The ports that ``pod`` lists. One that lists none may listen anywhere."""
+    return tuple(
+        Port(each.get("containerPort"), each.get("name"), text(each.get("protocol")) or "TCP")
+        for container in pod.containers
+        for each in map(mapping, listed(container.value.get("ports")))
     )
+
+
+def likeness(world: World, pod: Pod) -> tuple[object, ...]:
+    """What decides whom ``pod`` reaches and who reaches it, but for its addresses: like pods get like answers."""
+    host, labels = pod.spec.get("hostNetwork") is True, sorted(map(str, pod.labels.items()))
+    return pod.owner.namespace, host, account(pod), is_in_mesh(world, pod), str(labels), str(ports_of(pod))
+
+
+UNREAD = {
+    "CiliumNetworkPolicy": "cilium.io",
+    "CiliumClusterwideNetworkPolicy": "cilium.io",
+    "NetworkPolicy": "projectcalico.org",
+    "GlobalNetworkPolicy": "projectcalico.org",
+    "AdminNetworkPolicy": "policy.networking.k8s.io",
+    "BaselineAdminNetworkPolicy": "policy.networking.k8s.io",
+    "ClusterNetworkPolicy": "policy.networking.k8s.io",
+    "FQDNNetworkPolicy": "networking.gke.io",
+    "EgressFirewall": "k8s.ovn.org",
+    "EgressNetworkPolicy": "network.openshift.io",
+    "ServerAuthorization": "policy.linkerd.io",
+}
+"""Kind -> the group in which it says who reaches whom, and ``Reach`` does not go by it."""
+
+
+def unread(world: World) -> Iterator[Object]:
+    """What says who reaches whom and is not gone by: policies of others than Kubernetes and Istio, and of Istio those
+    of gateways and waypoints, and those that ask somebody else.
+    """
+    for each in world.of(*UNREAD):
+        if each.group.removeprefix("crd.") == UNREAD[each.kind]:
+            yield each
+    for each in world.of("AuthorizationPolicy"):
+        if each.group in (GROUP, "policy.linkerd.io") and not is_read(each):
+            yield each
+
+
+def _addresses(policy: Object, key: str, peers: str) -> Ranges:
+    return united(of_peers(rule.get(peers)) for rule in map(mapping, listed(policy.spec.get(key))))
+
+
+def _names(policies: Iterable[Object]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(policy.name for policy in policies))
+
+
+def _widest(ways: list[Way]) -> Way:
+    return next((way for way in ways if way.open), ways[0])
+
+
+def _is_open(rule: JsonObject, port: Port) -> bool:
+    """Whether a rule's port is one of a pod."""
+    wanted, last = rule.get("port"), rule.get("endPort")
+    if (text(rule.get("protocol")) or "TCP") != port.protocol:
+        return False
+    if wanted is None or wanted in (port.number, port.name):
+        return True
+    return type(last) is int and type(port.number) is int and type(wanted) is int and wanted <= port.number <= last
 
 
 def boundary(world: World, pod: Pod) -> tuple[str, str]:

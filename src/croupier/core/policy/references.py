@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from croupier.core.policy.network import policies
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.rule import Found, Level, bundle_rule
 from croupier.core.policy.selectors import matches
@@ -121,7 +122,7 @@ def dangling_ingress(world: World) -> Iterator[Found]:
 def dangling_network_policy(world: World) -> Iterator[Found]:
     if not world.pods:
         return
-    for each in world.of("NetworkPolicy"):
+    for each in policies(world):
         wanted = each.spec.get("podSelector")
         if mapping(wanted) and not world.is_selected(each.namespace, wanted):
             yield Found(each, ("spec", "podSelector"), "selects no pod")
@@ -135,7 +136,7 @@ def dangling_network_policy(world: World) -> Iterator[Found]:
 def dangling_network_peer(world: World) -> Iterator[Found]:
     if not world.pods:
         return
-    for each in world.of("NetworkPolicy"):
+    for each in policies(world):
         for direction, peers in (("ingress", "from"), ("egress", "to")):
             for index, rule in items(each.spec.get(direction)):
                 for number, held in items(rule.get(peers)):

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from croupier.core.policy.facts import REACHES, annotation, keeps_room
-from croupier.core.policy.network import directions
+from croupier.core.policy.network import directions, policies
 from croupier.core.policy.objects import Pod, listed, mapping, text
-from croupier.core.policy.reach import Reach, boundary
+from croupier.core.policy.reach import Reach, boundary, likeness, unread
 from croupier.core.policy.rule import Found, Level, bundle_rule
 from croupier.core.policy.selectors import is_empty
 from croupier.core.policy.world import World
@@ -33,7 +33,7 @@ DNS = POLICY % ("allow-dns", "policyTypes: [Egress], egress: [{ports: [{port: 53
 )  # fmt: skip
 def default_deny(world: World) -> Iterator[Found]:
     denied: dict[str, set[str]] = defaultdict(set)
-    for policy in world.of("NetworkPolicy"):
+    for policy in policies(world):
         if is_empty(policy.spec.get("podSelector")):
             denied[policy.namespace] |= directions(policy)
     first: dict[str, Pod] = {}
@@ -62,7 +62,7 @@ def _asks_names(rule: object) -> bool:
 )  # fmt: skip
 def dns_egress(world: World) -> Iterator[Found]:
     governed: dict[int, bool] = {}
-    for policy in world.of("NetworkPolicy"):
+    for policy in policies(world):
         if "Egress" not in directions(policy):
             continue
         allows = any(_asks_names(rule) for rule in listed(policy.spec.get("egress")))
@@ -74,19 +74,19 @@ def dns_egress(world: World) -> Iterator[Found]:
 
 
 @bundle_rule(
-    "brand-wall", "No pod reaches another brand's or market's", level=Level.ERROR, source="S1.4, S2.2",
+    "brand-wall", "No pod reaches another brand's or market's", level=Level.ERROR, source="S1.4, S2.2, S8.8",
     why="What one brand's pods can reach, whoever breaks into them can, and a regulator asks who may.",
-    fix="Close the way with network policies, or declare it: croupier.dev/reaches on the caller names the other "
-    "brand or market.",
+    fix="Close the way with NetworkPolicies or Istio's AuthorizationPolicies, or declare it: "
+    "croupier.dev/reaches on the caller names the other brand or market.",
     bad=POD % ("bets", "a", "red") + "---\n" + POD % ("wallet", "b", "blue"),
     good=POD % ("bets", "a", "red") + "---\n" + POD % ("wallet", "b", "blue") + DENY,
 )  # fmt: skip
 def brand_wall(world: World) -> Iterator[Found]:
-    groups: dict[tuple[str, str], dict[tuple[str, str], list[Pod]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, str], dict[tuple[object, ...], list[Pod]]] = defaultdict(lambda: defaultdict(list))
     for pod in world.pods:
         told = boundary(world, pod)
         if any(told):
-            groups[told][pod.owner.namespace, str(sorted(map(str, pod.labels.items())))].append(pod)
+            groups[told][likeness(world, pod)].append(pod)
     reach = Reach(world)
     for mine, sources in groups.items():
         for theirs, targets in groups.items():
@@ -113,4 +113,19 @@ def _ways(
                     yield Found(source.owner, source.meta or source.path, said)
 
 
-RULES = (default_deny, dns_egress, brand_wall)
+@bundle_rule(
+    "walls-unread", "What keeps pods apart is of a kind that is judged", level=Level.NOTE, source="S2.4, S2.5",
+    why="The rules on who reaches whom go by NetworkPolicies and Istio's AuthorizationPolicies, and so does policy "
+    "reach: what others open or close is not in their answer.",
+    fix="Say the same with a NetworkPolicy, or judge this one by hand and waive it.",
+    bad="{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {name: bets, namespace: a}, spec: "
+    "{endpointSelector: {}, ingress: [{}]}}",
+    good=DENY.removeprefix("---\n"),
+)  # fmt: skip
+def walls_unread(world: World) -> Iterator[Found]:
+    for each in unread(world):
+        said = f"this {each.kind} says who reaches whom, and is not judged"
+        yield Found(each, ("kind",), said)
+
+
+RULES = (default_deny, dns_egress, brand_wall, walls_unread)

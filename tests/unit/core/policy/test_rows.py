@@ -28,7 +28,7 @@ OURS: Mapping[str, Row] = {
     "N10 checksum of the configuration": ("config-checksum",),
     "N11 secrets are renewed": ("secret-refresh", "secret-env-rotation"),
     "N12 default deny, DNS, egress to what is declared": ("default-deny", "dns-egress", "egress-anywhere"),
-    "N13 no way between brands": ("brand-wall",),
+    "N13 no way between brands": ("brand-wall", "walls-unread"),
     "N14 hosts named are hosts allowed, and the other way": ("egress-hosts", "egress-unused"),
     "N15 timeouts and retries of the mesh": ("mesh-no-timeout", "retry-budget", "retry-money"),
     "N16 circuit breakers toward each provider": ("mesh-no-limits", "provider-limits"),
