@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from croupier.cli.options import EXIT_NO, EXIT_WAITING, ends_soon, kubernetes_option, remember_output, say
+from croupier.cli.options import EXIT_NO, EXIT_WAITING, ends_soon, kubernetes_option, not_blank, remember_output, say
 from croupier.cli.policy_options import decided, own_rules, print_view, which_rules
 
 if TYPE_CHECKING:
@@ -89,6 +89,14 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
     help="The least level that fails a file.",
 )
 @decided
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    callback=not_blank,
+    metavar="NAME",
+    help="A Secret that is made elsewhere, or NAMESPACE/NAME; * is any. Repeat.",
+)
 @kubernetes_option
 @click.option(
     "--pss-version",
@@ -151,6 +159,7 @@ def check(
     registries: tuple[str, ...],
     labels: tuple[str, ...],
     priority_classes: tuple[str, ...],
+    secrets: tuple[str, ...],
     kubernetes: str,
     standard: int,
     crds: tuple[str, ...],
@@ -195,7 +204,7 @@ def check(
     if fix and (output not in ("text", "json") or STDIN in paths):
         hint = "findings go to a file with --report; stdin is no file that a patch could be applied to"
         raise UsageError("--fix prints a patch, or JSON with it, of files", hint=hint)
-    settings = Settings(registries, labels, priority_classes, kubernetes, standard)
+    settings = Settings(registries, labels, priority_classes, kubernetes, standard, secrets=secrets)
     definitions = list(find_files(crds))
     known = _fingerprints(baseline)
     today = datetime.fromtimestamp(SystemClock().now(), UTC).date()

@@ -219,6 +219,17 @@ def test_reach_answers_in_its_exit_code_and_names_the_policies() -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("name", "code"), [("db", 0), ("casino/db", 0), ("casino/*", 0), ("d*", 0), ("red/db", 1), ("dbx", 1)]
+)
+def test_people_say_which_secrets_are_made_elsewhere(name: str, code: int) -> None:
+    Path("pod.yaml").write_text(RULES["secret-source"].bad)
+    ask = ["policy", "check", "pod.yaml", "--profile", "baseline", "--enable", "secret-source"]
+    assert CliRunner().invoke(cli, ask).exit_code == 1
+    assert CliRunner().invoke(cli, [*ask, "--secret", name]).exit_code == code
+
+
+@pytest.mark.usefixtures("here")
 def test_the_matrix_is_told_in_words_in_fields_and_in_a_picture() -> None:
     pod = RULES["privileged"].good
     Path("pods.yaml").write_text("\n---\n".join((pod, pod.replace("bets", "wallet"), pod.replace("bets", "limits"))))

@@ -17,12 +17,16 @@ from croupier.model.objects import JsonObject
 
 PREFIX = "croupier.dev/"
 START, DRAIN, REACHES = f"{PREFIX}start-seconds", f"{PREFIX}drain-seconds", f"{PREFIX}reaches"
+EGRESS = f"{PREFIX}egress"
+"""Annotation of pods, what makes them, or their namespace: the address ranges that they may call, with commas."""
 DEFAULT_GRACE_SECONDS = 30
 RUNS_TO_COMPLETION = frozenset(("Job", "CronJob", "ScaledJob", "Workflow", "CronWorkflow", "WorkflowTemplate"))
 REALTIME = ("realtime", "websocket", "ws")
 """Tiers, layers and kinds of traffic by which players hold connections."""
 ROOM = "croupier-warm"
 """The PriorityClass of pods that croupier renders to keep room on warm nodes: they do nothing and make way for any."""
+ELSEWHERE = f"{PREFIX}secrets-elsewhere"
+"""Annotation of pods, or of what makes them: the Secrets that are made by other means than manifests, with commas."""
 _SLEEP = re.compile(r"\bsleep\s+([0-9]+)\b")
 SPOT = (
     ("karpenter.sh/capacity-type", "spot"),

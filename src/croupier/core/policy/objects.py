@@ -159,6 +159,7 @@ class Settings:
     ``schemas``: what objects are held against; None: nothing.
     ``registries``: where images may come from; empty: anywhere. ``labels``: keys that
     every object with pods has to bear. ``priority_classes``: those that pods may have; empty: any.
+    ``secrets``: Secrets that are made elsewhere, by name or ``namespace/name``, with ``*``.
     """
 
     registries: tuple[str, ...] = ()
@@ -167,6 +168,7 @@ class Settings:
     kubernetes: str = NEWEST
     standard: int = NEWEST_STANDARD
     schemas: Validator | None = None
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

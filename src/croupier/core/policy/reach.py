@@ -46,6 +46,9 @@ OUT, IN = ("egress", "to"), ("ingress", "from")
 """Where rules of either direction stand, and their peers in them."""
 
 
+DNS = (53, "dns", "dns-tcp")
+
+
 class Port(NamedTuple):
     """A port that a pod lists."""
 
@@ -65,6 +68,7 @@ class Reach:
                 for direction in directions(policy) if pod.spec.get("hostNetwork") is not True else ():
                     self._governed.setdefault((id(pod), direction), []).append(policy)
         self._crossing: dict[tuple[int, str, str], bool] = {}
+        self._united: dict[tuple[object, ...], Ranges] = {}
         self._mesh = Authorization(world)
 
     def may_cross(self, source: Pod, target: Pod) -> bool:
@@ -122,23 +126,28 @@ class Reach:
         """
         wanted = Ranges.of(cidr)
         governing = self._governing(source, "Egress")
-        some = [each for each in governing if _addresses(each, "egress", "to") & wanted]
-        is_open = not governing or not wanted - united(_addresses(each, "egress", "to") for each in some)
+        some = [each for each in governing if _addresses(each, OUT) & wanted]
+        is_open = not governing or not wanted - united(_addresses(each, OUT) for each in some)
         return Way(is_open, _names(some if is_open else governing))
 
     def outside(self, pod: Pod) -> Ranges | None:
-        """The addresses that ``pod`` may open connections to by blocks of addresses, and rules that name nobody; None:
-        no policy governs its way out.
+        """The addresses that ``pod`` may open connections to by blocks of addresses, and rules that name nobody, but
+        for those that let it ask the DNS only; None: no policy governs its way out.
         """
-        return self._blocks(pod, "Egress", "egress", "to")
+        return self._blocks(pod, "Egress", OUT)
 
     def from_outside(self, pod: Pod) -> Ranges | None:
         """The addresses that may open connections to ``pod``, in the same way."""
-        return self._blocks(pod, "Ingress", "ingress", "from")
+        return self._blocks(pod, "Ingress", IN)
 
-    def _blocks(self, pod: Pod, direction: str, key: str, peers: str) -> Ranges | None:
+    def _blocks(self, pod: Pod, direction: str, keys: tuple[str, str]) -> Ranges | None:
         governing = self._governing(pod, direction)
-        return united(_addresses(each, key, peers) for each in governing) if governing else None
+        if not governing:
+            return None
+        asked = direction, *map(id, governing)
+        if asked not in self._united:
+            self._united[asked] = united(_addresses(each, keys, but_names=keys is OUT) for each in governing)
+        return self._united[asked]
 
     def _governing(self, pod: Pod, direction: str) -> list[Object]:
         return self._governed.get((id(pod), direction), [])
@@ -217,8 +226,16 @@ def unread(world: World) -> Iterator[Object]:
             yield each
 
 
-def _addresses(policy: Object, key: str, peers: str) -> Ranges:
-    return united(of_peers(rule.get(peers)) for rule in map(mapping, listed(policy.spec.get(key))))
+def _addresses(policy: Object, keys: tuple[str, str], *, but_names: bool = False) -> Ranges:
+    """What the rules of ``policy`` name by address, without those for the DNS where ``but_names``."""
+    key, peers = keys
+    rules = map(mapping, listed(policy.spec.get(key)))
+    return united(of_peers(rule.get(peers)) for rule in rules if not (but_names and _is_for_names(rule)))
+
+
+def _is_for_names(rule: JsonObject) -> bool:
+    ports = listed(rule.get("ports"))
+    return bool(ports) and all(mapping(each).get("port") in DNS and "endPort" not in mapping(each) for each in ports)
 
 
 def _names(policies: Iterable[Object]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from croupier.core.policy.network import policies
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.rule import Found, Level, bundle_rule
+from croupier.core.policy.secret_sources import is_made
 from croupier.core.policy.selectors import matches
 from croupier.core.policy.world import World, target
 from croupier.model.manifest import Path
@@ -199,15 +200,6 @@ def _references(pod: Pod) -> Iterator[tuple[Path, str, str, str | None]]:
                     yield (*each.path, "envFrom", index, field), kind, text(held.get("name")), None
 
 
-def _made_by_others(world: World, namespace: str) -> set[str]:
-    """Secrets that an operator makes from what is among the manifests."""
-    made = set()
-    for each in world.of("ExternalSecret", "SealedSecret", "Certificate"):
-        if each.namespace == namespace:
-            made |= {each.name, text(at(each.spec, "target", "name")), text(each.spec.get("secretName"))}
-    return made
-
-
 @bundle_rule(
     "dangling-env", "What variables are taken from exists", level=Level.ERROR, source="S12.2",
     why="The container is never started.", fix="Add the ConfigMap or Secret, or mend name and key.",
@@ -221,7 +213,7 @@ def dangling_env(world: World) -> Iterator[Found]:
         for path, kind, name, key in _references(pod):
             held = world.named(kind, pod.owner.namespace, name)
             if held is None:
-                if world.has((kind,)) and name not in _made_by_others(world, pod.owner.namespace):
+                if world.has((kind,)) and not is_made(world, pod.owner.namespace, name):
                     yield Found(pod.owner, path, f"there is no {kind} {name}")
                 continue
             keys = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from croupier.core.policy.facts import REACHES, annotation, keeps_room
+from croupier.core.policy.addresses import EVERY, Ranges
+from croupier.core.policy.facts import EGRESS, REACHES, annotation, keeps_room
 from croupier.core.policy.network import directions, policies
 from croupier.core.policy.objects import Pod, listed, mapping, text
 from croupier.core.policy.reach import Reach, boundary, likeness, unread
@@ -128,4 +129,50 @@ def walls_unread(world: World) -> Iterator[Found]:
         yield Found(each, ("kind",), said)
 
 
-RULES = (default_deny, dns_egress, brand_wall, walls_unread)
+MOST = (2**24, 2**112)
+"""How many addresses, of IPv4 (a /8) and of IPv6 (a /16), are as good as all, where nobody declares which."""
+_SHOWN = 4
+OUT = POLICY % ("out", "policyTypes: [Egress], egress: [{to: [%s]}]")
+
+
+@bundle_rule(
+    "egress-beyond", "No pod reaches addresses beyond those that are declared", level=Level.ERROR, source="S2.5, S8.9",
+    why="Policies add up: 0.0.0.0/1 in one and 128.0.0.0/1 in another are everywhere, and each looks like a range.",
+    fix="Let pods out to an egress gateway, or to the ranges of the provider; say which those are where they are many: "
+    f"{EGRESS} of the pods, what makes them or their namespace lists ranges, and nothing beyond them may be reached.",
+    bad=POD % ("bets", "a", "a") + OUT % "{ipBlock: {cidr: 0.0.0.0/1}}, {ipBlock: {cidr: 128.0.0.0/1}}",
+    good=POD % ("bets", "a", "a") + OUT % "{ipBlock: {cidr: 192.0.2.0/25}}, {ipBlock: {cidr: 192.0.2.128/25}}",
+)  # fmt: skip
+def egress_beyond(world: World) -> Iterator[Found]:
+    reach = Reach(world)
+    for pod in world.pods:
+        place = pod.meta or pod.path
+        written = _declared(world, pod)
+        found = reach.outside(pod)
+        if keeps_room(pod) or (found is None and not written):
+            continue  # What no policy governs is asked by default-deny and network-policy.
+        try:
+            declared = Ranges.of(*filter(None, (each.strip() for each in written.split(","))))
+        except ValueError as error:
+            yield Found(pod.owner, place, f"{EGRESS} is no list of ranges: {error}")
+            continue
+        beyond = (EVERY if found is None else found) - declared
+        if written and beyond:
+            yield Found(pod.owner, place, f"reaches {_shown(beyond)} beyond what {EGRESS} declares")
+        elif not written and any(size >= most for size, most in zip(beyond.sizes(), MOST, strict=True)):
+            yield Found(pod.owner, place, f"reaches {_shown(beyond)}: that is as good as everywhere")
+
+
+def _declared(world: World, pod: Pod) -> str:
+    space = world.named("Namespace", "", pod.owner.namespace)
+    own = text(annotation(pod, EGRESS))
+    return own or (text(space.annotations.get(EGRESS)) if space is not None else "")
+
+
+def _shown(ranges: Ranges) -> str:
+    cidrs = ranges.cidrs()
+    more = f" and {len(cidrs) - _SHOWN} more ranges" if len(cidrs) > _SHOWN else ""
+    return ", ".join(cidrs[:_SHOWN]) + more
+
+
+RULES = (default_deny, dns_egress, brand_wall, walls_unread, egress_beyond)

@@ -20,6 +20,7 @@ from croupier.model.store import agent_of, secrets_of
 
 KMS_KEY = "croupier.dev/kms-key"
 ROTATE_DAYS = "croupier.dev/rotate-days"
+ELSEWHERE = "croupier.dev/secrets-elsewhere"
 _API = "external-secrets.io/v1"
 _CSI = "secrets-store.csi.x-k8s.io/v1"
 _DRIVER = "secrets-store.csi.k8s.io"
@@ -77,6 +78,17 @@ def secret_volume(placed: PlacedCell, service: ServiceSpec, name: str, reference
 def mounted_secrets(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]:
     """Those that are volumes of a pod: all but what an agent brings. By name, in order."""
     return {name: each for name, each in sorted(secrets_of(placed, service).items()) if not each.sidecar}
+
+
+def elsewhere(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
+    """The annotation of a workload that names the Secrets which are there by other means than manifests of ours."""
+    names = {
+        each.mounted
+        for name, each in mounted_secrets(placed, service).items()
+        if "secret" in secret_volume(placed, service, name, each)
+        and (placed.region.secret_store is None or each.remote is None)
+    }
+    return {ELSEWHERE: ",".join(sorted(names))} if names else {}
 
 
 def injected(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:

@@ -18,7 +18,7 @@ from croupier.core.render.flags import told as told_flags
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
-from croupier.core.render.secrets import agent_volumes, injected, mounted_secrets, secret_volume
+from croupier.core.render.secrets import agent_volumes, elsewhere, injected, mounted_secrets, secret_volume
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ENDPOINTS_SECONDS, Cell, PlacedCell
@@ -97,7 +97,7 @@ def stateful_set(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     }
     return [
         of_service(cell, service, "v1", "Service", {"spec": names}, name=headless),
-        _noted(of_service(cell, service, "apps/v1", "StatefulSet", {"spec": spec}), service),
+        _noted(of_service(cell, service, "apps/v1", "StatefulSet", {"spec": spec}), placed, service),
     ]
 
 
@@ -111,12 +111,12 @@ def _deployment(placed: PlacedCell, service: ServiceSpec, head: JsonObject, vers
             "template": _template(placed, service, version_label),
         }
     }
-    return _noted(of_service(placed.cell, service, "apps/v1", "Deployment", body), service)
+    return _noted(of_service(placed.cell, service, "apps/v1", "Deployment", body), placed, service)
 
 
-def _noted(made: JsonObject, service: ServiceSpec) -> JsonObject:
-    """A workload that says which of its features can be switched off."""
-    if noted := heavy(service):
+def _noted(made: JsonObject, placed: PlacedCell, service: ServiceSpec) -> JsonObject:
+    """A workload that says which of its features can be switched off, and which of its Secrets no manifest makes."""
+    if noted := {**heavy(service), **elsewhere(placed, service)}:
         made["metadata"]["annotations"] = noted
     return made
 

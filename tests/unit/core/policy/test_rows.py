@@ -26,8 +26,10 @@ OURS: Mapping[str, Row] = {
     "N8 capacity of node pools": ("node-capacity",),
     "N9 quota of a namespace": ("quota-demand",),
     "N10 checksum of the configuration": ("config-checksum",),
-    "N11 secrets are renewed": ("secret-refresh", "secret-env-rotation"),
-    "N12 default deny, DNS, egress to what is declared": ("default-deny", "dns-egress", "egress-anywhere"),
+    "N11 secrets come from a manager and are renewed": ("secret-source", "secret-refresh", "secret-env-rotation"),
+    "N12 default deny, DNS, egress to what is declared": (
+        "default-deny", "dns-egress", "egress-anywhere", "egress-beyond",
+    ),
     "N13 no way between brands": ("brand-wall", "walls-unread"),
     "N14 hosts named are hosts allowed, and the other way": ("egress-hosts", "egress-unused"),
     "N15 timeouts and retries of the mesh": ("mesh-no-timeout", "retry-budget", "retry-money"),

@@ -52,6 +52,22 @@ def test_nothing_is_made_where_somebody_else_makes_secrets() -> None:
     assert _externals(example(secret_store="vault")) == []
 
 
+def _elsewhere(cells: list[PlacedCell]) -> set[str | None]:
+    made = [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    return {
+        each["metadata"].get("annotations", {}).get("croupier.dev/secrets-elsewhere")
+        for each in made
+        if each["kind"] == "Deployment" and each["metadata"]["name"] == "payments-api"
+    }
+
+
+def test_a_workload_says_which_secrets_no_manifest_makes() -> None:
+    """S5.4, S10.6: so that the rule secret-source asks for the others."""
+    assert _elsewhere(example()) == {"psp-a-credentials"}
+    assert _elsewhere(example(secret_store="vault")) == {"psp-a-credentials"}
+    assert _elsewhere(kept()) == {None}
+
+
 def _mounted() -> tuple[list[PlacedCell], list[dict[str, Any]]]:
     driver = SecretsDriver(provider="vault", parameters={"roleName": "casino"})
     cells = kept(secrets_driver=driver, secret_store="vault")
