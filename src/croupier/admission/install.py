@@ -7,8 +7,9 @@ those of the cluster's own parts, so that a cluster whose webhook is down can be
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal
 
 from croupier.admission.judge import Mode
@@ -22,6 +23,7 @@ SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
 _LABELS = {"app.kubernetes.io/name": "croupier", "app.kubernetes.io/component": "admission"}
 _UID = 65532
 _CERT = "/var/run/croupier/tls"
+_RULES = "/etc/croupier/rules"
 TIMEOUT_SECONDS = 5
 """After that the API server's failurePolicy decides; reading and judging are given less."""
 FailurePolicy = Literal["Fail", "Ignore"]
@@ -38,6 +40,7 @@ class Wish:
         inject_ca_from: ``namespace/name`` of a Certificate of cert-manager; "": none.
         judged: what the API server is to ask about, as ``judged`` finds it.
         exclude: namespaces that are not judged, beside croupier's and the cluster's own.
+        rules: name -> text of the files of people's own rules; empty: there are none.
         arguments: of the rules, as ``croupier admission run`` takes them.
     """
 
@@ -50,6 +53,7 @@ class Wish:
     ca: bytes | None = None
     inject_ca_from: str = ""
     exclude: tuple[str, ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
     arguments: tuple[str, ...] = ()
 
 
@@ -95,6 +99,7 @@ def manifests(wish: Wish) -> list[JsonObject]:
             **_head("v1", "Service", wish),
             "spec": {"selector": _LABELS, "ports": [{"name": "https", "port": 443, "targetPort": "https"}]},
         },
+        *([{**_head("v1", "ConfigMap", wish), "data": dict(wish.rules)}] if wish.rules else []),
         _deployment(wish),
         _configuration(wish),
     ]
@@ -126,6 +131,18 @@ def _network_policy(wish: Wish) -> JsonObject:
 
 def _deployment(wish: Wish) -> JsonObject:
     flags = [f"--exclude-namespace={each}" for each in (*SYSTEM, *wish.exclude)]
+    flags += [f"--rules={_RULES}"] if wish.rules else []
+    mounts: list[JsonObject] = [{"name": "tls", "mountPath": _CERT, "readOnly": True}]
+    volumes: list[JsonObject] = [{"name": "tls", "secret": {"secretName": wish.cert_secret, "defaultMode": 0o440}}]
+    noted: JsonObject = {}
+    if wish.rules:
+        # One by one: files of a ConfigMap that is mounted whole are symbolic links, which are not followed.
+        mounts += [
+            {"name": "rules", "mountPath": f"{_RULES}/{each}", "subPath": each, "readOnly": True} for each in wish.rules
+        ]
+        volumes.append({"name": "rules", "configMap": {"name": NAME}})
+        # Rules are read once: other rules, other pods.
+        noted = {"annotations": {"croupier.dev/rules": _digest(wish.rules)}}
     container = {
         "name": "admission",
         "image": wish.image,
@@ -158,7 +175,7 @@ def _deployment(wish: Wish) -> JsonObject:
             "capabilities": {"drop": ["ALL"]},
         },
         "resources": {"requests": {"cpu": "200m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
-        "volumeMounts": [{"name": "tls", "mountPath": _CERT, "readOnly": True}],
+        "volumeMounts": mounts,
     }
     return {
         **_head("apps/v1", "Deployment", wish),
@@ -168,7 +185,7 @@ def _deployment(wish: Wish) -> JsonObject:
             "minReadySeconds": 5,
             "selector": {"matchLabels": _LABELS},
             "template": {
-                "metadata": {"labels": _LABELS},
+                "metadata": {"labels": _LABELS, **noted},
                 "spec": {
                     "serviceAccountName": NAME,
                     "automountServiceAccountToken": False,
@@ -193,11 +210,16 @@ def _deployment(wish: Wish) -> JsonObject:
                         "seccompProfile": {"type": "RuntimeDefault"},
                     },
                     "containers": [container],
-                    "volumes": [{"name": "tls", "secret": {"secretName": wish.cert_secret, "defaultMode": 0o440}}],
+                    "volumes": volumes,
                 },
             },
         },
     }
+
+
+def _digest(files: Mapping[str, str]) -> str:
+    """A word that changes when a name or a text does."""
+    return sha256(repr(sorted(files.items())).encode()).hexdigest()[:16]
 
 
 def _configuration(wish: Wish) -> JsonObject:

@@ -6,18 +6,20 @@ import math
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
 from croupier.cli.options import not_blank
+from croupier.cli.policy_options import own_rules, own_rules_option
 from croupier.errors import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from croupier.admission.judge import Door
+    from croupier.core.policy.kinds import Resource
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 _mode = click.option(
@@ -31,6 +33,7 @@ _mode = click.option(
 class Asked(TypedDict):
     """The options of ``rule_options``, as typed."""
 
+    directory: str | None
     profile: str
     enable: tuple[str, ...]
     disable: tuple[str, ...]
@@ -47,6 +50,7 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
     names = partial(click.option, multiple=True, callback=not_blank)
     for option in reversed(
         (
+            own_rules_option,
             click.option("--profile", default="default", show_default=True, metavar="NAME", help="Which rules."),
             click.option("--enable", multiple=True, metavar="RULE", help="Ask this rule, too. Repeat."),
             click.option("--disable", multiple=True, metavar="RULE", help="Do not ask this rule. Repeat."),
@@ -75,7 +79,7 @@ def rule_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _words(asked: Asked) -> tuple[str, ...]:
-    """The options as they would be typed, without those that are as usual."""
+    """The options as they would be typed, without those that are as usual, and without the folder of rules."""
     words = [f"--profile={asked['profile']}"] if asked["profile"] != "default" else []
     lists = ("--enable", asked["enable"]), ("--disable", asked["disable"]), ("--registry", asked["registries"])
     more = ("--require-label", asked["labels"]), ("--priority-class", asked["priority_classes"])
@@ -85,13 +89,15 @@ def _words(asked: Asked) -> tuple[str, ...]:
 
 
 def _door(asked: Asked, mode: Any, excluded: frozenset[str]) -> Door:
-    """Raises ``UnknownName`` for a rule or profile that does not exist."""
+    """Raises ``UnknownName`` for a rule or profile that does not exist, ``SpecError`` for rules of people's own that
+    are none.
+    """
     from croupier.admission.judge import Door, at_the_door, on_images
     from croupier.core.policy.catalogue import chosen
     from croupier.core.policy.objects import Settings
     from croupier.core.policy.rule import Level
 
-    rules = chosen(asked["profile"], asked["enable"], asked["disable"])
+    rules = chosen(asked["profile"], asked["enable"], asked["disable"], own_rules(asked["directory"]))
     return Door(
         rules=at_the_door(rules),
         image_rules=on_images(rules),
@@ -102,6 +108,36 @@ def _door(asked: Asked, mode: Any, excluded: frozenset[str]) -> Door:
         allow_on_failure=asked["on_failure"] == "allow",
         heeds_waivers=not asked["ignore_waivers"],
     )
+
+
+def _named(resources: tuple[str, ...], door: Door) -> list[Resource]:
+    """``resources`` as typed. Raises ``UsageError`` where there are none and a rule asks about a kind that croupier has
+    no resource of: nobody would ever ask it.
+    """
+    from croupier.core.policy.kinds import OF_KIND, Resource
+
+    unknown = {kind for rule in door.rules.rules for kind in rule.kinds} - OF_KIND.keys()
+    if unknown and not resources:
+        raise UsageError(
+            f"what the API server calls {', '.join(sorted(unknown))} is not known here",
+            hint="name it: --resource PLURAL.GROUP, like issuers.cert-manager.io",
+        )
+    parts = [each.partition(".") for each in resources]
+    return [Resource(group, plural, "") for plural, _, group in parts]
+
+
+def _rule_files(folder: Path) -> dict[str, str]:
+    """Name -> text of each rule file. Raises ``UsageError`` for what a ConfigMap does not hold."""
+    from croupier.spec.files import read_text, yaml_files
+
+    found: dict[str, str] = {}
+    for each in yaml_files(folder, []):
+        if each.parent != folder:
+            raise UsageError(f"{each} lies in a folder of {folder}", hint="put all rules in one folder")
+        if not re.fullmatch(r"[-._A-Za-z0-9]+", each.name):
+            raise UsageError(f"{each} cannot be the key of a ConfigMap", hint="letters, digits, -, _ and .")
+        found[each.name] = read_text(each)
+    return found
 
 
 def _authority(file: Path) -> bytes:
@@ -248,6 +284,13 @@ def run(
     help="When nobody answers. Default: Ignore with --mode warn, Fail with enforce.",
 )
 @click.option("--exclude-namespace", "exclude", multiple=True, metavar="NAME", help="Not judged. Repeat.")
+@click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="PLURAL[.GROUP]",
+    help="What rules of your own ask about, of a kind that croupier does not know: issuers.cert-manager.io. Repeat.",
+)
 @rule_options
 def manifests(
     *,
@@ -259,6 +302,7 @@ def manifests(
     mode: str,
     failure_policy: str | None,
     exclude: tuple[str, ...],
+    resources: tuple[str, ...],
     **asked: Unpack[Asked],
 ) -> None:
     """Print all that a cluster needs: kubectl apply --server-side -f -"""
@@ -282,10 +326,53 @@ def manifests(
         cert_secret=cert_secret,
         mode=mode,  # type: ignore[arg-type]  # click has seen to it
         failure_policy=policy,  # type: ignore[arg-type]  # as above
-        judged=judged(door.rules.rules),
+        judged=(*judged(door.rules.rules), *_named(resources, door)),
         ca=None if ca is None else _authority(ca),
         inject_ca_from=inject_ca_from,
         exclude=exclude,
+        rules={} if asked["directory"] is None else _rule_files(Path(asked["directory"])),
         arguments=_words(asked),
     )
     click.echo(yaml.safe_dump_all(made(wish), sort_keys=False), nl=False)
+
+
+@admission.command("image-policy")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--url", required=True, metavar="URL", help="Where API servers reach croupier: https://HOST[:PORT], without a path."
+)
+@click.option("--ca", type=_file, required=True, metavar="FILE", help="PEM of who has signed its certificate.")
+@click.option("--server-name", default="", metavar="NAME", help="In the certificate, where it is not the host of URL.")
+@click.option(
+    "--at",
+    type=click.Path(path_type=PurePosixPath),
+    default="/etc/kubernetes/croupier",
+    show_default=True,
+    metavar="FOLDER",
+    help="Where the files will lie on the machines of the API servers.",
+)
+@click.option(
+    "--failure-policy",
+    type=click.Choice(["Fail", "Ignore"]),
+    default="Ignore",
+    show_default=True,
+    help="When nobody answers. Fail: no pod is made anywhere then, croupier's own neither.",
+)
+def image_policy(*, folder: Path, url: str, ca: Path, server_name: str, at: PurePosixPath, failure_policy: str) -> None:
+    """Write what API servers need to ask about images into FOLDER.
+
+    An AdmissionConfiguration and a kubeconfig, for the plugin ImagePolicyWebhook; prints the flags that name them.
+    """
+    import yaml
+
+    from croupier.admission.image_policy import files, flags
+
+    if not re.fullmatch(r"https://[^/?#@\s]+/?", url):
+        raise UsageError(f"--url {url!r} is no address of croupier", hint="https://HOST[:PORT], without a path")
+    made = files(url.rstrip("/"), _authority(ca), at, allows=failure_policy == "Ignore", server_name=server_name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, held in made.items():
+        (folder / name).write_text(yaml.safe_dump(held, sort_keys=False), encoding="utf-8")
+        click.echo(f"{folder / name} -> {at / name}", err=True)
+    for each in flags(at):
+        click.echo(each)

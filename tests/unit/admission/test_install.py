@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,95 @@ def test_the_options_of_the_rules_reach_the_pods() -> None:
         args
     )
     assert made("--inject-ca-from", "a/b", "--disable", "cpu-request").exit_code == 2
+
+
+# --- rules of people's own --------------------------------------------------------------------------------------------
+
+
+EXAMPLE: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "examples/rules/team.yaml").read_text())
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    folder = tmp_path / "rules"
+    folder.mkdir()
+    (folder / "team.yaml").write_text(json.dumps(EXAMPLE))
+    return folder
+
+
+def test_rules_of_ones_own_reach_the_pods_as_they_are(own: Path, tmp_path: Path) -> None:
+    """The files as files: what a ConfigMap is mounted as, whole, are links, which nobody follows."""
+    done = made("--inject-ca-from", "a/b", "--rules", str(own), "--profile", "restricted")
+    found = {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    assert json.loads(found["ConfigMap"]["data"]["team.yaml"]) == EXAMPLE
+    pods = found["Deployment"]["spec"]["template"]
+    (container,) = pods["spec"]["containers"]
+    assert "--rules=/etc/croupier/rules" in container["args"]
+    mount = {"name": "rules", "mountPath": "/etc/croupier/rules/team.yaml", "subPath": "team.yaml", "readOnly": True}
+    assert mount in container["volumeMounts"]
+    (own / "team.yaml").write_text(json.dumps({**EXAMPLE, "level": "error"}))
+    changed = made("--inject-ca-from", "a/b", "--rules", str(own), "--profile", "restricted").stdout
+    other = next(each for each in yaml.safe_load_all(changed) if each["kind"] == "Deployment")
+    assert other["spec"]["template"]["metadata"]["annotations"] != pods["metadata"]["annotations"]
+    file = tmp_path / "admission.yaml"
+    file.write_text(done.stdout)
+    report = check_files([str(file)], chosen("default", but=["default-deny"]), today=date(2026, 11, 29))
+    assert not report.counted, [each.message for each in report.counted]
+
+
+def test_a_kind_that_nobody_would_be_asked_about_has_to_be_named(own: Path) -> None:
+    issuer = "{apiVersion: cert-manager.io/v1, kind: Issuer, metadata: {name: a%s}}"
+    changes = {"kinds": ["Issuer"], "bad": issuer % "", "good": issuer % ", labels: {team: payments}"}
+    (own / "team.yaml").write_text(json.dumps({**EXAMPLE, **changes}))
+    refused = made("--inject-ca-from", "a/b", "--rules", str(own))
+    assert refused.exit_code == 2
+    assert "what the API server calls Issuer is not known here" in refused.output
+    done = made("--inject-ca-from", "a/b", "--rules", str(own), "--resource", "issuers.cert-manager.io")
+    *_, configuration = yaml.safe_load_all(done.stdout)
+    (rule,) = (each for each in configuration["webhooks"][0]["rules"] if each["apiGroups"] == ["cert-manager.io"])
+    assert (rule["resources"], rule["apiVersions"]) == (["issuers"], ["*"])
+
+
+@pytest.mark.parametrize("name", ["deeper/team.yaml", "a b.yaml"])
+def test_what_a_config_map_cannot_hold_is_said(own: Path, name: str) -> None:
+    (own / name).parent.mkdir(exist_ok=True)
+    (own / "team.yaml").rename(own / name)
+    done = made("--inject-ca-from", "a/b", "--rules", str(own))
+    assert done.exit_code == 2
+    assert name in done.output
+
+
+# --- the image policy of API servers ----------------------------------------------------------------------------------
+
+
+def test_an_image_policy_is_two_files_and_two_flags(tmp_path: Path) -> None:
+    ca, folder = tmp_path / "ca.pem", tmp_path / "made"
+    ca.write_bytes(Authority().pem)
+    words = ["--url", "https://10.96.0.20", "--server-name", "croupier-admission.croupier.svc", "--ca", str(ca)]
+    done = CliRunner().invoke(cli, ["admission", "image-policy", str(folder), *words])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.split() == [
+        "--enable-admission-plugins=ImagePolicyWebhook",
+        "--admission-control-config-file=/etc/kubernetes/croupier/admission.yaml",
+    ]
+    (plugin,) = yaml.safe_load((folder / "admission.yaml").read_text())["plugins"]
+    policy = plugin["configuration"]["imagePolicy"]
+    assert policy["defaultAllow"] is True
+    assert policy["kubeConfigFile"] == "/etc/kubernetes/croupier/images.kubeconfig"
+    (cluster,) = yaml.safe_load((folder / "images.kubeconfig").read_text())["clusters"]
+    assert cluster["cluster"]["server"] == "https://10.96.0.20/image-policy"
+    assert cluster["cluster"]["tls-server-name"] == "croupier-admission.croupier.svc"
+    assert base64.b64decode(cluster["cluster"]["certificate-authority-data"]) == ca.read_bytes()
+    words += ["--failure-policy", "Fail"]
+    assert CliRunner().invoke(cli, ["admission", "image-policy", str(folder), *words]).exit_code == 0
+    (plugin,) = yaml.safe_load((folder / "admission.yaml").read_text())["plugins"]
+    assert plugin["configuration"]["imagePolicy"]["defaultAllow"] is False
+
+
+@pytest.mark.parametrize("url", ["http://10.96.0.20", "10.96.0.20", "https://10.96.0.20/image-policy", "https://"])
+def test_an_image_policy_wants_an_address_over_tls(tmp_path: Path, url: str) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(Authority().pem)
+    done = CliRunner().invoke(cli, ["admission", "image-policy", str(tmp_path), "--url", url, "--ca", str(ca)])
+    assert done.exit_code == 2
+    assert "is no address of croupier" in done.output
