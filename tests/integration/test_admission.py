@@ -12,14 +12,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 from tests.support.authority import Authority
+from tests.support.hostile_bodies import hostile
 from tests.support.reviews import DIGEST, images, pod, review, sent
 
 from croupier.adapters.clock import SystemClock
@@ -270,7 +272,14 @@ class Process:
 
     def peak_bytes(self) -> int:
         """The most memory it has ever had."""
-        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
+        return self._memory("VmHWM")
+
+    def resident_bytes(self) -> int:
+        """The memory it has."""
+        return self._memory("VmRSS")
+
+    def _memory(self, name: str) -> int:
+        found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
         assert found is not None
         return int(found[1]) * 1024
 
@@ -280,11 +289,18 @@ class Process:
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[Process]:
+    with started(tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def started(tmp_path: Path, *more: str) -> Iterator[Process]:
+    """``croupier admission run`` with ``more`` options. It has ended well, or the test fails."""
     authority = Authority()
     authority.write(tmp_path)
     log = tmp_path / "log"
     words = ["--mode", "enforce", "--cert", str(tmp_path / "tls.crt"), "--key", str(tmp_path / "tls.key"), "--verbose"]
-    words += ["--host", "127.0.0.1", "--port", "0", "--about-port", "0"]
+    words += ["--host", "127.0.0.1", "--port", "0", "--about-port", "0", *more]
     with log.open("wb") as out:
         argv = [sys.executable, "-m", "croupier.cli", "admission", "run", *words]
         child = subprocess.Popen(argv, stderr=out, stdout=subprocess.DEVNULL)
@@ -332,6 +348,38 @@ async def test_hostile_bodies_are_refused_with_memory_flat(process: Process) -> 
     assert await send(process, good) == 200
 
 
+async def test_a_thousand_hostile_bodies_are_answered_with_memory_flat(process: Process) -> None:
+    """Each is judged or refused with a reason, over TLS; the thousand cost no memory that few before had not."""
+    good = json.dumps(review(pod())).encode()
+    connector = aiohttp.TCPConnector(ssl=process.authority.trusted())
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(60)) as http:
+
+        async def answered(raw: bytes) -> tuple[int, dict[str, Any]]:
+            path = "image-policy" if b"ImageReview" in raw else "validate"
+            async with http.post(f"https://127.0.0.1:{process.port}/{path}", data=raw, headers=JSON) as answer:
+                return answer.status, await answer.json()
+
+        async def asked(seed: int, count: int) -> None:
+            for kind, raw, statuses in hostile(seed, count):
+                status, told = await answered(raw)
+                assert status in statuses, (kind, raw[:2_000], told)
+                if status == 200:
+                    found = told.get("response", told.get("status"))
+                    assert type(found["allowed"]) is bool, (kind, raw[:2_000], told)
+                else:
+                    assert told["error"]["code"], (kind, raw[:2_000], told)
+                    assert told["error"]["message"], (kind, raw[:2_000], told)
+
+        await asked(1, 200)
+        before = process.resident_bytes()
+        await asked(2, 1_000)
+        for _ in range(3):
+            assert await send(process, BytesIO(b"x" * 50_000_000)) in (413, None)
+        assert (await answered(good))[1]["response"]["allowed"] is True
+    assert process.resident_bytes() - before < 16 * 1024 * 1024
+    assert not [line for line in process.lines() if line["event"] == "review.failed"]
+
+
 async def test_logs_are_json_and_hold_nothing_that_was_brought(process: Process) -> None:
     secret = "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc"
     body = sent("config-map-with-secret")
@@ -343,3 +391,15 @@ async def test_logs_are_json_and_hold_nothing_that_was_brought(process: Process)
     assert events.count("review.refused") == 2
     assert events.count("body.unfit") == 1
     assert secret not in process.log.read_text()
+
+
+async def test_rules_of_ones_own_are_asked_at_the_door(tmp_path: Path) -> None:
+    """The example of a rule in CEL that people write themselves, as `policy check --rules` asks it."""
+    rules = Path(__file__).parents[2] / "examples" / "rules"
+    with started(tmp_path, "--rules", str(rules), "--enable", "team", "--fail-on", "warning") as process:
+        connector = aiohttp.TCPConnector(ssl=process.authority.trusted())
+        async with aiohttp.ClientSession(connector=connector) as http:
+            url = f"https://127.0.0.1:{process.port}/validate"
+            async with http.post(url, data=json.dumps(review(pod())).encode(), headers=JSON) as answer:
+                told = await answer.json()
+    assert "team: " in told["response"]["status"]["message"]

@@ -16,6 +16,8 @@ LARGEST_BYTES = 4 * 1024 * 1024
 """Twice the largest object that etcd takes by default, 1.5 MiB, and room: a review of an update holds two."""
 MOST_VALUES = 50_000
 """In a body: every value may be a finding of several rules."""
+MOST_NUMBER = 2**64
+"""API servers know no whole number that 64 bits do not hold."""
 DEEPEST = 100
 """Levels. Custom resources of people stay below 40."""
 
@@ -73,7 +75,7 @@ def _counted(value: JsonObject) -> int:
                 below.extend(each.values())
             elif type(each) is list:
                 below.extend(each)
-            elif type(each) is float and not math.isfinite(each):
+            elif (type(each) is float and not math.isfinite(each)) or (type(each) is int and abs(each) >= MOST_NUMBER):
                 raise Unfit(400, "no-json", "a number of the body is out of range")
         level = below
     return seen

@@ -235,6 +235,8 @@ def test_failing_is_as_configured() -> None:
         (b'{"a": -Infinity}', "no-json"),
         (b'{"a": 1e999}', "no-json"),
         (b'{"a": ' + b"9" * 5000 + b"}", "no-json"),
+        (b'{"a": ' + b"9" * 400 + b"}", "no-json"),
+        (b'{"a": [-18446744073709551616]}', "no-json"),
         (b"[]", "no-object"),
         (b'"AdmissionReview"', "no-object"),
         (b'{"a":' * (DEEPEST + 1) + b"1" + b"}" * (DEEPEST + 1), "too-deep"),

@@ -84,11 +84,9 @@ def is_realtime(pod: Pod) -> bool:
 
 def seconds(value: Any) -> float | None:
     """Seconds written as a number or as text; None for what is neither."""
-    if type(value) in (int, float):
-        return float(value)
     try:
-        return float(value) if type(value) is str else None
-    except ValueError:
+        return float(value) if type(value) in (int, float, str) else None
+    except (ValueError, OverflowError):
         return None
 
 

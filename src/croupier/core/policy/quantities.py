@@ -9,21 +9,22 @@ from typing import Any
 from croupier.model.quantity import size
 
 _DIGITS = re.compile(r"[0-9]{1,18}")
+_MOST = 2**63
 
 
 def quantity(value: Any) -> float | None:
     """Cores, bytes or pieces: ``300m`` is 0.3; None for what is no quantity."""
-    if type(value) in (int, float):
-        return float(value)
     try:
+        if type(value) in (int, float):
+            return float(value)
         return float(size(value)) if type(value) is str else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
 def whole(value: Any) -> int | None:
-    """``value`` if it is a whole number (and no boolean), else None."""
-    return value if type(value) is int else None
+    """``value`` if it is a whole number (and no boolean) that 64 bits hold, as Kubernetes' own, else None."""
+    return value if type(value) is int and -_MOST <= value < _MOST else None
 
 
 def number(value: Any) -> int | None:

@@ -22,6 +22,7 @@ WRONG: tuple[Any, ...] = (
     None,
     True,
     3,
+    10**400,
     0.5,
     "",
     "x",
