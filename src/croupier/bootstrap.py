@@ -53,5 +53,6 @@ def wire(settings_path: Path) -> Desk:
         checklists=settings.checklists,
         checklist=settings.checklist,
         freezes=freezes_of(settings.freezes),
+        bake_seconds=settings.bake_seconds,
         history=FileHistory(settings.state / "history"),
     )

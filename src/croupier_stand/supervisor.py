@@ -336,6 +336,8 @@ def settings(ports: Mapping[str, int]) -> str:
         "state: desk\n"
         "# A stand has no registry, no drills and no manifests, so it could never be ready for production.\n"
         "checklist: {money: warn, standard: warn}\n"
+        "# Somebody watches a stand, and not for a night.\n"
+        "bakeSeconds: {money: 15, standard: 15}\n"
     )
 
 

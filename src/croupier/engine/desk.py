@@ -35,7 +35,7 @@ from croupier.model.digest import short
 from croupier.model.freeze import Freeze
 from croupier.model.journal import Draft, Entry
 from croupier.model.plan import EnsureVersion
-from croupier.model.release import Release
+from croupier.model.release import BakeSeconds, Release
 from croupier.model.service import Platform, Service, Version
 from croupier.model.traffic import ObservedSplit
 from croupier.model.view import (
@@ -76,6 +76,7 @@ class Desk:
         checklists: Mapping[str, ChecklistSource] | None = None,
         checklist: ChecklistPolicy | None = None,
         freezes: Sequence[Freeze] = (),
+        bake_seconds: BakeSeconds = BakeSeconds(),  # noqa: B008  # frozen
         history: HistoryStore | None = None,
     ) -> None:
         """``closing`` closes what the back ends hold; None: nothing is to be closed.
@@ -84,7 +85,7 @@ class Desk:
         ``most_live``: how many gated releases may be live at a time; None: as many as there are services.
         ``checklists``: service -> where it is described, for its checklist.
         ``checklist``: whether a gated release waits for it; None: of a described service it does, no other is asked.
-        ``freezes``: the calendar.
+        ``freezes``: the calendar. ``bake_seconds``: of releases that do not say.
         """
         self._closing = closing or AsyncExitStack()
         self._platform = platform
@@ -92,6 +93,7 @@ class Desk:
         self._workloads = workloads
         self._clock = clock
         self._most_live = most_live
+        self._bake_seconds = bake_seconds
         self._register = Register(journal)
         self._preflight = Preflight(self._register, clock, sources=checklists or {}, policy=checklist, freezes=freezes)
         self._groups = Groups(self._register, self._begin_member, clock.now)
@@ -555,6 +557,8 @@ class Desk:
             preview.refuse_unreadable(by_digest[stable], by_digest[release.digest])
         if release.strategy == "rolling":
             release = release.model_copy(update={"steps": rolling_steps(service, release)})
+        if release.bake_seconds is None:
+            release = release.model_copy(update={"bake_seconds": self._bake_seconds.of(service.tier)})
         history = self._loop.history(service.name)
         dispersion = history.dispersions()
         forecast = preview.forecast_release(release, history.rates(), dispersion)
@@ -574,7 +578,9 @@ class Desk:
             plan=plan,
             stable=views.version_view(service.name, stable, versions, serving=True),
             canary=views.version_view(service.name, release.digest, versions, serving=False),
-            forecast=preview.forecast_view(release, forecast, hold_back=100 - plan.steps[-2].weight),
+            forecast=preview.forecast_view(
+                release, forecast, hold_back=100 - plan.steps[-2].weight, bake_seconds=plan.steps[-2].hold.dwell_seconds
+            ),
         )
 
     async def _serving(self, service: str) -> str:

@@ -78,12 +78,12 @@ def refuse_unreadable(stable: Version, canary: Version) -> None:
             )
 
 
-def forecast_view(release: Release, found: Forecast, *, hold_back: int) -> ForecastView:
+def forecast_view(release: Release, found: Forecast, *, hold_back: int, bake_seconds: float) -> ForecastView:
     """The forecast of the gates and of what surrounds them: starting the pods, settling each split, the bake.
 
-    ``hold_back``: percent of players that stay with the old version through the bake.
+    ``hold_back``: percent of players that stay with the old version through the bake, which lasts ``bake_seconds``.
     """
-    bake = max(release.bake_seconds, 2 * release.scrape_seconds)
+    bake = max(bake_seconds, 2 * release.scrape_seconds)
     settle = SCRAPES_TO_SETTLE * release.scrape_seconds
     last = 100 - hold_back
     steps = (

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Digest, ServiceName, Value
-from croupier.model.service import Signal, Strata, one_a_signal, refuse_unknown_strata
+from croupier.model.service import Signal, Strata, Tier, one_a_signal, refuse_unknown_strata
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 
@@ -34,6 +34,16 @@ def refuse_short_deadline(dwell_seconds: float, deadline_seconds: float, scrape_
             "deadline",
             f"no step can pass: it lasts {least:g} s at least ({why}), deadlineSeconds is {deadline_seconds:g}",
         )
+
+
+class BakeSeconds(Value):
+    """How long the old version is kept after 100 % where a release does not say, by the tier of its service."""
+
+    money: Annotated[float, Field(ge=0.0, le=86_400.0)] = 300.0
+    standard: Annotated[float, Field(ge=0.0, le=86_400.0)] = 60.0
+
+    def of(self, tier: Tier) -> float:
+        return self.money if tier == "money" else self.standard
 
 
 class Margin(Value):
@@ -107,8 +117,9 @@ class ReleaseFile(Value):
     """Longest time at one step without a pass."""
     ready_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 60.0
     """Longest time for the new pods to become ready."""
-    bake_seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] = 15.0
-    """How long the old version is kept after 100 %."""
+    bake_seconds: Annotated[float, Field(ge=0.0, le=86_400.0)] | None = None
+    """How long the old version is kept after 100 %. None: what the desk says for the tier, 300 for money and 60 for
+    others where it says nothing."""
     hold_back_percent: Annotated[int, Field(ge=0, le=5)] | None = None
     """Percent of players the old version keeps through the bake, so that there is still somebody to compare with.
     None: 1 for the money tier, 0 for others. At most 99 less the step before."""

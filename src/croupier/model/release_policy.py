@@ -100,7 +100,8 @@ class Strategy(Value):
     dwell_seconds: Seconds = 15.0
     deadline_seconds: Annotated[float, Field(gt=0.0, le=604_800.0)] = 900.0
     ready_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 120.0
-    bake_seconds: Seconds = 60.0
+    bake_seconds: Seconds | None = None
+    """None: 300 for the money tier, 60 for others."""
     scrape_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 5.0
 
     @field_validator("steps")

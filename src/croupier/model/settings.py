@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from croupier.model.base import Value
 from croupier.model.checklist import ChecklistPolicy, Sources
 from croupier.model.freeze import FreezeWindows
+from croupier.model.release import BakeSeconds
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")]
 
@@ -58,6 +59,8 @@ class DeskSettings(Value):
     release itself is known."""
     checklist: ChecklistPolicy = ChecklistPolicy()
     """Whether a release starts while a line of the checklist is red."""
+    bake_seconds: BakeSeconds = BakeSeconds()
+    """How long a release keeps the old version after 100 % where it does not say."""
     freezes: Annotated[FreezeWindows, Field(default_factory=dict)]
     """Windows in which nothing new starts and nothing goes forward."""
 

@@ -51,6 +51,19 @@ def test_the_money_tier_leaves_one_percent_with_the_old_version_through_the_bake
     assert (finish.weight, [type(action) for action in finish.actions]) == (100, [Settle, Retire])
 
 
+@pytest.mark.parametrize(
+    ("service", "asked", "kept"), [(PAYMENTS, None, 300.0), (IDENTITY, None, 60.0), (PAYMENTS, 7.0, 7.0)]
+)
+def test_the_old_version_of_money_is_kept_for_five_minutes_where_nobody_says(
+    service: Service, asked: float | None, kept: float
+) -> None:
+    wanted = release(service=service.name, bake_seconds=asked)
+    planned = plan_release(
+        run="r-0001", service=service, stable=STABLE, canary=HEALTHY, release=wanted, ordinal=0, dispersion={}
+    )
+    assert planned.steps[-2].hold.dwell_seconds == kept
+
+
 def test_who_moves_everybody_at_once_holds_nobody_back() -> None:
     assert hold_back(release(steps=(100,), hold_back_percent=None), PAYMENTS) == 0
 

@@ -120,6 +120,13 @@ async def test_the_version_before_may_come_back_in_a_freeze_without_anybody_over
     assert world.serves(PAYMENTS.name) == {STABLE: 100}
 
 
+async def test_a_plan_bakes_as_long_as_the_desk_says_where_the_release_does_not() -> None:
+    _, desk, _ = await begun(starts_in=HOUR)
+    preview = await desk.plan(release(bake_seconds=None))
+    assert preview.plan.release.bake_seconds == preview.plan.steps[-2].hold.dwell_seconds == 300.0
+    assert preview.forecast.steps[-1].seconds == 300.0
+
+
 async def test_a_freeze_of_another_service_holds_nothing() -> None:
     world, desk, final = await begun(starts_in=-1.0)
     await desk.declare(PLATFORM, [final.model_copy(update={"services": ("identity",)})])

@@ -34,6 +34,14 @@ def test_places_of_checklists_are_relative_to_the_file(tmp_path: Path) -> None:
     assert source.cell == "lucky-se-eu-north"
 
 
+def test_a_desk_bakes_longer_in_the_money_tier_unless_its_settings_say(tmp_path: Path) -> None:
+    file = write(tmp_path, "{}")
+    assert load_settings(file).bake_seconds.of("money") == 300.0
+    file.write_text(file.read_text() + "bakeSeconds: {money: 20}\n")
+    bake = load_settings(file).bake_seconds
+    assert (bake.of("money"), bake.of("standard")) == (20.0, 60.0)
+
+
 @pytest.mark.parametrize("source", ["{cell: lucky-se-eu-north}", "{folder: deploy}"])
 def test_a_source_that_makes_no_sense_is_a_problem_with_a_place(tmp_path: Path, source: str) -> None:
     file = write(tmp_path, source)

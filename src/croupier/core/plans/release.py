@@ -28,7 +28,7 @@ from croupier.model.plan import (
     SplitConfirmed,
     Step,
 )
-from croupier.model.release import Release
+from croupier.model.release import BakeSeconds, Release
 from croupier.model.service import Service
 from croupier.model.traffic import WHOLE
 
@@ -65,6 +65,7 @@ def plan_release(
     """
     name = service.name
     moves = _MOVES[release.strategy](service, release)
+    bake = BakeSeconds().of(service.tier) if release.bake_seconds is None else release.bake_seconds
 
     def split(weight: int, revision: int, stable_pods: int | None = None) -> SetSplit:
         return SetSplit(
@@ -106,7 +107,7 @@ def plan_release(
         actions: tuple[Action, ...] = (ensure(canary, move.replicas), split(move.weight, revision, move.kept))
         if move.kept is not None:
             actions += (Reduce(service=name, digest=stable, replicas=move.kept),)
-        bake_seconds = release.bake_seconds if move.then == "bake" else 0.0
+        bake_seconds = bake if move.then == "bake" else 0.0
         steps.append(
             Step(
                 name=move.name,
