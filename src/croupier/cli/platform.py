@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from croupier.core.render.forms import Form
-    from croupier.model.change import Change
     from croupier.model.platform import PlacedCell
     from croupier.model.policy import SchemaView
     from croupier.spec.cells import Described
@@ -271,7 +270,7 @@ def _placed(described: Described, service: str, cell: str | None) -> PlacedCell:
 @click.command()
 @click.argument("before")
 @click.argument("after", default=".")
-@click.option("--why", is_flag=True, help="Say of each change which layer makes it, and where.")
+@click.option("--why", is_flag=True, help="Say of each change which layer or declaration makes it, and where.")
 @click.option("--markdown", is_flag=True, help="For a pull request, instead of text.")
 @output_option
 @ends_soon
@@ -283,11 +282,12 @@ def plan(*, before: str, after: str, why: bool, markdown: bool, output: Output) 
     """
     from croupier.core.compare import compare
     from croupier.report.change import plan_markdown, plan_text
+    from croupier.spec.explain import why_of
 
     old, new = _state(before), _state(after)
     found = compare(old.cells, new.cells)
     if why:
-        changes = tuple(each.model_copy(update={"why": _why(new, each)}) for each in found.changes)
+        changes = tuple(each.model_copy(update={"why": why_of(new, each)}) for each in found.changes)
         found = found.model_copy(update={"changes": changes})
     if output == "json":
         print_value(found)
@@ -307,22 +307,6 @@ def _state(named: str) -> Described:
     with TemporaryDirectory(prefix="croupier-plan-") as place:
         folder = extract(named, Path(place))
         return load_described(Path(place), folder.rstrip("/"))
-
-
-def _why(described: Described, change: Change) -> str:
-    """Who speaks last of the value of a change."""
-    if change.subject == "patches":
-        patches = described.cell(change.cells[0]).patches
-        found = next((each for each in patches if each.target == change.path), None)
-        return f"{found.layer} at {found.place}: {found.patch.why}" if found is not None else ""
-    merged = described.merged.get((change.cells[0], change.subject))
-    if merged is None or not change.path:
-        return ""
-    path = tuple(change.path.split("."))
-    if not any(at[: len(path)] == path or path[: len(at)] == at for at in merged.chains):
-        return "default of croupier"
-    said = merged.winner(path)
-    return f"{said.layer.label} at {said.place}" if said is not None else ""
 
 
 @click.group()

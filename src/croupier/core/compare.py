@@ -13,6 +13,7 @@ from croupier.core.render.patch import patched_alone
 from croupier.core.render.workload import intent
 from croupier.model.change import Change, ChangeClass, PlatformPlan
 from croupier.model.platform import PlacedCell
+from croupier.model.providers import Provider
 from croupier.model.service_spec import ServiceSpec
 
 Path = tuple[str, ...]
@@ -31,8 +32,13 @@ _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release", "metrics", "alerts"), "policy"),
 }
 """First key of a path in a service -> class of its change."""
-_OF_REGIONS: Mapping[str, ChangeClass] = {"stores": "data", "pools": "scaling", "warm": "scaling"}
-"""First key of a path in a region -> class of its change, where that is another."""
+_OF_OTHERS: Mapping[str, ChangeClass] = {
+    "pools": "scaling",
+    "residency": "data",
+    "stores": "data",
+    "warm": "scaling",
+}
+"""First key of a path in a market or a region -> class of its change, where that is another."""
 _ORDER: tuple[str, ...] = get_args(ChangeClass)
 
 
@@ -72,6 +78,7 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
     yield from _differences("cell", old.cell, new.cell)
     yield from _differences("gitops", old.gitops, new.gitops, kind="policy")
     yield from _differences(f"brands.{new.cell.brand}", old.brand, new.brand, kind="policy")
+    yield from _differences(f"markets.{new.cell.market}", old.market, new.market, kind="policy")
     for change, path in _each(f"regions.{new.cell.region}", old.region, new.region):
         yield _marked(change, old, old.model_copy(update={"region": _moved(old.region, new.region, path)}))
     for name in sorted(old.elsewhere.keys() & new.elsewhere.keys()):
@@ -80,6 +87,9 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
         for change, path in _each(f"providers.{name}", old.providers[name], new.providers[name]):
             moved = _moved(old.providers[name], new.providers[name], path)
             yield _marked(change, old, old.model_copy(update={"providers": {**old.providers, name: moved}}))
+    for name in sorted(old.providers.keys() ^ new.providers.keys()):
+        hosts = (_hosts(each.providers.get(name)) for each in (old, new))
+        yield _change(f"providers.{name}", (), "network", *hosts, is_release=False)
     for name in sorted(old.events.keys() | new.events.keys()):
         yield from _differences(f"events.{name}", old.events.get(name), new.events.get(name), kind="scaling")
     yield from _of_patches(old, new)
@@ -87,6 +97,11 @@ def _of_cell(old: PlacedCell | None, new: PlacedCell | None) -> Iterator[Change]
     will = {each.name: each for each in new.services}
     for name in sorted(was.keys() | will.keys()):
         yield from _of_service(new, name, was.get(name), will.get(name))
+
+
+def _hosts(provider: Provider | None) -> JsonValue:
+    """Where a provider is called; None: it is not."""
+    return None if provider is None else [f"{each.host}:{each.port}" for each in provider.endpoints]
 
 
 def _of_patches(old: PlacedCell, new: PlacedCell) -> Iterator[Change]:
@@ -172,7 +187,7 @@ def _each(
     was, will = (_leaves(each) if each is not None else {} for each in (old, new))
     for path in sorted(was.keys() | will.keys()):
         if was.get(path) != will.get(path):
-            its = _OF_REGIONS.get(path[0], kind)
+            its = _OF_OTHERS.get(path[0], kind)
             yield _change(subject, path, its, was.get(path), will.get(path), is_release=False), path
 
 

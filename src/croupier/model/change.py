@@ -18,7 +18,8 @@ class Change(Value):
     """One value that differs, wherever it does so alike."""
 
     subject: str
-    """A service, or ``cell``, ``gitops``, ``patches``, ``brands.<name>``, ``regions.<name>``, ``providers.<name>``."""
+    """A service, or ``cell``, ``gitops``, ``patches``, ``brands.<name>``, ``markets.<name>``, ``regions.<name>``,
+    ``providers.<name>``, ``events.<name>``."""
     path: str
     """Path in the subject; "" for the subject as a whole."""
     kind: ChangeClass

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, JsonValue
 
 from croupier.errors import UnknownName
+from croupier.model.change import Change
 from croupier.model.events import Event
 from croupier.model.gitops import GitOps
 from croupier.model.patches import PlacedPatch
@@ -90,6 +91,59 @@ def explained(described: Described, cell: str, path: str) -> list[Told]:
         here = at if len(at) >= len(wanted) else wanted
         told.append(Told(".".join((name, *here)), value_at(tree, here), merged.chains[at]))
     return [*told, *others]
+
+
+def why_of(described: Described, change: Change) -> str:
+    """Who speaks last of the value of a change, and where; "" where nobody is left to ask."""
+    if change.subject == "patches":
+        patches = described.cell(change.cells[0]).patches
+        found = next((each for each in patches if each.target == change.path), None)
+        return f"{found.layer} at {found.place}: {found.patch.why}" if found is not None else ""
+    if change.subject in described.names.services:
+        return _why_of_service(described, change)
+    section, _, name = change.subject.partition(".")
+    names = described.names
+    declared = {
+        "brands": names.brands.get(name),
+        "cell": names.cells.get(change.cells[0]),
+        "events": names.events.get(name),
+        "gitops": names.gitops,
+        "markets": names.markets.get(name),
+        "providers": names.providers.get(name),
+        "regions": names.regions.get(name),
+    }.get(section)
+    if declared is None or (not change.path and change.after is None):
+        return ""
+    label = f"{section.removesuffix('s')} {name}" if name else section
+    if not change.path:
+        return f"{label} at {declared.place}"
+    node = _below(declared.file.node(*declared.location), change.path)
+    if node is None:
+        return f"default of croupier, {label} at {declared.place}"
+    return f"{label} at {declared.file.name}:{node.mark.line}:{node.mark.column}"
+
+
+def _why_of_service(described: Described, change: Change) -> str:
+    if not change.path:
+        return f"service at {described.names.services[change.subject].place}" if change.after is not None else ""
+    merged = described.merged.get((change.cells[0], change.subject))
+    if merged is None:
+        return ""
+    path = tuple(change.path.split("."))
+    if not any(at[: len(path)] == path or path[: len(at)] == at for at in merged.chains):
+        return "default of croupier"
+    said = merged.winner(path)
+    return f"{said.layer.label} at {said.place}" if said is not None else ""
+
+
+def _below(node: Node, path: str) -> Node | None:
+    """What is written at ``path``, whose keys are joined by dots and may hold some; None: nothing is."""
+    for key, inner in node.children.items():
+        if path == str(key):
+            return inner
+        if path.startswith(f"{key}.") and (found := _below(inner, path[len(str(key)) + 1 :])) is not None:
+            return found
+    return None
 
 
 def _of_declared(names: Names, placed: PlacedCell, part: str, rest: str) -> list[Told]:

@@ -382,6 +382,55 @@ def test_a_plan_compares_a_revision_with_what_is_here(demo: Path, monkeypatch: p
     assert [(each["path"], each["kind"]) for each in named["changes"]] == [("scaling.min", "scaling")]
 
 
+def test_a_plan_says_who_declares_what_is_no_services_own(demo: Path, tmp_path: Path) -> None:
+    """Locks and residency of a market, brands, regions, providers, cells: each change names the line that makes it."""
+    after = tmp_path / "after"
+    shutil.copytree(demo, after)
+    file = after / "platform.yaml"
+    _change(file, "title: Lucky Casino", "title: Luckier Casino")
+    _change(file, "atLeast: 15", "atLeast: 12")
+    _change(file, "keys: [eu-north]}", "keys: [eu-north, eu-south]}")
+    _change(file, "gateway: {name: web, namespace: gateway}", "gateway: {name: web, namespace: doors}")
+    _change(file, "timeoutSeconds: 8\n", "timeoutSeconds: 9\n")
+    _change(file, "hostnames: [lucky.example]", "hostnames: [luckier.example]")
+    _change(after / "services.yaml", "cpu: 300m", "cpu: 310m")
+    changes = json.loads(_run("plan", demo, after, "--why", "-o", "json").stdout)["changes"]
+    lines = file.read_text().splitlines()
+    told = {}
+    for each in changes:
+        label, _, place = each["why"].partition(" at ")
+        if "platform.yaml:" in place:
+            _, line, column = place.split(":")
+            told[f"{each['subject']}.{each['path']}"] = (
+                each["kind"],
+                label,
+                lines[int(line) - 1][int(column) - 1 :][:8],
+            )
+    assert told == {
+        "brands.lucky.title": ("policy", "brand lucky", "Luckier "),
+        "cell.hostnames": ("network", "cell", "[luckier"),
+        "markets.se.locks": ("policy", "market se", "- {path:"),
+        "markets.se.residency.classes.wallet-ledger.keys": ("data", "market se", "[eu-nort"),
+        "providers.psp-a.timeoutSeconds": ("network", "provider psp-a", "9"),
+        "regions.eu-north.gateway.namespace": ("network", "region eu-north", "doors}"),
+        "regions.eu-south.gateway.namespace": ("network", "region eu-south", "doors}"),
+    }
+    assert all(each["why"] for each in changes)
+
+
+def test_a_plan_names_the_default_that_comes_back_and_nobody_of_what_is_gone(demo: Path, tmp_path: Path) -> None:
+    after = tmp_path / "after"
+    shutil.copytree(demo, after)
+    _change(after / "platform.yaml", ", readers: [support]", "")
+    text = (after / "services.yaml").read_text()
+    (after / "services.yaml").write_text(text.replace("egress: [psp-a]", "egress: []"))
+    changes = json.loads(_run("plan", demo, after, "--why", "-o", "json").stdout)["changes"]
+    why = {f"{each['subject']}.{each['path']}": each["why"] for each in changes}
+    assert why["brands.lucky.readers"] == f"default of croupier, brand lucky at {after}/platform.yaml:5:3"
+    (gone,) = (each for each in changes if each["subject"] == "providers.psp-a")
+    assert (gone["before"], gone["after"], gone["why"]) == (["api.psp-a.example:443"], None, "")
+
+
 def test_problems_of_a_revision_are_told_at_its_places(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _git(demo, "init")
     _change(demo / "services.yaml", "layer: api", "layr: api")
