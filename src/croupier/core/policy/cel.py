@@ -3,9 +3,9 @@
 An expression is true where the rule finds no fault. It sees ``object`` as the API server holds it (fields that are
 nothing are not there) and ``variables``, those of ``cel_words.py`` that it names. What each says is compared with the
 rule in Python, on every case of it that there is (tests/unit/core/policy/test_cel.py). Written for the CEL of
-Kubernetes v1.30 and later: optionals (``?.``) and the extended strings library are used, macros that bind and
-quantities are not, and a list holds values of one type. Expressions stand by subject, in the order of the modules of
-their rules: ``cel_security.py``, ``cel_running.py``, ``cel_traffic.py``.
+Kubernetes v1.30 and later: optionals (``?.``), the extended strings library and quantities are used, macros that bind
+are not, and a list holds values of one type. Expressions stand by subject, in the order of the modules of their rules:
+``cel_security.py``, ``cel_running.py``, ``cel_releases.py``, ``cel_traffic.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from croupier.core.policy import cel_running, cel_security, cel_traffic
+from croupier.core.policy import cel_releases, cel_running, cel_security, cel_traffic
 from croupier.core.policy.cel_security import of_images
 from croupier.core.policy.cel_words import quoted, words
 from croupier.core.policy.kinds import OF_KIND, PODS, Resource
@@ -42,10 +42,10 @@ def said(rule: Rule, settings: Settings) -> Said | str:
         return Said(expression, PODS) if expression else "nobody has decided what it is to ask for (its option)"
     if rule.id in _OF_PODS:
         return Said(_OF_PODS[rule.id], PODS)
-    if rule.id in _OF_OBJECTS:
-        kinds, expression = _OF_OBJECTS[rule.id]
-        return Said(expression, tuple(OF_KIND[kind] for kind in kinds))
-    return "it has no expression in CEL yet"
+    if rule.id not in _OF_OBJECTS:
+        return "it is a function of somebody's own in Python, which has no form in CEL"
+    kinds, expression = _OF_OBJECTS[rule.id]
+    return Said(expression, tuple(OF_KIND[kind] for kind in kinds))
 
 
 def _written(rule: Rule) -> Said | str:
@@ -66,6 +66,7 @@ _OF_PODS: Mapping[str, str] = {**cel_security.OF_PODS, **cel_running.OF_PODS, **
 _OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     **cel_security.OF_OBJECTS,
     **cel_running.OF_OBJECTS,
+    **cel_releases.OF_OBJECTS,
     **cel_traffic.OF_OBJECTS,
 }
 _SETTINGS: Mapping[str, Callable[[Settings], str]] = {

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from croupier.core.policy.quantities import quantity
 from croupier.errors import EnvironmentFault, UsageError
 from croupier.model.objects import JsonObject
+from croupier.model.quantity import size
 
 Predicate = Callable[[JsonObject], bool]
 
@@ -58,7 +60,23 @@ def _environment() -> Any:
     except ImportError as error:
         raise EnvironmentFault("there is no evaluator of CEL", hint="pip install 'croupier[cel]'") from error
     known = {"object": cel.Type.DYN, "variables": cel.Type.DYN}
-    return cel.NewEnv(variables=known, extensions=[ext_optional.ExtOptional(), ext_strings.ExtStrings()])
+    number, words, truth = cel.Type.DOUBLE, cel.Type.STRING, cel.Type.BOOL
+    quantities = [
+        cel.FunctionDecl("isQuantity", [cel.Overload("is_quantity_string", truth, [words], False, _is_quantity)]),
+        cel.FunctionDecl("quantity", [cel.Overload("string_to_quantity", number, [words], False, _as_number)]),
+        cel.FunctionDecl("asApproximateFloat", [cel.Overload("quantity_float", number, [number], True, float)]),
+    ]
+    extensions = [ext_optional.ExtOptional(), ext_strings.ExtStrings()]
+    return cel.NewEnv(variables=known, extensions=extensions, functions=quantities)
+
+
+def _is_quantity(text: str) -> bool:
+    return quantity(text) is not None
+
+
+def _as_number(text: str) -> float:
+    """A quantity, which is a number here; the API server compares it as one only by ``asApproximateFloat``."""
+    return float(size(text))
 
 
 def _parsed(environment: Any, expression: str) -> Any:

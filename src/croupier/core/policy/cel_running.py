@@ -19,6 +19,10 @@ def _set(part: str, resource: str) -> str:
     return f"variables.kept.all(c, {either})"
 
 
+def _memory(part: str) -> str:
+    return f"string(c.?resources.?{part}.?memory.orValue(''))"
+
+
 def _probe(name: str) -> str:
     return f"c.?{name}.orValue({{}}) != {{}}"
 
@@ -65,6 +69,25 @@ _RUNBOOK = (
     + " && ".join(f"{_NOTED[key]}.orValue('').trim().matches(r'^{form.pattern}$')" for key, form in RUNBOOKS)
     + ")"
 )
+_TAKEN = (
+    "t.?labelSelector.hasValue() && t.labelSelector.?matchLabels.orValue({}).all(key, key in variables.labels && "
+    "variables.labels[key] == t.labelSelector.matchLabels[key]) && "
+    "t.labelSelector.?matchExpressions.orValue([]).all(e, e.?operator.orValue('') == 'In' ? "
+    "e.key in variables.labels && variables.labels[e.key] in e.?values.orValue([]) : "
+    "e.?operator.orValue('') == 'NotIn' ? "
+    "!(e.key in variables.labels) || !(variables.labels[e.key] in e.?values.orValue([])) : "
+    "e.?operator.orValue('') == 'Exists' ? e.key in variables.labels : "
+    "e.?operator.orValue('') == 'DoesNotExist' && !(e.key in variables.labels))"
+)
+"""Term ``t`` of an affinity takes pods of the same kind."""
+_NEEDED, _WISHED = "requiredDuringSchedulingIgnoredDuringExecution", "preferredDuringSchedulingIgnoredDuringExecution"
+_KEEPS_APART = (
+    f"(variables.spec.?affinity.?podAntiAffinity.?{_NEEDED}.orValue([]) + "
+    f"variables.spec.?affinity.?podAntiAffinity.?{_WISHED}.orValue([]).map(p, p.?podAffinityTerm.orValue({{}})))"
+    f".exists(t, {_TAKEN} && t.?topologyKey.orValue('') != '' && (t.?namespaces.orValue([]).size() == 0 || "
+    "object.?metadata.?namespace.orValue('') in t.namespaces))"
+)
+_SEVERAL = ("Deployment", "ReplicaSet", "ReplicationController", "StatefulSet", "Rollout")
 _DEADLINE = "double(object.?spec.?progressDeadlineSeconds.orValue(600))"
 _READY = "double(object.?spec.?minReadySeconds.orValue(0))"
 OF_PODS: Mapping[str, str] = {
@@ -73,6 +96,9 @@ OF_PODS: Mapping[str, str] = {
     "cpu-limits": _set("limits", "cpu"),
     "memory-requests": _set("requests", "memory"),
     "memory-limits": _set("limits", "memory"),
+    "memory-ratio": f"variables.containers.all(c, !isQuantity({_memory('requests')}) || "
+    f"!isQuantity({_memory('limits')}) || [quantity({_memory('requests')}).asApproximateFloat()].all(asked, "
+    f"asked == 0.0 || quantity({_memory('limits')}).asApproximateFloat() <= 2.0 * asked))",
     "empty-dir-limit": "variables.volumes.all(v, !has(v.emptyDir) || v.emptyDir.?sizeLimit.orValue('') != '')",
     "ephemeral-storage": _set("limits", "ephemeral-storage"),
     # probes.py
@@ -144,8 +170,12 @@ OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "hpa-least": (("HorizontalPodAutoscaler",), "object.?spec.?minReplicas.orValue(1) >= 2"),
     "hpa-least-three": (("HorizontalPodAutoscaler",), "object.?spec.?minReplicas.orValue(1) >= 3"),
+    "anti-affinity": (
+        _SEVERAL,
+        f"object.?spec.?replicas.orValue(1) <= 1 || object.?spec.?template.orValue({{}}) == {{}} || {_KEEPS_APART}",
+    ),
     "topology-spread": (
-        ("Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"),
+        _SEVERAL,
         "object.?spec.?template.orValue({}) == {} || "
         "object.?spec.?template.?spec.?topologySpreadConstraints.orValue([]).size() > 0",
     ),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from croupier.core.policy.cel_words import words
 from croupier.core.policy.edge import BACKENDS, BODIES, ENCRYPTED, HSTS, LIMITS
-from croupier.core.policy.mesh import INJECT, MODE
+from croupier.core.policy.mesh import INJECT, LONGEST_DURATION, MODE
 from croupier.core.policy.network import ANYWHERE
 
 
@@ -16,6 +16,17 @@ def _annotated(wanted: str) -> str:
 
 _DURATION = "^([0-9]+([.][0-9]+)?(ms|h|m|s))*[0-9.]*[1-9][0-9.]*(ms|h|m|s)([0-9]+([.][0-9]+)?(ms|h|m|s))*$"
 """Such as are longer than nothing."""
+_TIME = "^([0-9]+([.][0-9]+)?(ms|h|m|s))+$"
+
+
+def _is_time(optional: str) -> str:
+    return f"({optional}.orValue('').size() <= {LONGEST_DURATION} && {optional}.orValue('').matches(r'{_TIME}'))"
+
+
+def _seconds(text: str) -> str:
+    return f"double(string(duration({text})).replace('s', ''))"
+
+
 _OF_THE_ROUTE = (
     "(r.?redirect.orValue({}) != {} || r.?directResponse.orValue({}) != {} || r.?delegate.orValue({}) != {})"
 )
@@ -62,6 +73,13 @@ OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
         f"r.?timeout.orValue('').matches(r'{_DURATION}')) : object.?spec.?rules.orValue([]).all(r, "
         "r.?filters.orValue([]).exists(f, f.?type.orValue('') == 'RequestRedirect') || "
         f"r.?timeouts.?request.orValue('').matches(r'{_DURATION}'))",
+    ),
+    "retry-budget": (
+        ("VirtualService",),
+        "object.?spec.?http.orValue([]).all(r, r.?retries.?attempts.orValue(0) == 0 || "
+        f"({_is_time('r.?retries.?perTryTimeout')} && (!{_is_time('r.?timeout')} || "
+        "double(r.retries.attempts + 1) * "
+        f"{_seconds('r.retries.perTryTimeout')} <= {_seconds('r.timeout')})))",
     ),
     "mesh-no-limits": (
         ("DestinationRule",),

@@ -14,7 +14,7 @@ from croupier.core.policy.world import World
 from croupier.model.objects import JsonObject
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)")
-_LONGEST_DURATION = 64
+LONGEST_DURATION = 64
 """Characters. To look for units behind each digit of a megabyte of them takes hours."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 ROUTE = (
@@ -29,7 +29,7 @@ LIMITS = (
 
 def duration(value: Any) -> float | None:
     """Seconds of ``1h3m2.5s``; None for what is no duration."""
-    parts = _DURATION.findall(value) if type(value) is str and len(value) <= _LONGEST_DURATION else []
+    parts = _DURATION.findall(value) if type(value) is str and len(value) <= LONGEST_DURATION else []
     if not parts or "".join(number + unit for number, unit in parts) != value:
         return None
     return sum(float(number) * _SECONDS[unit] for number, unit in parts)

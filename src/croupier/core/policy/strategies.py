@@ -24,7 +24,7 @@ DECIDED = f"{PREFIX}canary-steps"
 LEAST_KEPT_SECONDS = 300
 ARGO, FLAGGER, OURS = "argoproj.io", "flagger.app", "croupier.dev"
 COLOURS = ("blue", "green")
-_SAMPLED = ("prometheus", "datadog", "newRelic", "wavefront", "cloudWatch", "graphite", "influxdb", "skywalking")
+SAMPLED = ("prometheus", "datadog", "newRelic", "wavefront", "cloudWatch", "graphite", "influxdb", "skywalking")
 """Providers whose answer is one number of one moment."""
 ROLLOUT = (
     "{apiVersion: argoproj.io/v1alpha1, kind: Rollout, metadata: {name: bets}, spec: {strategy: {canary: {steps: "
@@ -182,7 +182,7 @@ def analysis_decides(each: Object) -> Iterator[Hit]:
         elif name in dry or ".*" in dry:
             yield Hit(("spec", "dryRun"), f"{name or index} is only tried: its failure changes nothing")
         is_once = metric.get("interval") is None and (number(metric.get("count")) or 1) < 2
-        if is_once and any(kind in provider for kind in _SAMPLED):
+        if is_once and any(kind in provider for kind in SAMPLED):
             yield Hit(path, f"{name or index} is asked once: one sample decides")
 
 
