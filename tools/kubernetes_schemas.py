@@ -83,8 +83,10 @@ OF_ISTIO = frozenset(
     {
         "networking.istio.io/v1 DestinationRule",
         "networking.istio.io/v1 Gateway",
+        "networking.istio.io/v1 ServiceEntry",
         "networking.istio.io/v1 VirtualService",
         "networking.istio.io/v1alpha3 EnvoyFilter",
+        "security.istio.io/v1 PeerAuthentication",
     }
 )
 """What is kept of Istio's, which come in one file: each serves older versions, too, as large again."""

@@ -34,6 +34,7 @@ from tests.support.platforms import (
     gated,
     kept,
     manifests,
+    meshed,
     queued,
     redis,
     remembered,
@@ -315,6 +316,27 @@ def test_what_a_gateway_is_told_applies_and_a_second_time_changes_nothing(
     if "gateway" in spaces and not any(each["metadata"]["name"] == "gateway" for each in made):
         kinds.kubectl("create", "namespace", "gateway")
     # Folders in the order in which they depend on each other: the gateway's namespace, priorities, then cells.
+    ordered = dict(sorted(files.items(), key=lambda each: not each[0].startswith("regions/")))
+    try:
+        _applies_once(kinds, ordered)
+    finally:
+        kinds.kubectl("delete", "namespace", *sorted(spaces), "--ignore-not-found", "--timeout=60s")
+
+
+@pytest.mark.parametrize("released_by", ["croupier", "kubernetes"])
+@pytest.mark.parametrize("mode", ["ambient", "sidecar"])
+def test_what_a_mesh_is_told_applies_and_a_second_time_changes_nothing(
+    kinds: Cluster, mode: Literal["ambient", "sidecar"], released_by: str
+) -> None:
+    """S8.5-S8.9: against the definitions that Istio publishes; no Istio runs. Of one region: each is a cluster."""
+    for each in (ENVOY_GATEWAY, ISTIO):
+        _define(kinds, *each)
+    cells = [each for each in meshed(mode, released_by=released_by) if each.cell.region == "eu-north"]
+    files = manifests(cells)
+    made = [each for text in files.values() for each in yaml.safe_load_all(text)]
+    wanted = {"PeerAuthentication"} | ({"ServiceEntry", "VirtualService"} if mode == "sidecar" else set())
+    assert wanted <= {each["kind"] for each in made}
+    spaces = {each["metadata"]["name"] for each in made if each["kind"] == "Namespace"}
     ordered = dict(sorted(files.items(), key=lambda each: not each[0].startswith("regions/")))
     try:
         _applies_once(kinds, ordered)

@@ -19,14 +19,15 @@ from croupier.model.flags import Flag
 from croupier.model.gateway import Feature, Gateway, Target, able
 from croupier.model.gitops import GitOps
 from croupier.model.kafka import Access, Kafka, Topic
+from croupier.model.mesh import Calls, Mesh
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import Node, NodePool, Taint, WarmNodes
 from croupier.model.platform import PlacedCell, Traces
 from croupier.model.postgres import Pooler, Postgres
 from croupier.model.providers import Egress, ProviderBreaker, ProviderObjective, SourceNode, Sources
 from croupier.model.redis import Redis
-from croupier.model.release_policy import Hsts
-from croupier.model.service_spec import NamedPort, Scaling, ServiceSpec, Volume
+from croupier.model.release_policy import Hsts, MetricsSource, PodMetrics
+from croupier.model.service_spec import NamedPort, ReleaseSettings, Scaling, ServiceSpec, Volume
 from croupier.model.stores import KafkaOperator, ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
 from croupier.spec.events import Times, is_in, times_of, warm_of
 from croupier.spec.platform import load_described
@@ -316,6 +317,31 @@ def fronted(
         )
         for placed in example(gateway=gateway, released_by=by)
     ]
+
+
+def meshed(mode: Literal["ambient", "sidecar"], *, released_by: str = "croupier") -> list[PlacedCell]:
+    """The cells of the example in a mesh, behind Istio's own gateway where there are sidecars, with egress gateways.
+    Counters have a port of their own; the wallet, which lobby asks, is asked again."""
+    target: Target = "istioGateway" if mode == "sidecar" else "envoyGateway"
+    counted = ReleaseSettings(metrics=MetricsSource(pods=PodMetrics(port=9090)))
+    retries = RouteRetries(attempts=1, per_try_seconds=2.0, idempotent=True)
+    calls = Calls(timeout_seconds=5.0, retries=retries) if mode == "sidecar" else None
+    made = []
+    for placed in example(
+        mesh=Mesh(mode=mode),
+        gateway=Gateway(name="web", namespace="gateway", target=target, **GATEWAYS[target]),
+        released_by=released_by,
+        egress=Egress(image=f"registry.example/envoy@sha256:{64 * 'e'}"),
+    ):
+        services = tuple(
+            each.model_copy(update={"release": counted, **({"calls": calls} if each.name == "wallet" else {})})
+            for each in placed.services
+        )
+        called = {
+            name: each.model_copy(update={"addresses": ("192.0.2.0/28",)}) for name, each in placed.providers.items()
+        }
+        made.append(placed.model_copy(update={"services": services, "providers": called}))
+    return made
 
 
 def warmed() -> list[PlacedCell]:

@@ -24,7 +24,9 @@ _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("config", "secrets"), "config"),
     "flags": "flag",
     **dict.fromkeys(("replicas", "scaling", "resources", "pool", "sockets"), "scaling"),
-    **dict.fromkeys(("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds", "edge"), "network"),
+    **dict.fromkeys(
+        ("routes", "internal", "ports", "dependsOn", "egress", "timeoutSeconds", "edge", "calls"), "network"
+    ),
     **dict.fromkeys(("data", "telemetry", "volumes"), "data"),
     **dict.fromkeys(
         ("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable", "rollout"), "runtime"

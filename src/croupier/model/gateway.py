@@ -135,6 +135,11 @@ class Gateway(ParentRef):
         return self.class_name is not None or bool(self.selector)
 
     @property
+    def is_of_istio(self) -> bool:
+        """Whether its pods speak what pods in a mesh of Istio speak, without being asked to."""
+        return self.target in ("istioGateway", "istio")
+
+    @property
     def makes_namespace(self) -> bool:
         """Whether its namespace is rendered, with how far Pod Security lets pods go there."""
         return self.class_name is not None

@@ -18,6 +18,7 @@ from croupier.model.container import Image, Resources
 from croupier.model.events import Event, Warm
 from croupier.model.gateway import Gateway, able
 from croupier.model.gitops import GitOps
+from croupier.model.mesh import Mesh
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import NodePool, WarmNodes
 from croupier.model.patches import PlacedPatch
@@ -27,6 +28,7 @@ from croupier.model.stores import Stores
 
 ALLOW_DNS = "allow-dns"
 DEFAULT_DENY = "default-deny"
+ALLOW_MESH = "allow-mesh"
 """Walls of a cell: NetworkPolicies beside those that bear the names of its services."""
 ENDPOINTS_SECONDS = 5
 """How long a pod that is to end still answers, so that every proxy has heard of it before it stops taking requests."""
@@ -198,6 +200,8 @@ class Region(Value):
     """None: pods are not told where to send spans."""
     egress: Egress | None = None
     """None: what stands in the namespaces labelled ``svc: psp-egress`` and so on is yours."""
+    mesh: Mesh | None = None
+    """None: calls between pods are in the clear."""
     stores: Stores | None = None
     """What databases, caches and queues stand on there. None: none is rendered."""
     vpa: bool = False
@@ -208,6 +212,11 @@ class Region(Value):
     name one have."""
     warm: WarmNodes | None = None
     """What keeps room on the warm nodes of its pools. None: nothing, so none has any."""
+
+    @property
+    def proxy(self) -> Resources | None:
+        """What a mesh puts beside each pod of its cells; None: nothing."""
+        return self.mesh.proxy if self.mesh is not None and self.mesh.has_sidecars else None
 
     def pool_of(self, service: ServiceSpec) -> NodePool | None:
         """The nodes that pods of ``service`` go to; None where the region has no such pool, or none at all."""
@@ -234,6 +243,13 @@ class Region(Value):
         return self
 
     @model_validator(mode="after")
+    def _players_come_into_the_mesh(self) -> Self:
+        if self.mesh is not None and self.mesh.has_sidecars and not self.gateway.is_of_istio:
+            message = f"{self.gateway.target} does not speak what sidecars ask for; istioGateway and istio do"
+            raise PydanticCustomError("mesh", f"{message}, and mode: ambient goes with any", {"at": "mesh"})
+        return self
+
+    @model_validator(mode="after")
     def _gateways_are_alone(self) -> Self:
         taken = {self.gateway.namespace, self.gateway.runs_in(""), self.operator_namespace, self.monitoring_namespace}
         taken.add(self.traces.namespace if self.traces is not None else None)
@@ -249,6 +265,7 @@ class Region(Value):
         """A Namespace that is rendered says how far Pod Security lets pods go: pods of others would not start there."""
         whose = {"default": "Kubernetes's own", self.operator_namespace: "the operator's"}
         whose |= {self.monitoring_namespace: "for monitoring"} if self.monitoring_namespace is not None else {}
+        whose |= {self.mesh.namespace: "that of the mesh"} if self.mesh is not None else {}
         operators = self.stores.operators.values() if self.stores is not None else ()
         whose |= {each.namespace: "that of an operator of stores" for each in operators}
         made = {"gateway": self.gateway.namespace} if self.gateway.makes_namespace else {}

@@ -15,6 +15,7 @@ from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
 from croupier.model.edge import Edge, Sticky
 from croupier.model.flags import Flag, FlagName
+from croupier.model.mesh import Calls
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, PortName, Strategy
 from croupier.model.service import LATENCY_EDGES, Service
@@ -244,6 +245,9 @@ class ServiceSpec(Service):
     """How long the gateway waits for an answer, longer than for any provider. A websocket lives no longer."""
     edge: Edge = Edge()
     """What the gateway does for it, where players reach it."""
+    calls: Calls | None = None
+    """How callers in its cell reach it. None: in time, and never twice, where the mesh of its region has sidecars;
+    elsewhere nobody stands between them."""
     resources: Resources
     scaling: Scaling | None = None
     pool: Name | None = None

@@ -21,6 +21,7 @@ from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, probl
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
 from croupier.spec.merge import Layer, Merged, merge
+from croupier.spec.mesh import mesh_flaws, mesh_notes
 from croupier.spec.names import Declared, Names
 from croupier.spec.patches import Patches
 from croupier.spec.providers import called_flaws, without_fallback
@@ -318,8 +319,9 @@ class Cells:
                 message = f"region {cell.region} is released by croupier, whose operator knows no KEDA"
                 flaw = Flaw(("scaling", "trigger"), "TRIGGER", message, "give a metric, or releasedBy: kubernetes")
                 self._report(cell, spec, flaw, merged)
-            for found in chain(edge_flaws(spec, place_of, cell.region), front_flaws(spec, place_of, cell.region)):
-                self._report(cell, spec, found, merged)
+            for of_region in (edge_flaws, front_flaws, mesh_flaws):
+                for found in of_region(spec, place_of, cell.region):
+                    self._report(cell, spec, found, merged)
             for name, volume in spec.volumes.items():
                 if why := _volume_flaw(volume, place_of, cell.region):
                     self._report(cell, spec, Flaw(("volumes", name, "storage"), "VOLUME", *why), merged)
@@ -433,6 +435,7 @@ class Cells:
             if region.released_by != "croupier":
                 yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
             yield from gateway_notes(name, region, each.place, by_region.get(name, ()))
+            yield from mesh_notes(name, region, each.place, by_region.get(name, ()))
 
     def _alone(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
         """Services that have nobody to fall back to, although the provider names somebody."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from croupier.model.edge import RouteRetries
 from croupier.model.gateway import GATEWAY_API, MOST_LISTENERS, SAYS, Feature, Gateway, Target, able
 from croupier.model.platform import PlacedCell, Region
 from croupier.model.service_spec import ServiceSpec
@@ -28,16 +29,8 @@ def edge_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw
             if location == ("traffic",):
                 hint += "; where any pod will do, say edge.sticky: {by: nothing}"
             yield Flaw(location, "TARGET", f"{here}: {feature}", hint)
-    if (retries := edge.retries) is not None:
-        at: Location = ("edge", "retries")
-        if service.tier == "money" and not retries.idempotent:
-            message = "orders of money would be sent again that may have been booked"
-            hint = "take retries away, or, where every order bears a key and is booked once, say idempotent: true"
-            yield Flaw(at, "RETRIES", message, hint)
-        whole = (retries.attempts + 1) * retries.per_try_seconds
-        if whole > service.timeout_seconds:
-            message = f"{retries.attempts + 1} times {retries.per_try_seconds:g} s do not fit into timeoutSeconds"
-            yield Flaw(at, "RETRIES", f"{message} {service.timeout_seconds:g}", "lower perTrySeconds or attempts")
+    if edge.retries is not None:
+        yield from retries_flaws(service, edge.retries, ("edge", "retries"), service.timeout_seconds)
     if (tls := edge.backend_tls) is not None:
         known = [each.name for each in service.ports]
         if tls.port not in known:
@@ -49,6 +42,17 @@ def edge_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw
         if tls.ca is None and target == "istio":
             message = "istio needs ca: the Secret with who has signed the certificates"
             yield Flaw(("edge", "backendTls"), "TARGET", message, f"{', '.join(GATEWAY_API)} do without")
+
+
+def retries_flaws(service: ServiceSpec, retries: RouteRetries, at: Location, most_seconds: float) -> Iterator[Flaw]:
+    """What is wrong with how a service is asked again, within ``most_seconds`` (S7.5, S16.4)."""
+    if service.tier == "money" and not retries.idempotent:
+        message = "orders of money would be sent again that may have been booked"
+        hint = "take retries away, or, where every order bears a key and is booked once, say idempotent: true"
+        yield Flaw(at, "RETRIES", message, hint)
+    if (retries.attempts + 1) * retries.per_try_seconds > most_seconds:
+        message = f"{retries.attempts + 1} times {retries.per_try_seconds:g} s do not fit into timeoutSeconds"
+        yield Flaw(at, "RETRIES", f"{message} {most_seconds:g}", "lower perTrySeconds or attempts")
 
 
 def route_flaws(services: Sequence[ServiceSpec], target: Target) -> Iterator[tuple[ServiceSpec, Flaw]]:

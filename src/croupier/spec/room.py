@@ -89,9 +89,9 @@ def _asks(placed: PlacedCell, regions: Mapping[str, Region]) -> Iterator[tuple[t
     for service in placed.services:
         pool = placed.region.pool_of(service)
         if pool is not None:
-            agent = agent_of(placed, service)
-            beside = (agent,) if agent is not None else ()
-            ask = _ask(f"{service.name} in {cell}", demand_of(placed, service), service.resources, *beside)
+            held = (service.resources, agent_of(placed, service), placed.region.proxy)
+            containers = (each for each in held if each is not None)
+            ask = _ask(f"{service.name} in {cell}", demand_of(placed, service), *containers)
             yield (placed.cell.region, _name(placed.region, pool)), ask
     for store in stores_of(placed):
         for region in (placed.cell.region, *store.use.copies):

@@ -19,6 +19,7 @@ from croupier.core.render.flags import flag_map
 from croupier.core.render.front import front, told
 from croupier.core.render.gateway import gateways
 from croupier.core.render.gitops import gitops, guarded
+from croupier.core.render.mesh import in_the_mesh, labels_of
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
 from croupier.core.render.network import doors, walls
@@ -75,7 +76,7 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
     for region, here in _by_region(every).items():
         if scrapes := tally_scrapes(here[0].region, here):
             files[f"regions/{region}/tallies.yaml"] = scrapes
-        if gateway := gateways(here[0].region.gateway, here):
+        if gateway := gateways(here[0].region, here):
             files[f"regions/{region}/gateway.yaml"] = gateway
         if traced := collectors(here):
             files[f"regions/{region}/traces.yaml"] = [*traced, *watch(region, here[0].region)]
@@ -176,10 +177,14 @@ def _rolling(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
 def tenancy(placed: PlacedCell) -> list[JsonObject]:
     """The namespace, under Pod Security ``restricted``, its walls, its limits, and who may do what in it."""
     cell = placed.cell
-    metadata = {"name": cell.namespace, "labels": {**cell_labels(cell), **restricted()}}
+    metadata = {
+        "name": cell.namespace,
+        "labels": {**cell_labels(cell), **labels_of(placed.region.mesh), **restricted()},
+    }
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata},
         *walls(cell),
+        *in_the_mesh(placed),
         *limits(placed),
         *access(placed),
     ]

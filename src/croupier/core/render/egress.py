@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from croupier.core.render.emit import document
+from croupier.core.render.mesh import annotations_of, in_the_mesh_at, labels_of, providers_of, tunnelled
 from croupier.core.render.names import APP, MANAGED_BY, selector
 from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
 from croupier.core.render.resident import Resident, resident, space, wall
 from croupier.model.address import Endpoint
+from croupier.model.mesh import Mesh
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, ENDPOINTS_SECONDS, SLACK_SECONDS, PlacedCell
 from croupier.model.providers import (
@@ -92,6 +94,7 @@ class _Class(NamedTuple):
 
     kind: ProviderClass
     egress: Egress
+    mesh: Mesh | None
     monitoring: str | None
     providers: Mapping[str, Provider]
     callers: Mapping[str, Sequence[str]]
@@ -162,6 +165,7 @@ def _classes(cells: Sequence[PlacedCell]) -> list[_Class]:
         _Class(
             kind,
             egress,
+            cells[0].region.mesh,
             cells[0].region.monitoring_namespace,
             dict(sorted(called.items())),
             {namespace: sorted(services) for namespace, services in sorted(callers[kind].items())},
@@ -173,11 +177,20 @@ def _classes(cells: Sequence[PlacedCell]) -> list[_Class]:
 def _gateway(held: _Class) -> list[JsonObject]:
     walls = {DEFAULT_DENY: nothing_else(), ALLOW_DNS: names_looked_up(), EGRESS_GATEWAY: _doors(held)}
     return [
-        space(held.namespace, svc=held.namespace),
+        space(held.namespace, svc=held.namespace, **labels_of(held.mesh)),
         *(wall(held.namespace, name, spec) for name, spec in walls.items()),
+        *in_the_mesh_at(held.namespace, held.mesh, selector(EGRESS_GATEWAY), METRICS_PORT),
+        *_known(held),
         *resident(_program(held)),
         *_leaving(held),
     ]
+
+
+def _known(held: _Class) -> list[JsonObject]:
+    """What the gateway's sidecars know of providers."""
+    if held.mesh is None or not held.mesh.has_sidecars:
+        return []
+    return providers_of(held.namespace, ((name, each, held.most(each)) for name, each in held.providers.items()))
 
 
 def _leaving(held: _Class) -> list[JsonObject]:
@@ -218,8 +231,12 @@ def _doors(held: _Class) -> JsonObject:
     return door(
         selector(EGRESS_GATEWAY),
         [
-            allowed("from", callers, [EGRESS_PORT]),
-            *([allowed("from", [within(held.monitoring)], [METRICS_PORT])] if held.monitoring else []),
+            allowed("from", callers, tunnelled(held.mesh, [EGRESS_PORT])),
+            *(
+                [allowed("from", [within(held.monitoring)], tunnelled(held.mesh, [METRICS_PORT]))]
+                if held.monitoring
+                else []
+            ),
         ],
         (allowed("to", _blocks(addresses), sorted(ports)) for addresses, ports in sorted(outside.items())),
     )
@@ -375,6 +392,8 @@ def _program(held: _Class) -> Resident:
     """A pod that ends goes on for as long as its slowest provider may take: tunnels cannot be told that it ends."""
     wait = math.ceil(ENDPOINTS_SECONDS + max(each.longest_seconds for each in held.providers.values()))
     port = {"name": "connect", "port": EGRESS_PORT, "targetPort": "connect", "protocol": "TCP"}
+    # A sidecar that took it for HTTP would answer CONNECT itself.
+    port |= {"appProtocol": "tcp"} if held.mesh is not None else {}
     return Resident(
         namespace=held.namespace,
         name=EGRESS_GATEWAY,
@@ -395,5 +414,6 @@ def _program(held: _Class) -> Resident:
         pause_seconds=wait,
         grace_seconds=wait + SLACK_SECONDS,
         # Names are whole: each would be asked for below the cluster's own first.
+        annotations=annotations_of(held.mesh),
         dns={"options": [{"name": "ndots", "value": "1"}]},
     )

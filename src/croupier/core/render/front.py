@@ -6,7 +6,7 @@ service names the route only, and is the same for both: ``told``.
 
 from __future__ import annotations
 
-from croupier.core.render import envoy_gateway, ingress_nginx, istio
+from croupier.core.render import envoy_gateway, ingress_nginx, istio, mesh
 from croupier.core.render.names import of_service, selector, service_labels
 from croupier.core.render.release import route_of
 from croupier.core.render.route import GATEWAY_API, port_of, rule, tls_to
@@ -44,16 +44,20 @@ def front(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     if target == "nginxIngress":
         return [*made, _within(placed, service, ingress_nginx.ingress(placed, service, port))]
     if target == "istio":
-        return [*made, istio.virtual_service(placed, service, route, port), *istio.destination(placed, service, route)]
-    made += _routed(placed, service, route, port)
-    return [*made, *(istio.destination(placed, service, None) if target == "istioGateway" else [])]
+        return [*made, istio.virtual_service(placed, service, route, port)]
+    return [*made, *_routed(placed, service, route, port)]
 
 
 def told(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
-    """What the gateway is told of the route of ``service``, whoever makes that."""
-    if placed.region.gateway.target == "envoyGateway" and service.is_reached:
-        return envoy_gateway.traffic(placed, service)
-    return []
+    """What the gateway is told of the route of ``service``, whoever makes that, and what a mesh is of its callers."""
+    region, route = placed.region, route_of(placed, service)
+    made = envoy_gateway.traffic(placed, service) if region.gateway.target == "envoyGateway" and route else []
+    inside, target = mesh.destination_of(placed, service), region.gateway.target
+    if region.released_by == "kubernetes" and route is not None and region.gateway.is_of_istio:
+        made += istio.destination(placed, service, route if target == "istio" else None, inside)
+    elif inside is not None:
+        made.append(istio.rule_of(placed.cell, service, inside))
+    return [*made, *mesh.carried(placed, service)]
 
 
 def _routed(placed: PlacedCell, service: ServiceSpec, route: Route, port: int) -> list[JsonObject]:

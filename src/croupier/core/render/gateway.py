@@ -8,28 +8,31 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from croupier.core.render import envoy_gateway, istio
+from croupier.core.render.mesh import labels_of
 from croupier.core.render.names import MANAGED_BY
 from croupier.core.render.peers import NAMESPACE
 from croupier.core.render.pods import restricted
 from croupier.core.render.route import GATEWAY_API
 from croupier.model.gateway import Gateway
+from croupier.model.mesh import Mesh
 from croupier.model.objects import JsonObject
-from croupier.model.platform import PlacedCell
+from croupier.model.platform import PlacedCell, Region
 
 PLAIN = "http"
 """The listener that sends everybody to TLS."""
 _ISSUER = "cert-manager.io/cluster-issuer"
 
 
-def gateways(gateway: Gateway, cells: Iterable[PlacedCell]) -> list[JsonObject]:
+def gateways(region: Region, cells: Iterable[PlacedCell]) -> list[JsonObject]:
     """The Gateway of a region and what belongs to it; nothing where somebody else makes it. ``cells``: those there."""
+    gateway = region.gateway
     if not gateway.is_rendered:
         return []
     here = sorted(cells, key=lambda each: each.cell.name)
     if gateway.target == "istio":
         return istio.gateway_of(gateway, here)
     made = [
-        _space(gateway),
+        _space(gateway, region.mesh),
         _of(gateway, GATEWAY_API, "Gateway", gateway.name, _gateway(gateway, here)),
         _of(gateway, GATEWAY_API, "HTTPRoute", f"{gateway.name}-to-https", _redirect(gateway)),
     ]
@@ -46,11 +49,13 @@ def _of(gateway: Gateway, api: str, kind: str, name: str, spec: JsonObject) -> J
     return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-def _space(gateway: Gateway) -> JsonObject:
-    """Under Pod Security ``restricted``; ``baseline`` where the gateway's pods run: not all of them keep to more."""
+def _space(gateway: Gateway, mesh: Mesh | None) -> JsonObject:
+    """Under Pod Security ``restricted``; ``baseline`` where the gateway's pods run: not all of them keep to more. There
+    they are in the mesh, too, unless they speak its TLS by themselves."""
     labels = restricted()
     if gateway.runs_in("") == gateway.namespace:
         labels = dict.fromkeys(labels, "baseline")
+        labels |= {} if gateway.is_of_istio else labels_of(mesh)
     return {
         "apiVersion": "v1",
         "kind": "Namespace",

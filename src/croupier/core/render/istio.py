@@ -43,7 +43,7 @@ def virtual_service(placed: PlacedCell, service: ServiceSpec, route: Route, port
             {"destination": {"host": host_of(placed.cell, service.name), "port": {"number": port_of(route, port)}}}
         ],
         "timeout": duration(service.timeout_seconds),
-        "retries": {"attempts": 0} if retries is None else _retried(retries),
+        "retries": {"attempts": 0} if retries is None else retried(retries),
     }
     if route.hsts is not None:
         rule["headers"] = {"response": {"set": {HSTS: route.hsts.value}}}
@@ -52,24 +52,29 @@ def virtual_service(placed: PlacedCell, service: ServiceSpec, route: Route, port
     return of_service(placed.cell, service, API, "VirtualService", {"spec": spec})
 
 
-def destination(placed: PlacedCell, service: ServiceSpec, route: Route | None) -> list[JsonObject]:
-    """The DestinationRule of a service. ``route`` None: the route, and TLS to the pods, are told otherwise."""
+def destination(
+    placed: PlacedCell, service: ServiceSpec, route: Route | None, inside: JsonObject | None = None
+) -> list[JsonObject]:
+    """The DestinationRule of a service. ``route`` None: the route, and TLS to the pods, are told otherwise. ``inside``:
+    what a mesh tells callers in the cell; a Service has one rule, and what players' gateway is told counts more."""
     edge = service.edge
-    bounds = _bounded(edge.breaker, edge.breaker.per_pod * service.most_pods) if edge.breaker is not None else {}
+    bounds = bounded(edge.breaker, edge.breaker.per_pod * service.most_pods) if edge.breaker is not None else {}
     if service.sticky is not None:
         bounds = {**bounds, "loadBalancer": {"consistentHash": _hashed(service.sticky)}}
-    policy: dict[str, Any] = dict(bounds)
+    policy: dict[str, Any] = {**(inside or {}), **bounds}
     if route is not None and edge.retries is not None:
-        budget = {"percent": edge.retries.budget_percent, "minRetryConcurrency": LEAST_RETRIES}
-        policy["retryBudget"] = budget
+        policy["retryBudget"] = budgeted(edge.retries)
     if route is not None and route.tls is not None and edge.backend_tls is not None:
         # A port with settings of its own has none of the others'.
         tls = _tls(edge.backend_tls, route.tls.hostname)
         policy["portLevelSettings"] = [{"port": {"number": TLS_PORT}, "tls": tls, **bounds}]
-    if not policy:
-        return []
-    spec = {"host": host_of(placed.cell, service.name), "trafficPolicy": dict(sorted(policy.items()))}
-    return [of_service(placed.cell, service, API, "DestinationRule", {"spec": spec})]
+    return [rule_of(placed.cell, service, policy)] if policy else []
+
+
+def rule_of(cell: Cell, service: ServiceSpec, policy: JsonObject) -> JsonObject:
+    """The DestinationRule by which callers of a service, whoever they are, go by ``policy``."""
+    spec = {"host": host_of(cell, service.name), "trafficPolicy": dict(sorted(policy.items()))}
+    return of_service(cell, service, API, "DestinationRule", {"spec": spec})
 
 
 def gateway_of(gateway: Gateway, cells: Iterable[PlacedCell]) -> list[JsonObject]:
@@ -172,7 +177,11 @@ def _segments(prefix: str) -> list[JsonObject]:
     return [{"uri": {"exact": prefix}}, {"uri": {"prefix": f"{prefix}/"}}]
 
 
-def _retried(retries: RouteRetries) -> JsonObject:
+def budgeted(retries: RouteRetries) -> JsonObject:
+    return {"percent": retries.budget_percent, "minRetryConcurrency": LEAST_RETRIES}
+
+
+def retried(retries: RouteRetries) -> JsonObject:
     return {
         "attempts": retries.attempts,
         "perTryTimeout": duration(retries.per_try_seconds),
@@ -180,7 +189,7 @@ def _retried(retries: RouteRetries) -> JsonObject:
     }
 
 
-def _bounded(breaker: RouteBreaker, most: int) -> JsonObject:
+def bounded(breaker: RouteBreaker, most: int) -> JsonObject:
     return {
         "connectionPool": {
             "tcp": {"maxConnections": most},

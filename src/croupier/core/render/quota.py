@@ -27,7 +27,7 @@ def limits(placed: PlacedCell) -> list[JsonObject]:
     asked = [
         (pods[service.name], each)
         for service in services
-        for each in (service.resources, agent_of(placed, service))
+        for each in (service.resources, agent_of(placed, service), placed.region.proxy)
         if each is not None
     ]
     hard = {

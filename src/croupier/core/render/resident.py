@@ -38,6 +38,7 @@ class Resident(NamedTuple):
     pause_seconds: int
     grace_seconds: int
     dns: JsonObject
+    annotations: Mapping[str, str] = {}
 
     def made(self, name: str, api: str, kind: str, body: JsonObject) -> JsonObject:
         metadata = {"name": name, "namespace": self.namespace, "labels": {**MANAGED_BY, APP: self.name}}
@@ -108,11 +109,14 @@ def _deployment(held: Resident, config: str, folder: str) -> JsonObject:
         "containers": [container],
         "volumes": [{"name": "config", "configMap": {"name": config}}],
     }
+    metadata: JsonObject = {"labels": {APP: held.name, **MANAGED_BY}}
+    if held.annotations:
+        metadata["annotations"] = dict(held.annotations)
     return {
         "replicas": held.replicas,
         "selector": selector(held.name),
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
-        "template": {"metadata": {"labels": {APP: held.name, **MANAGED_BY}}, "spec": pod},
+        "template": {"metadata": metadata, "spec": pod},
     }
 
 

@@ -15,6 +15,7 @@ from croupier.core.render.egress import proxied
 from croupier.core.render.engines import told
 from croupier.core.render.flags import heavy, live, mounts, volumes
 from croupier.core.render.flags import told as told_flags
+from croupier.core.render.mesh import annotations_of
 from croupier.core.render.names import of_service, priority_class, rank, selector, service_labels
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
@@ -128,6 +129,7 @@ def _template(placed: PlacedCell, service: ServiceSpec, version_label: str) -> J
             CHECKSUM: checksum(service),
             **live(service),
             **injected(placed, service),
+            **annotations_of(placed.region.mesh),
         },
     )
     return {"metadata": {"labels": labels, "annotations": annotations}, "spec": _pod(placed, service, version_label)}
