@@ -58,6 +58,9 @@ OPERATORS = {
         "config/crd/bases/keda.sh_scaledobjects.yaml",
         "config/crd/bases/keda.sh_triggerauthentications.yaml",
     ),
+    "github.com/kyverno/kyverno@v1.19.1": (
+        "config/crds/policies.kyverno.io/policies.kyverno.io_validatingpolicies.yaml",
+    ),
     "sigs.k8s.io/secrets-store-csi-driver@v1.5.5": (
         "config/crd/bases/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
     ),
@@ -78,7 +81,7 @@ OPERATORS = {
         "config/crd/bases/kustomize.toolkit.fluxcd.io_kustomizations.yaml",
     ),
 }
-"""Module -> definitions of the kinds that croupier renders."""
+"""Module -> definitions of the kinds that croupier renders, and of what it exports rules as."""
 OF_ISTIO = frozenset(
     {
         "networking.istio.io/v1 DestinationRule",

@@ -11,6 +11,8 @@ from croupier.core.policy.admission import ACTIONS, FORMS, SYSTEM_NAMESPACES, Pl
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.cel_words import VARIABLES
 from croupier.core.policy.objects import Settings
+from croupier.core.schemas.validator import Validator
+from croupier.spec.schemas import load_schemas
 
 ALL = tuple(RULES.values())
 DECIDED = Settings(registries=("registry.example",), labels=("owner",))
@@ -60,6 +62,16 @@ def test_kyverno_is_asked_the_same() -> None:
             assert theirs["spec"][key] == ours["spec"][key]
         assert theirs["spec"]["matchConstraints"]["resourceRules"] == ours["spec"]["matchConstraints"]["resourceRules"]
         assert theirs["spec"].get("variables") == ours["spec"].get("variables")
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("action", ACTIONS)
+def test_what_is_exported_is_what_its_own_definition_says(form: str, action: str) -> None:
+    """Kubernetes' of an admission policy, Kyverno's own of its ValidatingPolicy."""
+    schemas = Validator(load_schemas())
+    objects, _ = exported(form, ALL, DECIDED, Place(action, {"tier": "money"}))
+    assert all(schemas.covers(each) for each in objects)
+    assert [flaw for each in objects for flaw in schemas.check(each)] == []
 
 
 def test_changes_of_metadata_are_asked_about_only_where_a_rule_sees_it() -> None:
