@@ -57,13 +57,17 @@ class Cluster:
     is_stand: bool
     """True: ours, on this machine, so that we can run processes in its network and load images."""
 
+    def argv(self, *words: str) -> list[str]:
+        """The command line of kubectl with ``words``."""
+        return [_kubectl(), "--kubeconfig", str(self.kubeconfig), "--context", self.context, *words]
+
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """What kubectl prints.
 
         Raises:
             AssertionError: with what it says, if it fails.
         """
-        argv = [_kubectl(), "--kubeconfig", str(self.kubeconfig), "--context", self.context, *words]
+        argv = self.argv(*words)
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stderr.strip()}"
         return done.stdout
@@ -74,7 +78,7 @@ class Cluster:
 
     def answers(self, path: str) -> bool:
         """Whether the API server answers well at this path now."""
-        argv = [_kubectl(), "--kubeconfig", str(self.kubeconfig), "--context", self.context, "get", "--raw", path]
+        argv = self.argv("get", "--raw", path)
         return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
     def apply(self, *manifests: Manifest, namespace: str = "", manager: str = "tests", force: bool = True) -> None:
@@ -85,7 +89,7 @@ class Cluster:
 
     def diff(self, *manifests: Manifest, namespace: str = "", manager: str) -> str:
         """What applying would change: "" when all is as it stands there. ``namespace``: as for ``apply``."""
-        argv = [_kubectl(), "--kubeconfig", str(self.kubeconfig), "--context", self.context, "diff", "--server-side"]
+        argv = self.argv("diff", "--server-side")
         argv += ["--field-manager", manager, *_in(namespace), "--filename", "-"]
         done = subprocess.run(argv, input=_text(manifests), capture_output=True, text=True, check=False)
         assert done.returncode <= 1, done.stderr
@@ -93,7 +97,7 @@ class Cluster:
 
     def offer(self, manifest: Manifest, namespace: str) -> tuple[Any, str]:
         """What the API server would keep of one object, None if it takes it not; and what it says. Nothing is made."""
-        argv = [_kubectl(), "--kubeconfig", str(self.kubeconfig), "--context", self.context, "create"]
+        argv = self.argv("create")
         argv += ["--dry-run=server", "--output", "json", *_in(namespace), "--filename", "-"]
         done = subprocess.run(argv, input=_text([manifest]), capture_output=True, text=True, check=False)
         return (json.loads(done.stdout) if done.returncode == 0 else None), done.stderr

@@ -45,6 +45,12 @@ SECRETS_STORE = (
     "sigs.k8s.io/secrets-store-csi-driver@v1.5.5",
     "config/crd/bases/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
 )
+ARGO_ROLLOUTS = ("github.com/argoproj/argo-rollouts@v1.9.1", "manifests/crds/[rac]*t*-crd.yaml")
+KYVERNO = (
+    "github.com/kyverno/kyverno@v1.19.1",
+    "config/crds/policies.kyverno.io/policies.kyverno.io_validatingpolicies.yaml",
+)
+FLAGGER = ("github.com/fluxcd/flagger@v1.36.1", "artifacts/flagger/crd.yaml")
 VPA = ("k8s.io/autoscaler/vertical-pod-autoscaler@v1.5.1", "deploy/vpa-v1-crd-gen.yaml")
 PROMETHEUS_OPERATOR = tuple(
     (
@@ -70,13 +76,21 @@ def strimzi() -> tuple[dict[str, Any], ...]:
     return tuple(_trimmed(*name.split(), schema) for name, schema in kinds.items() if name.startswith("kafka.strimzi"))
 
 
+def anything(version: str, kind: str, plural: str, scope: str = "Namespaced") -> dict[str, Any]:
+    """A definition that takes whatever is written: of a kind whose own is published nowhere that Go fetches from."""
+    return _defined(version, kind, plural, {"type": "object", "x-kubernetes-preserve-unknown-fields": True}, scope)
+
+
 def _trimmed(version: str, kind: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return _defined(version, kind, f"{kind.lower()}s", schema, "Namespaced")
+
+
+def _defined(version: str, kind: str, plural: str, schema: dict[str, Any], scope: str) -> dict[str, Any]:
     group, _, number = version.partition("/")
-    plural = f"{kind.lower()}s"
     root = {key: held for key, held in schema.items() if key != "x-kubernetes-embedded-resource"}
     served = {"name": number, "served": True, "storage": True, "schema": {"openAPIV3Schema": root}}
     names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
-    spec = {"group": group, "scope": "Namespaced", "names": names, "versions": [served]}
+    spec = {"group": group, "scope": scope, "names": names, "versions": [served]}
     metadata = {"name": f"{plural}.{group}"}
     kind_of_kinds = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
     return {**kind_of_kinds, "metadata": metadata, "spec": spec}
