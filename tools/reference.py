@@ -40,6 +40,7 @@ from croupier.model.patches import Patch
 from croupier.model.platform import Brand, Cell, DataClass, Lock, Market, Region, Residency
 from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachReport, RuleView
 from croupier.model.providers import Provider
+from croupier.model.recommendation import Recommendations
 from croupier.model.replay import Replay
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.view import (
@@ -88,6 +89,7 @@ ANSWERS: Mapping[str, str] = {
     "render": "[render](#render)",
     "propose": "[propose](#propose)",
     "template": "[template](#template)",
+    "recommend": "[Recommendations](#recommendations)",
     "journal log": '`{"entries": [` [JournalEntryView](#journalentryview) `…]}`, oldest first',
     "journal show": "[JournalEntryView](#journalentryview)",
     "journal verify": "[journal verify](#journal-verify)",
@@ -130,6 +132,7 @@ MODELS: tuple[type, ...] = (
     Explanation,
     Backtest,
     PlatformPlan,
+    Recommendations,
     PolicyReport,
     FixReport,
     ExportReport,

@@ -23,6 +23,7 @@ SECTIONS = {
         "render": ("croupier.cli.platform:render", "Hardened manifests for every cell, for Git."),
         "propose": ("croupier.cli.propose:propose", "Manifests to a branch, with the review."),
         "template": ("croupier.cli.platform:template", "The plain manifests of a service, to read."),
+        "recommend": ("croupier.cli.recommend:recommend", "Requests beside what the VPA would ask for."),
         "schema": ("croupier.cli.platform:schema", "The form of its files, for editors."),
     },
     "Manifests": {
