@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from croupier.core.policy import (
+    affinity,
     availability,
     budgets,
     capacity,
     databases,
     edge,
+    gateway_guards,
     gitops,
     hardening,
     hygiene,
@@ -73,6 +75,7 @@ ALL = (
     rotation,
     mesh,
     placement,
+    affinity,
     walls,
     strategies,
     rollout_references,
@@ -81,6 +84,7 @@ ALL = (
     gitops,
     providers,
     edge,
+    gateway_guards,
     watching,
     regions,
 )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
-from croupier.core.policy.facts import is_batch, is_money, is_realtime, on_spot
-from croupier.core.policy.objects import SEVERAL, Pod, at, listed, mapping, text
+from croupier.core.policy.facts import is_batch, is_money, on_spot
+from croupier.core.policy.objects import SEVERAL, Pod, at, mapping, text
 from croupier.core.policy.quantities import of_total, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, pod_rule
 from croupier.core.policy.world import World
@@ -20,7 +19,6 @@ BUDGET = (
     "\n---\n{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: bets}, spec: {maxUnavailable: "
     "%s, selector: {matchLabels: {app: bets}}}}"
 )
-TABLES = (BETS % "tables").replace("{app: bets}", "{app: bets, tier: realtime}")
 SERVICE = "\n---\n{apiVersion: v1, kind: Service, metadata: {name: bets}, spec: {selector: {app: bets}%s}}"
 
 
@@ -110,43 +108,4 @@ def one_workload(world: World) -> Iterator[Found]:
             yield Found(each, ("spec", "selector"), f"selects {len(made)} workloads: {', '.join(made)}")
 
 
-@bundle_rule(
-    "sticky", "Players who hold a connection stay with their pod", level=Level.ERROR, source="S6.7",
-    why="A reconnect that lands on another pod finds neither the round nor the table.",
-    fix="Set sessionAffinity: ClientIP on the Service, or a hash policy in the mesh or the ingress.",
-    bad=TABLES + SERVICE % "",
-    good=TABLES + SERVICE % ", sessionAffinity: ClientIP",
-)  # fmt: skip
-def sticky(world: World) -> Iterator[Found]:
-    hashed: dict[str, set[str]] = defaultdict(set)
-    for each in world.of("DestinationRule"):
-        if at(each.spec, "trafficPolicy", "loadBalancer", "consistentHash"):
-            hashed[each.namespace].add(text(each.spec.get("host")).partition(".")[0])
-    told = {
-        (each.namespace, text(target.get("name")))
-        for each in world.of("BackendTrafficPolicy")
-        if at(each.spec, "loadBalancer", "consistentHash")
-        for target in map(mapping, listed(each.spec.get("targetRefs")))
-    }
-    for route in world.of("HTTPRoute"):
-        for rule in listed(route.spec.get("rules")) if (route.namespace, route.name) in told else ():
-            for backend in map(mapping, listed(mapping(rule).get("backendRefs"))):
-                hashed[text(backend.get("namespace")) or route.namespace].add(text(backend.get("name")))
-    for ingress in world.of("Ingress"):
-        if any(key.endswith(("/affinity", "/upstream-hash-by")) for key in ingress.annotations):
-            for rule in listed(ingress.spec.get("rules")):
-                for path in listed(at(rule, "http", "paths")):
-                    hashed[ingress.namespace].add(text(at(path, "backend", "service", "name")))
-    for service in world.of("Service"):
-        wanted = mapping(service.spec.get("selector"))
-        pods = world.selected(service.namespace, {"matchLabels": wanted}) if wanted else []
-        is_held = any(is_realtime(pod) for pod in pods) and service.spec.get("clusterIP") != "None"
-        if (
-            is_held
-            and service.spec.get("sessionAffinity") != "ClientIP"
-            and service.name not in hashed[service.namespace]
-        ):
-            yield Found(service, ("spec",), "players hold connections to its pods, and nothing keeps them there")
-
-
-RULES = (spot_money, priority_exists, disruption_capacity, one_workload, sticky)
+RULES = (spot_money, priority_exists, disruption_capacity, one_workload)

@@ -50,7 +50,8 @@ OURS: Mapping[str, Row] = {
     "N30 attested digest is the deployed one": REGISTRY,
     "N31 traces, scrapes, alerts": ("traced", "scraped", "slo-alerts"),
     "N32 guards of the ingress and of callbacks": (
-        "ingress-hsts", "ingress-rate-limit", "ingress-backend-tls", "ingress-body-size", "callback-guard",
+        "ingress-hsts", "ingress-rate-limit", "ingress-backend-tls", "ingress-body-size", "gateway-hsts",
+        "gateway-rate-limit", "gateway-backend-tls", "gateway-body-size", "callback-guard",
     ),
     "N33 switches for heavy features": ("kill-switch",),
     "N34 runbooks by a schema": ("runbook",),

@@ -38,10 +38,13 @@ def _specs(target: Target, kind: str, name: str, **of_edge: Any) -> list[dict[st
 
 @pytest.mark.parametrize("target", get_args(Target))
 def test_what_is_rendered_for_a_gateway_passes_every_rule(target: Target) -> None:
-    """But for what the old Ingress is not told: TLS to its backends, and how large a request may be."""
+    """But for what the old Ingress and Istio's own kinds are not told unasked: TLS to what is behind them, and how
+    large a request may be.
+    """
     held = [each for name, text in manifests(fronted(target)).items() for each in read_text(text, name).manifests]
     usual = [each for each in RULES.values() if each.usual]
-    left = {"ingress-backend-tls", "ingress-body-size"} if target == "nginxIngress" else set()
+    family = {"nginxIngress": "ingress", "istio": "gateway"}.get(target)
+    left = {f"{family}-backend-tls", f"{family}-body-size"} if family else set()
     assert {each.rule.id for each in check(held, usual)} == left
 
 
