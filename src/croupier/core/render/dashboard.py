@@ -1,7 +1,7 @@
 """What people look at: a Grafana dashboard a service, of the series that its rules record and its pods and tally show.
 
 Grafana's classic JSON, schema version 39, which Grafana 11 to 13 load. It comes as a ConfigMap, which the sidecar of
-Grafana finds by label. Money first, then objectives, requests, and who got which version.
+Grafana finds by label. Money first, then objectives, requests, who got which version, and what pods use.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from croupier.core.render.slo import OBJECTIVE, SERVICE_LABEL, Slo, edge, matche
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
+from croupier.model.quantity import size
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import BURNS
 
@@ -27,6 +28,7 @@ _COLUMNS = 24 // _WIDTH
 _RATE = "$__rate_interval"
 _BURN_WINDOWS = ("5m", "1h", "6h", "3d")
 _FAILED, _EVERY = 'code=~"5.."', 'le="+Inf"'
+_POD_SHARES = (("avg", "all pods"), ("max", "fullest pod"))
 _VERSION = sanitized(VERSION_LABEL)
 """Label of a pod's counters that tells its version. The tally's own is ``version``."""
 
@@ -50,6 +52,7 @@ def dashboards(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     rows = [(title, panels) for title, panels in _rows(placed, service) if panels]
     if not rows:
         return []
+    rows.append(("Resources", list(_resources(placed, service))))
     name = f"{service.name[:53]}-dashboard"
     text = json.dumps(_dashboard(placed, service, rows), separators=(",", ":"), ensure_ascii=False)
     body = {"data": {f"{placed.cell.name}-{service.name}.json": text}}
@@ -146,6 +149,37 @@ def _releases(placed: PlacedCell, service: ServiceSpec, tallied: Sequence[Slo]) 
         broken = f"sum by (version, invariant) (increase(croupier_invariant_violations_total{arms}[{_RATE}]))"
         about = "What the ledger must never show. One is enough to take a release back."
         yield _Panel("Ledger", about, [(broken, "{{version}} {{invariant}}")], "short")
+
+
+def _resources(placed: PlacedCell, service: ServiceSpec) -> Iterator[_Panel]:
+    """How much is used, and who waits for more (S9.3, USE): what kubelets count of containers."""
+    # Of Deployments, of versions that croupier makes, and of StatefulSets; no other service's whose name begins alike.
+    pods = f'pod=~"{service.name}(-[0-9a-f]{{12}})?(-[0-9a-z]{{5,10}}-[0-9a-z]{{5}}|-[0-9]+)"'
+    found = matchers({"namespace": placed.cell.namespace, "container": "app"}, pods)
+    asked, limit = service.resources.cpu, service.resources.memory_limit or service.resources.memory
+    used = f"rate(container_cpu_usage_seconds_total{found}[{_RATE}])"
+    yield _Panel(
+        "CPU used, of what pods ask for",
+        f"A pod asks for {asked}. Above 1 it lives on what is idle, and has it as long as nobody else wants it.",
+        [(f"{how}({used}) / {float(size(asked)):g}", name) for how, name in _POD_SHARES],
+        "percentunit",
+        (1.0,),
+    )
+    throttled, periods = (f"rate(container_cpu_cfs_{name}periods_total{found}[{_RATE}])" for name in ("throttled_", ""))
+    yield _Panel(
+        "CPU refused",
+        "Share of periods in which pods wanted more than their limit. Empty where they have none.",
+        [(f"sum({throttled}) / (sum({periods}) > 0)", "throttled")],
+        "percentunit",
+    )
+    memory = f"container_memory_working_set_bytes{found}"
+    yield _Panel(
+        "Memory used, of the limit",
+        f"A pod has {limit}. At 1 it is killed.",
+        [(f"{how}({memory}) / {float(size(limit)):.0f}", name) for how, name in _POD_SHARES],
+        "percentunit",
+        (0.9,),
+    )
 
 
 # --- Grafana's form ---------------------------------------------------------------------------------------------------

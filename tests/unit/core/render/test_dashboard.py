@@ -62,7 +62,7 @@ def test_no_region_gets_dashboards_unasked() -> None:
 
 
 def test_it_shows_money_objectives_requests_and_versions() -> None:
-    assert _rows(_dashboard()) == ["Money and players", "Objectives", "Requests", "Releases"]
+    assert _rows(_dashboard()) == ["Money and players", "Objectives", "Requests", "Releases", "Resources"]
     titles = [panel["title"] for panel in _dashboard()["panels"]]
     assert {"Deposits that fail, by version", "Budget of deposits burns", "Latency", "Requests by version"} <= set(
         titles
@@ -75,9 +75,15 @@ def test_every_series_it_asks_for_is_recorded_or_shown_by_somebody() -> None:
     page = tally_page.render(Fold({}), 0.0)
     tallied = set(re.findall(r"^# TYPE (\S+)", page, re.MULTILINE))
     of_pods = {"http_requests_total", "http_request_duration_seconds_bucket"}
+    of_kubelets = {
+        "container_cpu_usage_seconds_total",
+        "container_cpu_cfs_periods_total",
+        "container_cpu_cfs_throttled_periods_total",
+        "container_memory_working_set_bytes",
+    }
     asked = {name for query in _queries(_dashboard()) for name in re.findall(r"([a-z_][\w:]*)\{", query)}
     assert asked
-    assert asked <= recorded | tallied | of_pods
+    assert asked <= recorded | tallied | of_pods | of_kubelets
     assert asked & recorded
     assert asked & tallied
 
@@ -86,7 +92,7 @@ def test_panels_are_there_only_where_something_counts_for_them() -> None:
     nobody = SERVICE.model_copy(
         update={"release": SERVICE.release.model_copy(update={"metrics": MetricsSource(pods=None, tally=None)})}
     )
-    assert _rows(_dashboard(nobody)) == ["Objectives"]
+    assert _rows(_dashboard(nobody)) == ["Objectives", "Resources"]
     silent = nobody.model_copy(update={"objectives": ()})
     assert dashboards(_shown(), silent) == []
 
@@ -112,6 +118,17 @@ def test_latency_is_counted_at_the_edges_that_are_kept_and_never_estimated() -> 
     assert not any("quantile" in query for query in queries)
     (panel,) = [panel for panel in _dashboard()["panels"] if panel["title"] == "Latency"]
     assert len(panel["targets"]) == len(SERVICE.metrics.latency_buckets)
+
+
+def test_resources_are_of_the_pods_of_the_service_alone_whoever_makes_them() -> None:
+    """S9.3, USE. Prevents: the CPU of payments-api-mirror on the panel of payments-api."""
+    (panel,) = [panel for panel in _dashboard()["panels"] if panel["title"].startswith("CPU used")]
+    (pattern,) = {found for each in panel["targets"] for found in re.findall(r'pod=~"([^"]*)"', each["expr"])}
+    name = SERVICE.name
+    ours = (f"{name}-5d9c7b6f8-x2x4z", f"{name}-0123456789ab-5d9c7b6f8-x2x4z", f"{name}-0")
+    others = (f"{name}-mirror-5d9c7b6f8-x2x4z", f"{name}-mirror-0123456789ab-5d9c7b6f8-x2x4z", f"{name}-mirror-0")
+    assert all(re.fullmatch(pattern, each) for each in ours)
+    assert not any(re.fullmatch(pattern, each) for each in others)
 
 
 @needs_promtool
