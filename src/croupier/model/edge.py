@@ -103,7 +103,7 @@ class Edge(Value):
     retries: RouteRetries | None = None
     """None: nothing is sent again."""
     breaker: RouteBreaker | None = None
-    """None: what the gateway does by itself."""
+    """None: what the gateway does by itself; of websocket, ``sockets`` to a pod where it can be told so."""
     backend_tls: BackendTls | None = None
     """None: what is behind the gateway is asked in the clear, or by what a mesh does unasked."""
     sticky: Sticky | None = None

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from croupier.model.base import KmsKey, Memory, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
-from croupier.model.edge import Edge, Sticky
+from croupier.model.edge import Edge, RouteBreaker, Sticky
 from croupier.model.flags import Flag, FlagName
 from croupier.model.mesh import Calls
 from croupier.model.release import Gates
@@ -301,6 +301,13 @@ class ServiceSpec(Service):
         """How players come back to the same pod; None: they need not."""
         wanted = self.edge.sticky or (Sticky() if self.traffic == "websocket" else None)
         return wanted if wanted is not None and wanted.by != "nothing" and self.is_reached else None
+
+    @property
+    def breaker(self) -> RouteBreaker | None:
+        """What gateways that can are told to let through; None: what they do by themselves, which is 1,024."""
+        if self.edge.breaker is None and self.traffic == "websocket" and self.sockets is not None:
+            return RouteBreaker(per_pod=self.sockets)
+        return self.edge.breaker
 
     @property
     def most_pods(self) -> int:

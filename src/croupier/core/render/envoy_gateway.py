@@ -36,18 +36,20 @@ def traffic(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         spec["retry"] = _retried(edge.retries)
         budget = {"numerator": edge.retries.budget_percent}
         breaker["retryBudget"] = {"percent": budget, "minRetryConcurrency": LEAST_RETRIES}
-    if edge.breaker is not None:
-        most = edge.breaker.per_pod * service.most_pods
+    if (bounds := service.breaker) is not None:
+        most = bounds.per_pod * service.most_pods
         breaker |= dict.fromkeys(("maxConnections", "maxParallelRequests", "maxPendingRequests"), most)
         if placed.region.released_by == "kubernetes":
-            spec["healthCheck"] = {"passive": _ejected(edge.breaker)}
+            spec["healthCheck"] = {"passive": _ejected(bounds)}
     if breaker:
         spec["circuitBreaker"] = breaker
     if service.sticky is not None:
         spec["loadBalancer"] = {"type": "ConsistentHash", "consistentHash": _hashed(service.sticky)}
     if service.traffic == "websocket":
-        # Five minutes without a word are no end of a game.
-        spec["timeout"] = {"http": {"streamIdleTimeout": duration(service.timeout_seconds)}}
+        # Five minutes without a word are no end of a game. The route's own timeout ends with the request, and that of a
+        # socket never does.
+        longest = duration(service.timeout_seconds)
+        spec["timeout"] = {"http": {"maxStreamDuration": longest, "streamIdleTimeout": longest}}
     if not spec:
         return []
     target = {"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": service.name}

@@ -58,7 +58,8 @@ def destination(
     """The DestinationRule of a service. ``route`` None: the route, and TLS to the pods, are told otherwise. ``inside``:
     what a mesh tells callers in the cell; a Service has one rule, and what players' gateway is told counts more."""
     edge = service.edge
-    bounds = bounded(edge.breaker, edge.breaker.per_pod * service.most_pods) if edge.breaker is not None else {}
+    breaker = service.breaker
+    bounds = bounded(breaker, breaker.per_pod * service.most_pods) if breaker is not None else {}
     if service.sticky is not None:
         bounds = {**bounds, "loadBalancer": {"consistentHash": _hashed(service.sticky)}}
     policy: dict[str, Any] = {**(inside or {}), **bounds}

@@ -123,7 +123,7 @@ def destination_of(placed: PlacedCell, service: ServiceSpec) -> JsonObject | Non
     if mesh is None or not mesh.has_sidecars or not any(service.name in each.depends_on for each in placed.services):
         return None
     calls = service.calls or Calls()
-    breaker = calls.breaker or service.edge.breaker or RouteBreaker(per_pod=service.sockets or MOST_TO_A_POD)
+    breaker = calls.breaker or service.breaker or RouteBreaker(per_pod=service.sockets or MOST_TO_A_POD)
     policy = {**istio.bounded(breaker, breaker.per_pod * service.most_pods), "tls": {"mode": "ISTIO_MUTUAL"}}
     if calls.retries is not None:
         policy["retryBudget"] = istio.budgeted(calls.retries)

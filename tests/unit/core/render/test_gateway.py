@@ -153,7 +153,22 @@ def test_a_quiet_socket_lives_as_long_as_a_websocket_may() -> None:
         for each in fronted("envoyGateway")
     ]
     (policy, *_) = _all(_objects(cells), "BackendTrafficPolicy", "payments-api")
-    assert policy["spec"]["timeout"] == {"http": {"streamIdleTimeout": "3600s"}}
+    assert policy["spec"]["timeout"] == {"http": {"maxStreamDuration": "3600s", "streamIdleTimeout": "3600s"}}
+
+
+@pytest.mark.parametrize("target", ["envoyGateway", "istio"])
+def test_sockets_of_all_pods_come_through_where_nobody_says_how_many(target: Target) -> None:
+    """S8.7: what a pod declares that it holds, times the most pods; else the 1,025th player waits for nothing."""
+    held = {"traffic": "websocket", "sockets": 5000, "edge": Edge()}
+    cells = [
+        each.model_copy(update={"services": tuple(service.model_copy(update=held) for service in each.services)})
+        for each in fronted(target)
+    ]
+    kind = "BackendTrafficPolicy" if target == "envoyGateway" else "DestinationRule"
+    (made, *_) = _all(_objects(cells), kind, "payments-api")
+    spec = made["spec"]
+    bound = spec["circuitBreaker"] if target == "envoyGateway" else spec["trafficPolicy"]["connectionPool"]["tcp"]
+    assert bound["maxConnections"] == 60 * 5000
 
 
 def _held(target: Target, released_by: str | None = None) -> list[PlacedCell]:
