@@ -38,7 +38,7 @@ from croupier.model.explanation import Explanation
 from croupier.model.gitops import GitOps
 from croupier.model.patches import Patch
 from croupier.model.platform import Brand, Cell, DataClass, Lock, Market, Region, Residency
-from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachReport, RuleView
+from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachMatrix, ReachReport, RuleView
 from croupier.model.providers import Provider
 from croupier.model.recommendation import Recommendations
 from croupier.model.replay import Replay
@@ -136,6 +136,7 @@ MODELS: tuple[type, ...] = (
     PolicyReport,
     FixReport,
     ExportReport,
+    ReachMatrix,
     ReachReport,
     RuleView,
     HealthView,

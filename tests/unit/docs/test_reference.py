@@ -53,11 +53,12 @@ def test_every_command_that_answers_takes_output_json_and_is_documented(referenc
         "judge",
         "admission run",
         "admission manifests",
+        "admission image-policy",
         "operator run",
         "operator manifests",
         "schema export",
     }
-    """Processes of their own, and documents for ``kubectl``."""
+    """Processes of their own, and documents for ``kubectl`` and API servers."""
     answering = {
         " ".join(words): command
         for words, command in reference.commands()
