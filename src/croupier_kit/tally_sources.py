@@ -23,6 +23,8 @@ STRATA = ("provider", "market")
 LOGIN_SERVICE = "identity"
 """Its server errors at the edge are failed logins."""
 
+_UPGRADED = 101
+
 _BEGINNINGS = {"deposit.created": "deposits", "withdrawal.created": "withdrawals", "bet.created": "bets"}
 _TRANSFERS = {
     "deposit": "deposits",
@@ -114,8 +116,9 @@ def take_book_entry(fold: Fold, entry: Mapping[str, Any]) -> None:
 def take_log_line(fold: Fold, line: bytes, internal: frozenset[str]) -> float | None:
     """One line of the edge's access log; gives the time the request ended, None for a line that is none.
 
-    Players' requests are those on the public listener whose route is the service itself (webhooks have routes of their
-    own). Services in ``internal`` are counted on the mesh listener instead.
+    Players' requests are those on the public listener whose route is the service itself, or its sockets (webhooks have
+    routes of their own). Services in ``internal`` are counted on the mesh listener instead. Of a socket the handshake
+    counts, which has a line when it is done; the line of its end is hours late and says nothing of an answer.
 
     A request on the mesh counts for its caller too, as ``calls``, by the arm it carries, which is the caller's own.
     There a refusal is a failure as well: a service that is asked for what it does not know is asked wrongly.
@@ -128,11 +131,17 @@ def take_log_line(fold: Fold, line: bytes, internal: frozenset[str]) -> float | 
         caller = parse_arm(told.get("arm") or "")
     except (ValueError, KeyError, TypeError):
         return None
+    if code == _UPGRADED and told.get("type") == "DownstreamEnd":
+        return at
     if listener == "mesh" and caller is not None and (arm is None or arm.service != caller.service):
         call = Beginning(at, "calls", "", caller, told.get("player") or "", told.get("up") or "edge")
         is_good = 0 < code < 400
         fold.decide(call, Outcome(at, "answered" if is_good else "failed", is_good))
-    if arm is None or route != arm.service or listener != ("mesh" if arm.service in internal else "public"):
+    if (
+        arm is None
+        or route not in (arm.service, f"{arm.service}:socket")
+        or listener != ("mesh" if arm.service in internal else "public")
+    ):
         return at
     pod, player = told.get("up") or "edge", told.get("player") or ""
     failed = code >= 500 or code == 0

@@ -169,7 +169,7 @@ class Supervisor:
         traffic = EnvoyTraffic(home.edge, url(self._ports, "admin"), platform, self._clock, log=home.log("envoy"))
         try:
             traffic.write_files(splits)
-            await self._start(envoy=self._parts.envoy(self._write_bootstrap()))
+            await self._start(envoy=self._parts.envoy(self._write_bootstrap(platform)))
             await traffic.confirm()
         finally:
             await traffic.aclose()
@@ -236,9 +236,11 @@ class Supervisor:
             for name, digest in stable.items()
         ]
 
-    def _write_bootstrap(self) -> Path:
+    def _write_bootstrap(self, platform: Platform) -> Path:
         home, ports = self._home, self._ports
-        document = envoy_config.bootstrap(home.edge, ports["edge"], ports["mesh"], ports["admin"], home.access_log)
+        listeners = ports["edge"], ports["mesh"], ports["admin"]
+        sockets = envoy_config.declared_sockets(platform)
+        document = envoy_config.bootstrap(home.edge, *listeners, home.access_log, sockets=sockets)
         path = home.edge / "bootstrap.json"
         replace_file(path, json.dumps(document, indent=1).encode())
         return path

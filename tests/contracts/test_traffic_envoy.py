@@ -122,7 +122,7 @@ async def test_the_access_log_has_what_the_tally_needs(edge: Edge) -> None:
     await edge.send("/payments/webhooks/psp-a?player=p1")
     await edge.send("/payments/x", listener="mesh", x_player="p1")
     player, webhook, inner = await records(edge, 3)
-    assert set(player) == {"t", "arm", "hop", "player", "ms", "code", "flags", "up", "route", "listener"}
+    assert set(player) == {"t", "arm", "hop", "player", "ms", "code", "flags", "up", "route", "type", "listener"}
     assert (player["route"], player["player"], player["code"], player["listener"]) == (
         "payments-api",
         "p1",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import envoy
-from aiohttp import ClientSession, TCPConnector, web
+from aiohttp import ClientSession, ClientWebSocketResponse, TCPConnector, web
 
 from croupier.adapters.clock import SystemClock
 from croupier.adapters.traffic import envoy_config
@@ -26,6 +26,7 @@ PLATFORM = Platform(
         Service(name="payments-api", tier="money", replicas=2, routes=("/payments/",)),
         Service(name="bets", replicas=2, routes=("/bets/",)),
         Service(name="wallet", replicas=2, routes=("/wallet/",), internal=True),
+        Service(name="tables", replicas=2, routes=("/tables/",), traffic="websocket", timeout_seconds=3600.0),
     )
 )
 
@@ -78,12 +79,22 @@ class Pod:
     async def _readiness(self, _: web.Request) -> web.Response:
         return web.Response(status=200 if self.is_ready else 503)
 
-    async def _answer(self, request: web.Request) -> web.Response:
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            return await self._talk(request)
         await asyncio.sleep(self.think_seconds)
         headers = {name.lower(): value for name, value in request.headers.items()}
         body = {"version": self.version, "headers": headers, "path": request.path_qs}
         return web.json_response(body, status=self.status)
+
+    async def _talk(self, request: web.Request) -> web.WebSocketResponse:
+        """Says which version it is, as often as it is asked."""
+        talk = web.WebSocketResponse()
+        await talk.prepare(request)
+        async for _ in talk:
+            await talk.send_str(self.version)
+        return talk
 
 
 class Edge:
@@ -155,6 +166,9 @@ class Edge:
             seen = await response.json()
             return Answer(response.status, seen["version"], seen["headers"], seen["path"])
 
+    async def open_socket(self, player: str, path: str = "/tables/live") -> ClientWebSocketResponse:
+        return await self.client.ws_connect(f"http://127.0.0.1:{self.public}{path}", headers={"x-player": player})
+
     async def versions_of(self, players: Iterable[str], path: str = "/payments/x") -> dict[str, str]:
         """Player -> digest of the version that answered."""
         found: dict[str, str] = {}
@@ -185,7 +199,7 @@ async def running_edge(directory: Path) -> AsyncIterator[Edge]:
             await pod.start()
             stack.push_async_callback(pod.stop)
         stack.push_async_callback(edge.traffic.aclose)
-        edge.client = await stack.enter_async_context(ClientSession(connector=TCPConnector(limit=64)))
+        edge.client = await stack.enter_async_context(ClientSession(connector=TCPConnector(limit=2000)))
         stack.push_async_callback(edge.stop)
         edge.traffic.write_files([])
         await edge.start()

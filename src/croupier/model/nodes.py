@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Cpu, LabelKey, LabelValue, Memory, Name, Value
 from croupier.model.container import Image
-from croupier.model.service_spec import Traffic
+from croupier.model.service import Traffic
 
 
 class Taint(Value):

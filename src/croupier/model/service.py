@@ -18,6 +18,8 @@ BUSINESS: frozenset[Signal] = frozenset({"deposits", "withdrawals", "bets", "log
 
 Tier = Literal["money", "standard"]
 
+Traffic = Literal["http", "websocket", "batch"]
+
 StratumName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", max_length=40)]
 """A provider or a market as the services name it."""
 
@@ -110,8 +112,17 @@ class Service(Value):
     """Path prefixes under which the edge serves it, each starting and ending with "/"."""
     internal: bool = False
     """True: reached only by other services, never by players."""
+    traffic: Traffic = "http"
+    """``websocket``: players hold connections to it. What stands before it hands upgrades through."""
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] = 15.0
+    """How long the gateway waits for an answer, longer than for any provider. A websocket may be silent for as long;
+    behind some gateways it lives no longer."""
+    sockets: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """Connections that players hold to one pod at most; it refuses more. Its node has to have room for them (S6.5).
+    None: not said."""
     readiness_path: str = "/readyz"
     drain_seconds: Annotated[float, Field(ge=0.0, le=600.0)] = 5.0
+    """How long a version that leaves may finish what is in flight, or wait for its websockets to close."""
     objectives: Objectives = ()
     depends_on: tuple[ServiceName, ...] = ()
 

@@ -24,7 +24,6 @@ from croupier.model.trigger import Trigger
 Layer = Literal["edge", "api", "service", "stream", "data"]
 """Where a service stands between players and storage (S2.1)."""
 
-Traffic = Literal["http", "websocket", "batch"]
 
 SECRETS = "/secrets"
 """Folder of mounted secrets."""
@@ -233,7 +232,6 @@ class ServiceSpec(Service):
 
     layer: Layer
     """Where it stands between players and storage (S2.1)."""
-    traffic: Traffic = "http"
     image: Image
     """``registry/name@sha256:…``; a tag is refused (S3.7, S3.8)."""
     args: tuple[str, ...] = ()
@@ -241,8 +239,6 @@ class ServiceSpec(Service):
     probes: Probes = Probes()
     start_seconds: Annotated[int, Field(ge=1, le=1800)] = 30
     """Longest time from the start of a pod to its first answer, or until it is warm."""
-    timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] = 15.0
-    """How long the gateway waits for an answer, longer than for any provider. A websocket lives no longer."""
     edge: Edge = Edge()
     """What the gateway does for it, where players reach it."""
     calls: Calls | None = None
@@ -252,9 +248,6 @@ class ServiceSpec(Service):
     scaling: Scaling | None = None
     pool: Name | None = None
     """Node pool of its region (S2.3). None: the one that serves its ``traffic``."""
-    sockets: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Connections that players hold to one pod at most; it refuses more. Its node has to have room for them (S6.5).
-    None: not said."""
     egress: tuple[Name, ...] = ()
     """Providers it may call; nothing else outside is reachable (S8.9)."""
     config: Annotated[dict[EnvName, ConfigText], Field(default_factory=dict)]

@@ -13,8 +13,8 @@ from croupier.model.gitops import GitOps
 from croupier.model.patches import Patch
 from croupier.model.platform import Brand, Cell, Market, Region
 from croupier.model.providers import Provider
-from croupier.model.service import Tier
-from croupier.model.service_spec import Layer, ServiceSpec, Traffic
+from croupier.model.service import Tier, Traffic
+from croupier.model.service_spec import Layer, ServiceSpec
 from croupier.spec.partial import partial
 
 FIXED = ("name", "tier", "layer", "traffic")

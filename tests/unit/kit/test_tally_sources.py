@@ -43,6 +43,16 @@ def test_webhooks_foreign_routes_and_mesh_hops_of_public_services_are_not_player
     assert counted(line(route="payments-api:webhook"), line(route="health"), line(listener="mesh")) == {}
 
 
+def test_of_a_socket_the_handshake_counts_and_its_end_does_not() -> None:
+    """What is told hours later would be taken for a slow answer of a version that has long gone."""
+    route = {"route": "payments-api:socket"}
+    opened = line(**route, code=101, type="DownstreamTunnelSuccessfullyEstablished")
+    ended = line(**route, code=101, ms=3_600_000, flags="UC", type="DownstreamEnd")
+    refused = line(**route, code=503, type="DownstreamEnd")
+    assert counted(opened, ended) == {"errors": (1, 0)}
+    assert counted(refused) == {"errors": (1, 1)}
+
+
 def test_an_internal_service_is_counted_on_the_mesh() -> None:
     hop = {"hop": "wallet/-/aaaaaaaaaaaa/0", "route": "wallet"}
     assert counted(line(**hop), line(**hop, listener="mesh")) == {"errors": (1, 0)}

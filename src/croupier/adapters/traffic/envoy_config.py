@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from croupier.model.digest import short
-from croupier.model.service import Service
+from croupier.model.service import Platform, Service
 from croupier.model.traffic import WHOLE, ArmBackend, Endpoint, Split
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
@@ -63,8 +63,13 @@ LATENCY_BUCKETS_MS = (
 )
 """Envoy's own buckets hold neither 120 nor 400 ms, the edges of the latency objectives (S1.7, S1.8)."""
 
-_REQUEST_SECONDS = 15
+_ANSWER_SECONDS = 15.0
+"""How long a websocket service is waited for: what is said of it counts for its open sockets."""
+_SILENT_SECONDS = 60.0
+"""How long a request may be silent, unless its service is waited for longer."""
 _REQUESTS_PER_POD = 2048
+_CONNECTIONS = 20_000
+"""Of players with the edge, besides the declared WebSockets."""
 _TYPE = "type.googleapis.com/envoy"
 
 
@@ -132,7 +137,7 @@ def clusters(directory: Path, versions: Iterable[tuple[Service, str]]) -> JsonOb
 
 
 def _cluster(directory: Path, name: str, service: Service, digest: str) -> JsonObject:
-    limit = _REQUESTS_PER_POD * service.replicas
+    limit = (_REQUESTS_PER_POD + (service.sockets or 0)) * service.replicas
     return {
         "@type": f"{_TYPE}.config.cluster.v3.Cluster",
         "name": name,
@@ -214,8 +219,13 @@ def routes(listener: str, table: Table) -> JsonObject:
     Anything else is answered with 404 by Envoy itself.
     """
     served = [(service, split) for service, split in table.values() if listener == MESH or not service.internal]
-    found = [(prefix, name, split) for service, split in served for prefix, name in _prefixes(service)]
-    found.sort(key=lambda route: (-len(route[0]), route[0]))
+    prefixes = [(prefix, name, service, split) for service, split in served for prefix, name in _prefixes(service)]
+    prefixes.sort(key=lambda route: (-len(route[0]), route[0]))
+    found = [
+        route
+        for prefix, name, service, split in prefixes
+        for route in _routes_of(listener, prefix, name, service, split)
+    ]
     return response(
         [
             {
@@ -226,7 +236,7 @@ def routes(listener: str, table: Table) -> JsonObject:
                     {
                         "name": listener,
                         "domains": ["*"],
-                        "routes": [_route(listener, prefix, name, split) for prefix, name, split in found],
+                        "routes": found,
                     }
                 ],
             }
@@ -244,34 +254,56 @@ def _prefixes(service: Service) -> Iterator[tuple[str, str]]:
             yield f"{prefix}webhooks/", f"{service.name}:webhook"
 
 
-def _route(listener: str, prefix: str, name: str, split: Split) -> JsonObject:
-    return {
+def _routes_of(listener: str, prefix: str, name: str, service: Service, split: Split) -> Iterator[JsonObject]:
+    """What is served under one prefix, the narrower match first. Upgrades have a route, and a name, of their own."""
+    waits = service.timeout_seconds
+    if service.traffic == "websocket" and name == service.name:
+        waits = min(waits, _ANSWER_SECONDS)
+        upgrade: Json = {"name": "upgrade", "string_match": {"exact": "websocket", "ignore_case": True}}
+        yield {
+            "name": f"{name}:socket",
+            "match": {"prefix": prefix, "headers": [upgrade]},
+            "route": {
+                **_action(listener, split),
+                "upgrade_configs": [{"upgrade_type": "websocket"}],
+                "timeout": f"{waits:g}s",
+                "idle_timeout": f"{service.timeout_seconds:g}s",
+            },
+        }
+    yield {
         "name": name,
         "match": {"prefix": prefix},
         "route": {
-            "weighted_clusters": {
-                "use_hash_policy": True,
-                "clusters": [_weighted(listener, split, backend, slots) for backend, slots in windows(split)],
-            },
-            "hash_policy": [
-                {"header": {"header_name": PLAYER_HEADER}, "terminal": True},
-                {"query_parameter": {"name": PLAYER_PARAMETER}, "terminal": True},
+            **_action(listener, split),
+            "timeout": f"{waits:g}s",
+            "idle_timeout": f"{max(waits, _SILENT_SECONDS):g}s",
+        },
+    }
+
+
+def _action(listener: str, split: Split) -> JsonObject:
+    return {
+        "weighted_clusters": {
+            "use_hash_policy": True,
+            "clusters": [_weighted(listener, split, backend, slots) for backend, slots in windows(split)],
+        },
+        "hash_policy": [
+            {"header": {"header_name": PLAYER_HEADER}, "terminal": True},
+            {"query_parameter": {"name": PLAYER_PARAMETER}, "terminal": True},
+        ],
+        # Only what never reached a pod is tried again: a second try of anything else could move money twice.
+        "retry_policy": {
+            "retry_on": "connect-failure,refused-stream",
+            "num_retries": 2,
+            "host_selection_retry_max_attempts": 3,
+            "retry_host_predicate": [
+                {
+                    "name": "envoy.retry_host_predicates.previous_hosts",
+                    "typed_config": {
+                        "@type": f"{_TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                    },
+                }
             ],
-            "timeout": f"{_REQUEST_SECONDS}s",
-            # Only what never reached a pod is tried again: a second try of anything else could move money twice.
-            "retry_policy": {
-                "retry_on": "connect-failure,refused-stream",
-                "num_retries": 2,
-                "host_selection_retry_max_attempts": 3,
-                "retry_host_predicate": [
-                    {
-                        "name": "envoy.retry_host_predicates.previous_hosts",
-                        "typed_config": {
-                            "@type": f"{_TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
-                        },
-                    }
-                ],
-            },
         },
     }
 
@@ -307,6 +339,7 @@ def bootstrap(
     access_log_path: Path,
     *,
     host: str = "127.0.0.1",
+    sockets: int = 0,
 ) -> JsonObject:
     """The file Envoy is started with.
 
@@ -316,6 +349,7 @@ def bootstrap(
         mesh_port: where services call each other, on ``host``.
         admin_port: always on loopback.
         access_log_path: JSON lines of both listeners; a file or ``/dev/stdout``.
+        sockets: WebSockets that the services are declared to hold, all pods together (``declared_sockets``).
     """
     watched = directory.absolute() / "d"
     return {
@@ -338,12 +372,17 @@ def bootstrap(
                     "typed_config": {
                         "@type": f"{_TYPE}.extensions.resource_monitors.downstream_connections.v3"
                         ".DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": 20_000,
+                        "max_active_downstream_connections": _CONNECTIONS + sockets,
                     },
                 }
             ]
         },
     }
+
+
+def declared_sockets(platform: Platform) -> int:
+    """WebSockets that players may hold at a time, as far as services say."""
+    return sum((service.sockets or 0) * service.replicas for service in platform.services)
 
 
 def _address(host: str, port: int) -> JsonObject:
@@ -388,9 +427,13 @@ def _connection_manager(listener: str, watched: Path, access_log_path: Path) -> 
             "max_headers_count": 64,
             "headers_with_underscores_action": "REJECT_REQUEST",
         },
+        # Routes of services with sockets let them through.
+        "upgrade_configs": [{"upgrade_type": "websocket", "enabled": False}],
         "request_headers_timeout": "10s",
         "request_timeout": "30s",
-        "stream_idle_timeout": "60s",
+        "stream_idle_timeout": f"{_SILENT_SECONDS:g}s",
+        # A handshake is told when it is done, not when the socket ends hours later.
+        "access_log_options": {"flush_log_on_tunnel_successfully_established": True},
         "access_log": [
             {
                 "name": "envoy.access_loggers.file",
@@ -439,5 +482,6 @@ def _access_record(listener: str) -> JsonObject:
         "flags": "%RESPONSE_FLAGS%",
         "up": "%UPSTREAM_HOST%",
         "route": "%ROUTE_NAME%",
+        "type": "%ACCESS_LOG_TYPE%",
         "listener": listener,
     }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from croupier.adapters.traffic import envoy_config
 from croupier.adapters.traffic.envoy_config import MESH, PUBLIC, windows
-from croupier.model.service import Service
+from croupier.model.service import Platform, Service
 from croupier.model.traffic import WHOLE, ArmBackend, Endpoint, Split
 
 STABLE = "sha256:" + "a" * 64
@@ -71,6 +71,28 @@ def test_the_longest_prefix_comes_first_and_webhooks_have_their_own_name() -> No
         ("/webhooks/", "casino:webhook"),
         ("/", "casino"),
     ]
+
+
+def test_upgrades_of_a_websocket_service_have_a_route_of_their_own_before_the_plain_one() -> None:
+    """S6.7: the same ring for both, so that a player's sockets and requests are with one version."""
+    tables = Service(name="tables", replicas=2, routes=("/tables/",), traffic="websocket", timeout_seconds=3600.0)
+    table = {"tables": (tables, split_of(5, 0, service="tables"))}
+    (configuration,) = json.loads(json.dumps(envoy_config.routes(PUBLIC, table)))["resources"]
+    hook, socket, plain = configuration["virtual_hosts"][0]["routes"]
+    assert [route["name"] for route in (hook, socket, plain)] == ["tables:webhook", "tables:socket", "tables"]
+    for key in ("weighted_clusters", "hash_policy"):
+        assert socket["route"][key] == plain["route"][key]
+    assert socket["route"]["idle_timeout"] == "3600s"
+    assert plain["route"]["timeout"] == "15s", "what may be silent for an hour is no reason to wait an hour"
+
+
+def test_breakers_let_through_what_pods_are_declared_to_hold() -> None:
+    """S8.7: Envoy's own limit of 1,024 would stop the 1,025th WebSocket."""
+    tables = Service(name="tables", replicas=3, routes=("/tables/",), traffic="websocket", sockets=10_000)
+    (cluster,) = json.loads(json.dumps(envoy_config.clusters(Path("/edge/d"), [(tables, STABLE)])))["resources"]
+    (limits,) = cluster["circuit_breakers"]["thresholds"]
+    assert min(limits["max_connections"], limits["max_requests"]) >= 3 * 10_000
+    assert envoy_config.declared_sockets(Platform(services=(tables,))) == 30_000
 
 
 def test_a_declared_webhook_route_is_taken_as_it_is() -> None:
