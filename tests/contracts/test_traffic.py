@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from aiohttp import ClientWebSocketResponse
 from tests.support.edge import CANARY, PLATFORM, STABLE, Edge, running_edge
 from tests.support.small_cluster import NAMESPACE, Operator, SmallCluster
 
@@ -48,6 +49,10 @@ class Plane(Protocol):
 
     def bad_split(self) -> Split:
         """A change that the data plane refuses."""
+        ...
+
+    async def open_sockets(self, players: int) -> None:
+        """So many players open a socket to ``tables`` each, by the split in force."""
         ...
 
 
@@ -100,12 +105,18 @@ class MemoryPlane:
         self.traffic.refusal = "not a split"
         return self.split(50, 9)
 
+    async def open_sockets(self, players: int) -> None:
+        for player in PLAYERS[:players]:
+            at = "tables", self.traffic.serve("tables", player).digest
+            self.traffic.sockets[at] = self.traffic.sockets.get(at, 0) + 1
+
 
 class EnvoyPlane:
     stable, canary = STABLE, CANARY
 
     def __init__(self, edge: Edge) -> None:
         self.edge = edge
+        self._sockets: list[ClientWebSocketResponse] = []
         self.traffic = edge.traffic
         self.split = edge.split
 
@@ -124,9 +135,12 @@ class EnvoyPlane:
     def bad_split(self) -> Split:
         return self.edge.split(50, 9, run="r\n1")
 
+    async def open_sockets(self, players: int) -> None:
+        self._sockets = [await self.edge.open_socket(player) for player in PLAYERS[:players]]
+
 
 class GatewayPlane:
-    """Of each of three services two versions stand; the gateway accepts every route."""
+    """Of each of four services two versions stand; the gateway accepts every route."""
 
     def __init__(self, world: SmallCluster, operator: Operator, versions: dict[str, list[str]]) -> None:
         self.traffic = operator.traffic
@@ -140,7 +154,7 @@ class GatewayPlane:
         async with SmallCluster.begin() as world:
             operator = await world.operator()
             versions: dict[str, list[str]] = {}
-            for service in ("payments-api", "bets", "wallet"):
+            for service in ("payments-api", "bets", "wallet", "tables"):
                 await world.declare(name=service)
                 versions[service] = [await _made(world, operator, service, build) for build in ("1", "2")]
             yield cls(world, operator, versions)
@@ -176,6 +190,9 @@ class GatewayPlane:
     def bad_split(self) -> Split:
         self._world.gateway_says = "False"
         return self.split(50, 9)
+
+    async def open_sockets(self, players: int) -> None:
+        """Whoever opens one, a Gateway tells nobody."""
 
 
 async def _made(world: SmallCluster, operator: Operator, service: str, build: str) -> str:
@@ -295,6 +312,28 @@ async def test_a_service_without_a_split_is_not_served(sticky: StickyPlane) -> N
     await sticky.traffic.set_split(sticky.split(None))
     with pytest.raises(UnknownName):
         await sticky.traffic.observe("bets")
+
+
+async def test_open_sockets_are_counted_by_version_also_once_it_gets_no_players(plane: Plane) -> None:
+    """S6.7: a version that leaves is waited for by this count."""
+    tables = plane.name("tables")
+    await plane.traffic.set_split(plane.split(50, 1, service="tables"))
+    await plane.open_sockets(40)
+    await plane.traffic.set_split(plane.split(100, 2, service="tables"))
+    counted = await plane.traffic.open_sockets(tables)
+    if counted:  # who cannot tell names no version, and never says none
+        assert set(counted) == {plane.stable, plane.canary}
+        assert sum(counted.values()) == 40
+        assert all(counted.values()), "the version without players keeps its own"
+    with pytest.raises(UnknownName):
+        await plane.traffic.open_sockets("nobody")
+
+
+async def test_a_dead_data_plane_counts_nothing(sticky: StickyPlane) -> None:
+    await sticky.traffic.set_split(sticky.split(None, service="tables"))
+    await sticky.break_down()
+    with pytest.raises(Unreachable):
+        await sticky.traffic.open_sockets("tables")
 
 
 async def test_a_refused_change_raises_and_the_split_before_stays(sticky: StickyPlane) -> None:

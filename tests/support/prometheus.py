@@ -43,6 +43,9 @@ class StillTraffic:
             raise Unreachable("not known")
         return self.split
 
+    async def open_sockets(self, service: str) -> dict[str, int]:
+        raise AssertionError("metrics ask for no sockets")
+
     async def set_split(self, split: Split) -> None:
         raise AssertionError("metrics change nothing")
 

@@ -108,6 +108,9 @@ class Wired:
     async def observe(self, service: str) -> ObservedSplit:
         return await self._world.traffic.observe(service)
 
+    async def open_sockets(self, service: str) -> Mapping[str, int]:
+        return await self._world.traffic.open_sockets(service)
+
     # journal
     def append(self, drafts: Sequence[Draft], *, way_back: bool = False) -> Sequence[Entry]:
         number = self._world.tripwire.before("journal " + " ".join(draft.kind for draft in drafts))

@@ -15,7 +15,7 @@ Rules (DESIGN §2, S9.7):
 - In a freeze window nothing goes forward: the run is held (code ``freeze``) and goes on by itself when the window ends,
   or a person overrides it. It counts towards no deadline. Gates still take the run back.
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
-  version that has no pod ready.
+  version that has no pod ready. A version that players hold sockets to is waited for, both ways (``drain``).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from croupier.core.drain import assess_drain, has_moved
 from croupier.core.due import (
     due,
     in_force,
@@ -127,6 +128,12 @@ def _facts(state: RunState, s: Snapshot) -> list[Draft]:
         drafts.append(_draft(state, s, "verdict", verdict=verdict, weight=state.weight, evidence=_evidence(s)))
     if state.phase is Phase.ROLLING_BACK and state.zero_at is None and state.peak_weight > 0 and _is_zero(state, s):
         drafts.append(_draft(state, s, "traffic.returned"))
+    if has_moved(state, s):
+        drafts.append(_draft(state, s, "traffic.moved"))
+    if (drained := assess_drain(state, s)) is not None:
+        version = "canary" if state.phase is Phase.ROLLING_BACK else "stable"
+        facts = {"version": version, "sockets": drained.sockets, "seconds": drained.seconds}
+        drafts.append(_draft(state, s, "sockets.drained", **facts))
     return drafts
 
 
@@ -322,7 +329,8 @@ def _enter_next(state: RunState, s: Snapshot) -> Draft | None:
 
 
 def _promoted(state: RunState, s: Snapshot) -> Draft | None:
-    if not all(in_force(state, s, action) for action in state.current.actions):
+    aims = [action for action in state.current.actions if not isinstance(action, SetSplit)]
+    if not all(in_force(state, s, action) for action in aims):
         return None
     why = f"{short(state.plan.canary)} serves everybody"
     return _draft(state, s, Event.ENDED, outcome="promoted", code="promoted", reason=why)

@@ -61,7 +61,7 @@ def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[A
     for action in actions:
         if is_settled and isinstance(action, SetSplit | Settle):
             continue  # a settled service has no split any more: setting it again would undo the end
-        if isinstance(action, SetSplit) and not may_return(state, s):
+        if isinstance(action, SetSplit) and state.phase is Phase.ROLLING_BACK and not may_return(state, s):
             break
         if isinstance(action, Settle) and not _drained(state, s):
             break
@@ -88,7 +88,11 @@ def may_return(state: RunState, s: Snapshot) -> bool:
 
 
 def _drained(state: RunState, s: Snapshot) -> bool:
-    if state.phase is not Phase.ROLLING_BACK or state.peak_weight == 0:
+    if state.phase is Phase.ROLLING_BACK and state.peak_weight == 0:
+        return True
+    if state.plan.waits_for_sockets:
+        return state.drained_at is not None
+    if state.phase is not Phase.ROLLING_BACK:
         return True
     return state.zero_at is not None and s.now - state.zero_at >= state.plan.drain_seconds
 

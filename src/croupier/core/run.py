@@ -19,6 +19,8 @@ only the engine writes entries. Kinds and bodies (all keys camelCase):
     verdict           verdict, weight, evidence {sha256, samples}
     intent            actions              outcome       actions (those now observed in force)
     traffic.returned  –                    (the data plane confirmed that the canary gets no more players)
+    traffic.moved     –                    (while promoting: the data plane confirmed that the old version gets none)
+    sockets.drained   version, sockets | null, seconds   (still open when a version that left had been waited for)
     fault             port, message        ("" when the port answers again)
     unwatched         seconds              (that count towards no time of the present step; below 0: do count again)
 """
@@ -105,6 +107,12 @@ class RunState:
     """When the way back began."""
     zero_at: float | None = None
     """When the data plane confirmed on the way back that the canary gets no more players."""
+    moved_at: float | None = None
+    """When the data plane confirmed, while promoting, that the old version gets no more players; with sockets only."""
+    drained_at: float | None = None
+    """When the sockets of the version that leaves had been waited for."""
+    cut_sockets: int | None = None
+    """How many of them were still open then; None: none was waited for, or nobody could count."""
     ended_at: float | None = None
     story: tuple[Moment, ...] = ()
 
@@ -178,6 +186,10 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             return replace(state, intended=tuple(action for action in state.intended if action not in done))
         case "traffic.returned":
             return replace(state, zero_at=record.at)
+        case "traffic.moved":
+            return replace(state, moved_at=record.at)
+        case "sockets.drained":
+            return replace(state, drained_at=record.at, cut_sockets=cast("int | None", body["sockets"]))
         case "fault":
             faults = {port: message for port, message in state.faults.items() if port != body["port"]}
             if body["message"]:
@@ -293,6 +305,10 @@ def story_line(record: Entry | Draft) -> str:
             return f"gates: {verdict['outcome']}, {verdict['reason']}"
         case "traffic.returned":
             return "no player is sent to the canary any more"
+        case "traffic.moved":
+            return "no player is sent to the old version any more"
+        case "sockets.drained":
+            return _drained(body["version"], body["sockets"], body["seconds"])
         case "fault":
             return (
                 f"{body['port']} does not answer: {body['message']}" if body["message"] else f"{body['port']} is back"
@@ -304,3 +320,15 @@ def story_line(record: Entry | Draft) -> str:
             return f"nobody watched for {seconds:.0f} s: they count neither as dwell nor towards a deadline"
         case _:
             return ""
+
+
+def _drained(version: str, sockets: int | None, seconds: float) -> str:
+    whose = "the canary" if version == "canary" else "the old version"
+    match sockets:
+        case None:
+            return f"{whose} ends after {seconds:.0f} s: nobody could count the sockets that it still had"
+        case 0:
+            return f"no socket to {whose} was open any more after {seconds:.0f} s"
+        case _:
+            are = "socket was" if sockets == 1 else "sockets were"
+            return f"{sockets:,} {are} still open to {whose} after {seconds:.0f} s: cut"

@@ -39,6 +39,8 @@ class Snapshot:
     stable_age: float = float("inf")
     players: tuple[int, int] | None = None
     """Distinct players (canary, stable) seen under the current split."""
+    open_sockets: int | None = None
+    """Of the version that leaves (``drain.leaving``), as the data plane counts them; None: not asked, or not known."""
     down_seconds: float = 0.0
     """For how long the canary has had pods of which none was ready, at every look; 0 when one is."""
     unwatched_seconds: float = 0.0

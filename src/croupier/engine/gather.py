@@ -38,6 +38,8 @@ class World:
 
     splits: dict[str, ObservedSplit] = field(default_factory=dict)
     pods: dict[str, Sequence[VersionPods]] = field(default_factory=dict)
+    sockets: dict[str, Mapping[str, int]] = field(default_factory=dict)
+    """Service -> digest -> open sockets, of those that were asked for."""
     counters: Mapping[Target, ArmSample] | None = None
     metrics_fault: str = ""
     faults: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -54,10 +56,26 @@ class World:
 
 
 async def gather(
-    traffic: Traffic, workloads: Workloads, metrics: Metrics, services: Iterable[str], targets: Sequence[Target]
+    traffic: Traffic,
+    workloads: Workloads,
+    metrics: Metrics,
+    services: Iterable[str],
+    targets: Sequence[Target],
+    *,
+    draining: Iterable[str] = (),
 ) -> World:
-    """Look at split and pods of each service, and read the counters of ``targets`` (none: metrics are not asked)."""
+    """Look at split and pods of each service, and read the counters of ``targets`` (none: metrics are not asked).
+
+    ``draining``: services whose sockets are counted, too.
+    """
     world = World()
+
+    async def sockets(service: str) -> None:
+        answer = await _ask(traffic.open_sockets(service))
+        if isinstance(answer, str):
+            world.faults.setdefault(service, {})["traffic"] = answer
+        else:
+            world.sockets[service] = answer
 
     async def splits(service: str) -> None:
         answer = await _ask(traffic.observe(service))
@@ -84,6 +102,8 @@ async def gather(
         for service in services:
             group.create_task(splits(service), name=f"observe split of {service}")
             group.create_task(pods(service), name=f"observe pods of {service}")
+        for service in draining:
+            group.create_task(sockets(service), name=f"count sockets of {service}")
         if targets:
             group.create_task(counters(), name="read counters")
     return world

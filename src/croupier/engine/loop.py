@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from croupier.core import gates
 from croupier.core.decide import Decision, decide
+from croupier.core.drain import leaving
 from croupier.core.freeze import in_force
 from croupier.core.phases import Phase
 from croupier.core.run import RunState, story_line
@@ -221,7 +222,8 @@ class Loop:
         # A live run is looked after also when its service is no longer declared.
         resting = busy - {state.plan.service for state in turn.values()}
         services = sorted(({service.name for service in self._platform.services} | busy) - resting)
-        world = await gather(self._traffic, self._workloads, self._metrics, services, targets)
+        draining = [state.plan.service for state in turn.values() if leaving(state) is not None]
+        world = await gather(self._traffic, self._workloads, self._metrics, services, targets, draining=draining)
         for versions in world.pods.values():
             self._handlers.note(list(versions))
         for target, counts in (world.counters or {}).items():
@@ -266,6 +268,7 @@ class Loop:
             canary_age=watch.age("canary", now),
             stable_age=watch.age("stable", now),
             players=watch.players(revision),
+            open_sockets=self.world.sockets.get(plan.service, {}).get(leaving(state) or ""),
             down_seconds=watch.down_seconds(now),
             unwatched_seconds=watch.look(now),
             freezes=in_force(self._freezes, plan.service, now),

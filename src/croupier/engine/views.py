@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from croupier.core.decide import blockers
+from croupier.core.drain import leaving, seconds_left
 from croupier.core.due import may_return, pods_missing, pods_ready, stable_missing, unready_kept
 from croupier.core.freeze import freeze_of
 from croupier.core.phases import Phase
@@ -100,6 +101,8 @@ def run_view(state: RunState, snapshot: Snapshot | None) -> RunView:
         timeline=state.story,
         group=state.group,
         fix_forward=bool(state.fix_forward),
+        open_sockets=None if snapshot is None else snapshot.open_sockets,
+        cut_sockets=state.cut_sockets,
     )
 
 
@@ -129,6 +132,8 @@ def _waits_for(state: RunState, snapshot: Snapshot | None) -> str:
             return f"a person: {state.reason}"
         case Phase.PAUSED:
             return "a person to resume"
+        case Phase.PROMOTING | Phase.ROLLING_BACK if snapshot is not None and leaving(state) is not None:
+            return _sockets_left(state, snapshot)
         case Phase.PROMOTING:
             return f"the data plane to serve {short(state.plan.canary)} only, then for the old pods to end"
         case Phase.ROLLING_BACK if state.zero_at is None and state.peak_weight > 0:
@@ -140,6 +145,12 @@ def _waits_for(state: RunState, snapshot: Snapshot | None) -> str:
             return "the canary's pods to drain and end"
         case _:
             return ""
+
+
+def _sockets_left(state: RunState, snapshot: Snapshot) -> str:
+    whose = "the canary" if state.phase is Phase.ROLLING_BACK else "the old version"
+    count = "the" if snapshot.open_sockets is None else f"{snapshot.open_sockets:,}"
+    return f"{count} sockets to {whose} to close, {seconds_left(state, snapshot.now):.0f} s at most"
 
 
 def _unsettled(state: RunState, snapshot: Snapshot | None) -> str:

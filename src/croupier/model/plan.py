@@ -132,6 +132,9 @@ class Plan(Value):
     tier: Literal["money", "standard"]
     steps: tuple[Step, ...]
     drain_seconds: float = 5.0
-    """On the way back: time between the last player leaving the canary and its removal, for what is in flight."""
+    """On the way back: time between the last player leaving the canary and its removal, for what is in flight. With
+    sockets: the longest time until a version that players have left is ended, both ways."""
+    waits_for_sockets: bool = False
+    """A version that players have left ends once none of its sockets is open, ``drain_seconds`` later at most."""
     dispersion: dict[str, float]
     """Series -> dispersion of the stable arm when the plan was made, at least 1.0; fixed for the run."""

@@ -234,6 +234,10 @@ class RunView(Value):
     """The group it belongs to (``g-0001``), or ""."""
     fix_forward: bool = False
     """True: a person had everybody moved past the gates, because stable itself was bad."""
+    open_sockets: int | None = None
+    """Still open to a version that players have left and that waits for them; None while none does, or unknown."""
+    cut_sockets: int | None = None
+    """Open when the version that players had left was ended; None: none was waited for, or nobody could count."""
 
 
 class JournalEntryView(Value):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from croupier.model.traffic import Capabilities, ObservedSplit, Split
@@ -27,4 +28,12 @@ class Traffic(Protocol):
 
     async def observe(self, service: str) -> ObservedSplit:
         """The split that the data plane reports as loaded. Raises ``UnknownName`` for a service it does not serve."""
+        ...
+
+    async def open_sockets(self, service: str) -> Mapping[str, int]:
+        """Digest -> what is open to that version now: upgraded connections, and requests under way.
+
+        Of every version that the data plane still has, also one with weight 0. A version that is absent cannot be told,
+        nor can any where nobody counts. Raises ``UnknownName`` for a service that is not declared.
+        """
         ...

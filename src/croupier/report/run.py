@@ -207,4 +207,9 @@ def ending_text(view: RunView) -> str:
     speed = ""
     if view.zero_at is not None and view.verdict_at is not None and view.verdict and view.verdict.outcome == "fail":
         speed = f"No player was left on the canary {view.zero_at - view.verdict_at:.1f} s after the verdict."
-    return "\n".join(line for line in (head, speed, why, view.next and f"Next: {view.next}") if line)
+    cut = ""
+    if view.cut_sockets:
+        left = "old version" if view.outcome == "promoted" else "canary"
+        sockets = "1 socket" if view.cut_sockets == 1 else f"{view.cut_sockets:,} sockets"
+        cut = f"Cut: {sockets}, still open to the {left} when its time was over."
+    return "\n".join(line for line in (head, speed, cut, why, view.next and f"Next: {view.next}") if line)

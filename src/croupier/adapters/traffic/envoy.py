@@ -81,6 +81,14 @@ class EnvoyTraffic:
         weights = {digests[digest]: weight for digest, weight in split.weights.items()}
         return ObservedSplit(service=service, run=split.run, revision=split.revision, weights=weights)
 
+    async def open_sockets(self, service: str) -> dict[str, int]:
+        """By Envoy's ``upstream_rq_active``, which counts an upgraded connection until it ends. A cluster that was
+        dropped counts no more, whatever is still open through it."""
+        of = f"{self._service(service).name}~"
+        versions = {name: digest for name, digest in (await self._admin.digests()).items() if name.startswith(of)}
+        streams = await self._admin.open_streams(versions)
+        return {digest: streams[name] for name, digest in versions.items() if name in streams}
+
     async def set_split(self, split: Split) -> None:
         self._check(split)
         async with self._lock:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -54,6 +55,17 @@ class EnvoyAdmin:
             ours = _object(_object(_object(cluster, "metadata"), "filter_metadata"), "croupier")
             found[_text(cluster, "name")] = _text(ours, "digest")
         return found
+
+    async def open_streams(self, clusters: Iterable[str]) -> dict[str, int]:
+        """Active clusters among ``clusters``: name -> requests under way and upgraded connections. Health checks and
+        connections that rest are not among them."""
+        names = "|".join(re.escape(cluster) for cluster in clusters)
+        answer = await self._get("/stats", {"format": "json", "filter": rf"^cluster\.({names})\.upstream_rq_active$"})
+        return {
+            _text(stat, "name").removeprefix("cluster.").removesuffix(".upstream_rq_active"): _number(stat, "value")
+            for stat in _objects(answer, "stats")
+            if "name" in stat
+        }
 
     async def route_versions(self) -> dict[str, str]:
         """Listener -> version of its routes; a listener that has not loaded any is missing."""

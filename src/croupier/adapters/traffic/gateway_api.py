@@ -50,6 +50,11 @@ class GatewayTraffic:
     def capabilities(self) -> Capabilities:
         return Capabilities(sticky=False, mirroring=False, verifies=True)
 
+    async def open_sockets(self, service: str) -> dict[str, int]:
+        """Of none: a Gateway tells nobody what goes through it."""
+        self._cluster.owner(service)
+        return {}
+
     async def set_split(self, split: Split) -> None:
         owner = self._cluster.owner(split.service)
         check_weights(split)

@@ -33,12 +33,16 @@ class MemoryTraffic:
         lag_seconds: time until a split is confirmed; above ten seconds the change is not made and the call raises.
         refusal: reason for which every change is refused, or "".
         unreachable: every call raises ``Unreachable``.
+        counts_sockets: False: like a data plane that cannot.
+        sockets: (service, digest) -> how many are open to it; none where nothing is said.
     """
 
     def __init__(self, platform: Platform, clock: Clock) -> None:
         self.lag_seconds = 0.0
         self.refusal = ""
         self.unreachable = False
+        self.counts_sockets = True
+        self.sockets: dict[tuple[str, str], int] = {}
         self._platform = platform
         self._clock = clock
         self._splits: dict[str, Split] = {}
@@ -63,6 +67,13 @@ class MemoryTraffic:
         backends = (split.stable, split.canary) if split.canary else (split.stable,)
         weights = {backend.digest: backend.weight for backend in backends if backend.weight}
         return ObservedSplit(service=service, run=split.run, revision=split.revision, weights=weights)
+
+    async def open_sockets(self, service: str) -> dict[str, int]:
+        self._answer()
+        service_of(self._platform, service)
+        split = self._splits.get(service) if self.counts_sockets else None
+        backends = () if split is None else (split.stable, *((split.canary,) if split.canary else ()))
+        return {each.digest: self.sockets.get((service, each.digest), 0) for each in backends}
 
     def serve(self, service: str, player: str) -> Served:
         """Send a request of a player."""

@@ -2,7 +2,8 @@
 
     prepare   the canary's first pods run and are ready; nobody is on them
     …         the moves, each with enough pods before the players (``canary.py``, ``rolling.py``)
-    finish    the canary becomes the one version that serves; what is left of the old one is retired
+    finish    the canary becomes the one version that serves; what is left of the old one is retired, where players hold
+              sockets to it: once those are closed, or ``drainSeconds`` later (``core.drain``)
 
 Called by the engine's use cases; pure.
 """
@@ -127,11 +128,14 @@ def plan_release(
                 way_back=way_back,
             )
         )
+    # A version that has left the edge has no sockets that could be counted: players leave it first.
+    has_sockets = service.traffic == "websocket"
+    leave = (split(100, len(moves) + 2),) if has_sockets and moves[-1].weight < 100 else ()
     steps.append(
         Step(
             name="finish",
             weight=100,
-            actions=(Settle(service=name, digest=canary), Retire(service=name, digest=stable)),
+            actions=(*leave, Settle(service=name, digest=canary), Retire(service=name, digest=stable)),
             settled=(Settled(service=name, digest=canary),),
             settle_seconds=SETTLE_SECONDS,
             hold=Hold(gates=False, dwell_seconds=0.0, deadline_seconds=SETTLE_SECONDS, at_deadline="hold"),
@@ -148,5 +152,6 @@ def plan_release(
         tier=service.tier,
         steps=tuple(steps),
         drain_seconds=service.drain_seconds,
+        waits_for_sockets=has_sockets,
         dispersion=dict(dispersion),
     )

@@ -1,0 +1,62 @@
+"""How long the sockets of a version that leaves are waited for: until none is open, or its time is over (S4.5, S6.7).
+
+A split moves new connections only: who holds a socket stays with its version. So a version whose players have gone to
+another one ends once the data plane counts no socket to it, or ``drainSeconds`` after the last player was sent to it;
+what is open then is cut with its pods, and told. Pure; called by ``decide``, ``due`` and who gathers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from croupier.core.phases import Phase
+from croupier.core.run import RunState
+from croupier.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """The end of the wait. ``sockets``: still open, and cut by it; None: nobody could count them."""
+
+    sockets: int | None
+    seconds: float
+
+
+def has_moved(state: RunState, s: Snapshot) -> bool:
+    """Whether the data plane confirms, for the first time, that the old version gets no more players."""
+    if not state.plan.waits_for_sockets or state.phase is not Phase.PROMOTING or state.moved_at is not None:
+        return False
+    return s.split is not None and s.split.weights.get(state.plan.stable, 0) == 0
+
+
+def leaving(state: RunState) -> str | None:
+    """Digest of the version whose sockets are waited for now; None: of none."""
+    if not state.plan.waits_for_sockets or state.drained_at is not None:
+        return None
+    match state.phase:
+        case Phase.ROLLING_BACK if state.zero_at is not None:
+            return state.plan.canary
+        case Phase.PROMOTING if state.moved_at is not None:
+            return state.plan.stable
+        case _:
+            return None
+
+
+def seconds_left(state: RunState, now: float) -> float:
+    """How long sockets of the version that leaves may stay open yet."""
+    return max(0.0, state.plan.drain_seconds - (now - _since(state, now)))
+
+
+def assess_drain(state: RunState, s: Snapshot) -> Drained | None:
+    """The end of the wait, once it has come. A count of the look at which players left is none yet: what was on its
+    way to the version may not have been opened."""
+    seconds = s.now - _since(state, s.now)
+    if leaving(state) is None or seconds <= 0.0:
+        return None
+    is_over = s.open_sockets == 0 or seconds >= state.plan.drain_seconds
+    return Drained(s.open_sockets, seconds) if is_over else None
+
+
+def _since(state: RunState, now: float) -> float:
+    since = state.zero_at if state.phase is Phase.ROLLING_BACK else state.moved_at
+    return now if since is None else since
