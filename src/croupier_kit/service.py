@@ -1,8 +1,9 @@
 """Run one pod: readiness, graceful drain, JSON logs, RED metrics.
 
 A pod is one aiohttp application and the loops it needs. ``run`` owns the process: it serves until SIGTERM, then answers
-"not ready", closes kept-alive connections as their requests end, finishes what is in flight and leaves within the drain
-time. Loops that end by themselves end the pod: a pod without its loops would look healthy and do half its work.
+"not ready", closes kept-alive connections as their requests end, asks those who hold a WebSocket to come back, finishes
+what is in flight and leaves within the drain time. Loops that end by themselves end the pod: a pod without its loops
+would look healthy and do half its work.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from croupier_kit import arm, logs
+from croupier_kit.sockets import Sockets
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,8 @@ class Pod:
     """Asked at each readiness probe; None: ready as soon as it serves."""
     metrics: arm.Handler | None = None
     """Answers /metrics instead of the pod's own request metrics."""
+    sockets: Sockets = field(default_factory=Sockets)
+    """WebSockets that its routes accept; asked to come back when the pod ends."""
     is_draining: bool = False
 
 
@@ -106,7 +110,10 @@ async def serving(pod: Pod) -> AsyncIterator[str]:
                 pod.is_draining = True
                 linger = min(settings.linger_seconds, settings.drain_seconds / 2)
                 await asyncio.sleep(linger)
-                await requests.none_left(settings.drain_seconds - linger)
+                until = asyncio.get_running_loop().time() + settings.drain_seconds - linger
+                if asked := await pod.sockets.send_away((settings.drain_seconds - linger) / 2):
+                    log.info("sockets asked to come back", extra=logs.fields(sockets=asked))
+                await requests.none_left(until - asyncio.get_running_loop().time())
             finally:
                 pod.is_draining = True
                 for task in tasks:
@@ -142,7 +149,7 @@ def _readiness(pod: Pod) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 def _close_when_draining(pod: Pod) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     async def on_prepare(_: web.Request, response: web.StreamResponse) -> None:
-        if pod.is_draining:
+        if pod.is_draining and not isinstance(response, web.WebSocketResponse):
             response.force_close()
             # By now aiohttp has written the headers' values. Without this one the proxy is not told, and sends its next
             # request on a connection that is just being closed: nobody answers that.
