@@ -129,11 +129,14 @@ class Cluster:
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr.strip()}"
         return done.stdout
 
-    def crash(self, program: str) -> None:
-        """Kill a program (``kube-apiserver``) and start it again. Skips the test on a cluster that is not ours."""
+    def crash(self, program: str, *, more: Iterable[str] = (), but: Iterable[str] = ()) -> None:
+        """Kill a program (``kube-apiserver``) and start it again, with ``more`` flags and without those in ``but``.
+
+        Skips the test on a cluster that is not ours.
+        """
         if not self.is_stand:
             pytest.skip("crashes a part of the cluster, which only the stand on this machine allows")
-        _stand("restart", program)
+        _stand("restart", program, *(f"--arg={each}" for each in more), *(f"--but={each}" for each in but))
 
     def load(self, archive: Path) -> None:
         """Load an image (OCI archive) into the node. On another cluster its owner has loaded it (the docs say how)."""

@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("down", help="stop everything and remove what it left")
     again = commands.add_parser("restart", help="kill a program and start it again: kube-apiserver, etcd, traefik …")
     again.add_argument("program")
+    again.add_argument("--arg", action="append", default=[], metavar="FLAG", help="with this flag, too")
+    again.add_argument("--but", action="append", default=[], metavar="FLAG", help="without this flag, which it has")
     commands.add_parser("kubeconfig", help="print the path of the administrator's kubeconfig")
     inside = commands.add_parser("exec", help="run a command where pods and services are reached")
     inside.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND")
@@ -74,7 +76,7 @@ def _run(words: argparse.Namespace) -> None:
         case "down":
             stand.down()
         case "restart":
-            programs.restart(words.program)
+            programs.restart(words.program, more=words.arg, but=words.but)
         case "kubeconfig":
             print(KUBECONFIG)
         case "exec":

@@ -93,30 +93,32 @@ def example_image(name: str = "croupier.local/example:1") -> Image:
 
 
 def operator_image(name: str = "croupier.local/operator:1") -> Image:
-    """croupier as an operator, with what ``croupier[operator]`` needs at the versions and hashes of the lock."""
+    """croupier as an operator and at the door, with what ``croupier[operator,admission]`` needs at the versions and
+    hashes of the lock.
+    """
     start = REPOSITORY / "tools" / "kube_stand" / "croupier"
     return Image(
         name,
         entrypoint=("/usr/bin/croupier",),
         command=("--help",),
         python=True,
-        requirements=locked_requirements("operator"),
+        requirements=locked_requirements("operator", "admission"),
         files={"/usr/bin/croupier": start, f"{SITE}/croupier": REPOSITORY / "src" / "croupier"},
     )
 
 
-def locked_requirements(extra: str) -> str:
-    """Those entries of requirements.lock that croupier with one of its extras needs, in the lock's order."""
-    needed = _needed(extra)
+def locked_requirements(*extras: str) -> str:
+    """Those entries of requirements.lock that croupier with some of its extras needs, in the lock's order."""
+    needed = _needed(extras)
     entries = re.split(r"\n(?=\S)", (REPOSITORY / "requirements.lock").read_text().strip())
     return "\n".join(entry for entry in entries if _canonical(re.split(r"[=\[ ;]", entry, maxsplit=1)[0]) in needed)
 
 
-def _needed(extra: str) -> set[str]:
-    """Canonical names of all distributions that croupier with one of its extras needs."""
+def _needed(extras: Sequence[str]) -> set[str]:
+    """Canonical names of all distributions that croupier with some of its extras needs."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     found: set[tuple[str, str]] = set()
-    waiting = [(project["name"], ""), (project["name"], extra)]
+    waiting = [(project["name"], each) for each in ("", *extras)]
     while waiting:
         name, wanted = waiting.pop()
         if (name, wanted) in found:

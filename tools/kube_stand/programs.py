@@ -78,8 +78,8 @@ def stop(name: str, sign: signal.Signals = signal.SIGTERM) -> None:
         _until(lambda: pid_of(name) is None, _STOP_SECONDS)
 
 
-def restart(name: str) -> None:
-    """Kill a program and start it again with the same words, as after a crash.
+def restart(name: str, *, more: Sequence[str] = (), but: Sequence[str] = ()) -> None:
+    """Kill a program and start it again with the same words, as after a crash; ``more`` and without those in ``but``.
 
     Raises:
         StandError: if it does not run.
@@ -90,7 +90,7 @@ def restart(name: str) -> None:
     words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
     environment = dict(line.split("=", 1) for line in Path(f"/proc/{pid}/environ").read_text().split("\0")[:-1])
     stop(name, signal.SIGKILL)
-    start(name, *words, environment=environment)
+    start(name, *(each for each in words if each not in but), *more, environment=environment)
     if _until(lambda: pid_of(name) is None, _STARTED_SECONDS):
         raise StandError(f"{name} has ended again at once\n{_last_words([name])}")
 
