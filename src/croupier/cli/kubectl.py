@@ -11,6 +11,7 @@ import getpass
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -18,9 +19,9 @@ import click
 
 from croupier.cli.options import EXIT_NO, Output, output_option, print_json
 from croupier.cli.root import Guarded
-from croupier.errors import Refused, UnknownName, Unreachable
+from croupier.errors import Refused, UnknownName, Unreachable, UsageError
 from croupier.model.objects import JsonObject
-from croupier.model.release_policy import LEAVE, RETRY
+from croupier.model.release_policy import CHECKLIST, LEAVE, RETRY
 from croupier.report.format import readable, table
 
 if TYPE_CHECKING:
@@ -187,6 +188,47 @@ def retry(*, name: str, namespace: str, **place: Any) -> None:
 
 @kubectl.command()
 @click.argument("name")
+@click.option(
+    "--result",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="What `croupier release check SERVICE -o json` printed.",
+)
+@click.option("--until", required=True, metavar="DATE", help="The last day it counts, YYYY-MM-DD, UTC.")
+@_place_options
+def checklist(*, name: str, result: Path, until: str, namespace: str, **place: Any) -> None:
+    """Show the release checklist for the version that waits; a policy with `checklist: require` asks for it.
+
+    It counts for that version alone. Exit code 1 when a line is red: nothing is shown then.
+    """
+    from croupier.engine.checklist import in_words
+    from croupier.model.checklist import Checklist, ChecklistResult
+
+    try:
+        found = Checklist.model_validate_json(result.read_bytes())
+        last = date.fromisoformat(until)
+    except ValueError as error:
+        raise UsageError(
+            f"{result} and --until {until} are no result of the checklist and no day",
+            hint="croupier release check SERVICE -o json > result.json; --until 2027-01-31",
+        ) from error
+    if not found.ready:
+        click.echo(f"{found.service} is not ready for production: {in_words(found)}", err=True)
+        raise click.exceptions.Exit(EXIT_NO)
+
+    async def mark(client: KubernetesClient) -> str:
+        wanted = str(((await _policy(client, namespace, name)).get("status") or {}).get("wanted", ""))
+        if not wanted:
+            raise Refused("the operator does not know yet what Git asks for", hint="kubectl croupier get")
+        shown = ChecklistResult(version=wanted, ready=True, said=in_words(found), until=last, who=getpass.getuser())
+        await _annotate(client, namespace, name, {CHECKLIST: shown.model_dump_json(by_alias=True)})
+        return f"the checklist of {wanted} counts until {last}: {shown.said}"
+
+    click.echo(_ask(Place(namespace=namespace, **place), mark))
+
+
+@kubectl.command()
+@click.argument("name")
 @_place_options
 def leave(*, name: str, namespace: str, **place: Any) -> None:
     """Give the service back to its Deployment: its own pods serve again, then delete the policy."""
@@ -287,7 +329,7 @@ async def _annotate(client: KubernetesClient, namespace: str, name: str, annotat
     kind = {"apiVersion": RELEASE_POLICIES.api_version, "kind": RELEASE_POLICIES.kind}
     # An apply gives up what it leaves out: a retry must not call a service back that is leaving.
     known = (await _policy(client, namespace, name))["metadata"].get("annotations") or {}
-    kept = {key: known[key] for key in (RETRY, LEAVE) if key in known}
+    kept = {key: known[key] for key in (RETRY, LEAVE, CHECKLIST) if key in known}
     metadata = {"name": name, "namespace": namespace, "annotations": {**kept, **annotations}}
     await client.apply({**kind, "metadata": metadata})
 

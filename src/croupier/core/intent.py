@@ -7,8 +7,10 @@ one changes nothing. What serves is the journal's word, never what somebody wrot
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
+from croupier.model.checklist import ChecklistAsk, ChecklistResult
 from croupier.model.digest import short
 from croupier.model.view import RunView
 
@@ -33,6 +35,8 @@ class LastRun:
     canary: str
     outcome: Literal["promoted", "rolled-back"]
     reason: str
+    stable: str = ""
+    """What served before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,10 @@ class Standing:
     intent: str = ""
     """Digest of the intent's own pods."""
     retry: str = ""
+    checklist: ChecklistAsk = "warn"
+    """Whether a new version waits for its checklist."""
+    lacking: str = ""
+    """Why the checklist of what is wanted does not count; "": it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,17 @@ def shortfall(digest: str, desired: int | None, *, before: int, replicas: int, i
     return None
 
 
+def lacking(shown: ChecklistResult | None, digest: str, today: date) -> str:
+    """Why what was shown is no checklist of this version that counts today, in words; "" when it is one."""
+    if shown is None:
+        return "no checklist was shown for it"
+    if shown.version != short(digest):
+        return f"the checklist that was shown is of {shown.version}"
+    if shown.until < today:
+        return f"its checklist counted until {shown.until}"
+    return "" if shown.ready else f"its checklist was not ready: {shown.said}"
+
+
 def next_move(s: Standing) -> Move:
     """The one thing to do now."""
     if s.live is not None:
@@ -141,7 +160,16 @@ def next_move(s: Standing) -> Move:
     if s.stable is None:
         how = ("Adopting", "what runs is adopted") if s.intent_runs else ("FirstVersion", "the first version starts")
         return Move("switch", *how, target)
-    return Move("start", "Releasing", f"Git asks for {short(target)}", target)
+    goes_back = s.last is not None and s.last.outcome == "promoted" and s.last.stable == target
+    if s.checklist == "require" and s.lacking and not goes_back:
+        return Move(
+            "rest",
+            "Checklist",
+            f"{short(target)} waits: {s.lacking}; croupier release check … -o json > result.json, then "
+            "kubectl croupier checklist NAME --result result.json --until DATE",
+        )
+    warned = f"; {s.lacking}" if s.lacking and not goes_back else ""
+    return Move("start", "Releasing", f"Git asks for {short(target)}{warned}", target)
 
 
 def _during(s: Standing, live: LiveRun) -> Move:

@@ -109,6 +109,21 @@ class Checklist(Value):
         return tuple(each for each in self.lines if each.state == "red")
 
 
+class ChecklistResult(Value):
+    """What the checklist said of one version, as it is shown to the operator of a cluster."""
+
+    version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+    """The version, by the short digest that the status of its policy shows as `wanted`."""
+    ready: bool
+    """Whether no line was red."""
+    said: Annotated[str, StringConstraints(max_length=1000)]
+    """The answer in words: what was green, or waived and by whom."""
+    until: date
+    """The last day it counts, UTC."""
+    who: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    """Who showed it."""
+
+
 class ChecklistSource(Value):
     """Where a service is described, for its checklist: a platform folder, manifests, or both."""
 

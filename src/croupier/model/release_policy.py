@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
+from croupier.model.checklist import ChecklistAsk
 from croupier.model.release import Gates, Percent, refuse_short_deadline, rising
 from croupier.model.service import Objectives, Tier
 
@@ -21,6 +22,8 @@ RETRY = f"{GROUP}/retry"
 """Annotation of a policy: the run after whose rollback the same version is to be tried again."""
 LEAVE = f"{GROUP}/leave"
 """Annotation of a policy: "true" gives the service back to its Deployment."""
+CHECKLIST = f"{GROUP}/checklist"
+"""Annotation of a policy: a ``ChecklistResult`` as JSON, for the version that waits for it."""
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
 PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
@@ -155,5 +158,8 @@ class ReleasePolicySpec(Value):
     metrics: MetricsSource = MetricsSource()
     history_limit: Annotated[int, Field(ge=1, le=20)] = 3
     """How many versions that serve nobody are kept."""
+    checklist: ChecklistAsk = "warn"
+    """``require``: a new version waits until the release checklist (S15) has been shown for it
+    (``kubectl croupier checklist``). ``warn``: it starts, and the run says what was shown."""
     suspend: bool = False
     """True: a new template starts no release; one that runs goes on."""

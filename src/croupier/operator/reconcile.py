@@ -12,21 +12,25 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
+
+from pydantic import ValidationError
 
 from croupier.adapters.kubernetes_api import RELEASES, Resource
 from croupier.adapters.kubernetes_cluster import Cluster, Policy
 from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
-from croupier.core.intent import LastRun, LiveRun, Move, Standing, next_move, serving
+from croupier.core.intent import LastRun, LiveRun, Move, Standing, lacking, next_move, serving
 from croupier.core.plans.defaults import default_policy
 from croupier.core.render.version import Owner, intent_digest
 from croupier.engine.desk import Desk
 from croupier.errors import CroupierError, Refused
+from croupier.model.checklist import ChecklistResult
 from croupier.model.objects import JsonObject
 from croupier.model.release import GatePolicy, Release
 from croupier.model.release_object import CommandAnswer, CommandRequest
-from croupier.model.release_policy import LEAVE, RETRY
+from croupier.model.release_policy import CHECKLIST, LEAVE, RETRY
 from croupier.model.service import LATENCY_EDGES, Platform, Service
 from croupier.model.view import RunView
 from croupier.operator import status
@@ -200,7 +204,7 @@ class Reconciler:
         if run is not None and run.ended_at is None:
             live = LiveRun(run.run, run.canary.digest, run.phase, aborting=run.run == memory.aborted)
         elif run is not None and run.outcome is not None:
-            last = LastRun(run.run, run.canary.digest, run.outcome, run.reason)
+            last = LastRun(run.run, run.canary.digest, run.outcome, run.reason, run.stable.digest)
         return Standing(
             wanted=wanted,
             stable=stable,
@@ -211,7 +215,19 @@ class Reconciler:
             leaving=is_leaving,
             intent=intent,
             retry=str(annotations.get(RETRY, "")),
+            checklist=owner.spec.checklist,
+            lacking=self._lacking(annotations.get(CHECKLIST), wanted),
         )
+
+    def _lacking(self, shown: str | None, wanted: str | None) -> str:
+        """Why no checklist of what is wanted counts, in words; "" when one does, or nothing is wanted."""
+        if wanted is None:
+            return ""
+        try:
+            result = None if shown is None else ChecklistResult.model_validate_json(shown)
+        except ValidationError:
+            return f"its annotation {CHECKLIST} is no result of a checklist"
+        return lacking(result, wanted, datetime.fromtimestamp(self._cluster.clock.now(), UTC).date())
 
     async def _carry_out(self, owner: Owner, move: Move, run: RunView | None, memory: Memory) -> None:
         now = self._cluster.clock.now()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from croupier.adapters.kubernetes_api import RELEASE_POLICIES, RELEASES
 from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.cli import kubectl
+from croupier.engine.checklist import assess
 from croupier.errors import Unreachable
+from croupier.model.checklist import ChecklistSource
 
 
 async def annotated(*written: dict[str, str]) -> dict[str, Any]:
@@ -34,6 +38,22 @@ async def test_a_retry_does_not_call_a_service_back_that_is_leaving() -> None:
 async def test_another_retry_takes_the_place_of_the_one_before() -> None:
     found = await annotated({kubectl.RETRY: "r-0002"}, {kubectl.RETRY: "r-0003"})
     assert found == {"team": "payments", kubectl.RETRY: "r-0003"}
+
+
+async def test_a_retry_keeps_the_checklist_that_was_shown() -> None:
+    found = await annotated({kubectl.CHECKLIST: "shown"}, {kubectl.RETRY: "r-0002"})
+    assert found[kubectl.CHECKLIST] == "shown"
+
+
+def test_a_checklist_with_a_red_line_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    file.write_text(assess("bets", ChecklistSource(), now=1.8e9).model_dump_json(by_alias=True))
+    words = ["checklist", "bets", "--context", "none", "--result", str(file), "--until", "2030-01-01"]
+    answer = CliRunner().invoke(kubectl.kubectl, words)
+    assert answer.exit_code == 1
+    assert "bets is not ready for production: 9 of 9 lines are red" in answer.stderr
+    file.write_text("{}")
+    assert CliRunner().invoke(kubectl.kubectl, words).exit_code == 2
 
 
 class Served:

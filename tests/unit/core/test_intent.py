@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
-from croupier.core.intent import LastRun, LiveRun, Shortfall, Standing, keeps_its_pods, next_move, shortfall
+from croupier.core.intent import (
+    LastRun,
+    LiveRun,
+    Shortfall,
+    Standing,
+    keeps_its_pods,
+    lacking,
+    next_move,
+    shortfall,
+)
+from croupier.model.checklist import ChecklistResult
+from croupier.model.digest import short
 
 OLD, NEW, NEWER, INTENT = ("sha256:" + letter * 64 for letter in "abcd")
 SERVING = Standing(wanted=OLD, stable=OLD, intent=INTENT)
@@ -31,6 +43,48 @@ TAKEN_BACK = replace(SERVING, wanted=NEW, last=LastRun("r-0002", NEW, "rolled-ba
 def test_the_one_thing_to_do_follows_from_what_stands(standing, kind, code, digest):
     move = next_move(standing)
     assert (move.kind, move.code, move.digest) == (kind, code, digest)
+
+
+WAITS = replace(SERVING, wanted=NEW, checklist="require", lacking="no checklist was shown for it")
+
+
+def test_a_new_version_waits_for_its_checklist_where_the_policy_requires_one():
+    """S15."""
+    move = next_move(WAITS)
+    assert (move.kind, move.code) == ("rest", "Checklist")
+    assert f"{short(NEW)} waits: no checklist was shown for it; croupier release check" in move.text
+    assert next_move(replace(WAITS, lacking="")).kind == "start"
+
+
+def test_what_goes_back_or_is_no_release_waits_for_no_checklist():
+    assert next_move(replace(WAITS, last=LastRun("r-0002", OLD, "promoted", "", stable=NEW))).kind == "start"
+    assert next_move(replace(WAITS, last=LastRun("r-0002", OLD, "rolled-back", "", stable=NEW))).kind == "rest"
+    assert next_move(replace(WAITS, stable=None)).kind == "switch"
+    assert next_move(replace(WAITS, leaving=True)).kind == "switch"
+
+
+def test_where_it_only_warns_the_run_says_that_none_was_shown():
+    move = next_move(replace(WAITS, checklist="warn"))
+    assert (move.kind, move.text) == ("start", f"Git asks for {short(NEW)}; no checklist was shown for it")
+
+
+SHOWN = ChecklistResult(
+    version=short(NEW), ready=True, said="9 of 9 lines are green", until=date(2030, 7, 14), who="ann"
+)
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (SHOWN, ""),
+        (None, "no checklist was shown for it"),
+        (SHOWN.model_copy(update={"version": short(OLD)}), f"the checklist that was shown is of {short(OLD)}"),
+        (SHOWN.model_copy(update={"until": date(2030, 7, 13)}), "its checklist counted until 2030-07-13"),
+        (SHOWN.model_copy(update={"ready": False, "said": "1 of 9"}), "its checklist was not ready: 1 of 9"),
+    ],
+)
+def test_a_checklist_counts_for_one_version_until_its_day(shown, words):
+    assert lacking(shown, NEW, date(2030, 7, 14)) == words
 
 
 def test_a_newer_template_ends_the_release_under_way():

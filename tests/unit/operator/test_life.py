@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.support.small_cluster import (
 from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, RELEASE_POLICIES, RELEASES, SERVICES
 from croupier.core.render.version import DIGEST, VERSION_LABEL
 from croupier.errors import Unreachable
+from croupier.model.checklist import ChecklistResult
 from croupier.model.digest import short
 
 
@@ -57,6 +59,26 @@ async def test_a_healthy_release_is_promoted_and_the_old_version_ends(world: Sma
     assert world.running() == {second: 4}
     weights = [entry.body["weight"] for entry in world.entries("step.entered")]
     assert weights == [100, 5, 10, 25, 50, 100]
+
+
+async def test_a_version_waits_for_its_checklist_until_it_is_shown(world: SmallCluster) -> None:
+    """S15: a release does not start until the nine lines have evidence."""
+    operator = await world.operator()
+    first = await world.open(operator, checklist="require")
+    await world.commit(BUILD="2")
+    status = await world.until(operator, is_stalled)
+    stalled = condition(status, "Stalled")
+    assert stalled["reason"] == "Checklist"
+    assert f"{status['wanted']} waits: no checklist was shown for it" in stalled["message"]
+    assert (status["run"], world.weights()) == ("r-0001", {first: 100})
+    await world.annotate(checklist="{}")
+    await world.until(operator, lambda status: "no result of a check" in condition(status, "Stalled")["message"])
+    today = datetime.fromtimestamp(world.clock.now(), UTC).date()
+    said = "2 of 9 lines are green; waived: S15.1 until 2030-01-01 by ann"
+    shown = ChecklistResult(version=status["wanted"], ready=True, said=said, until=today, who="ann")
+    await world.annotate(checklist=shown.model_dump_json(by_alias=True))
+    status = await world.until(operator, lambda status: status["stable"] != first and is_ready(status))
+    assert status["phase"] == "promoted"
 
 
 async def test_a_version_that_loses_deposits_is_taken_back_and_not_tried_again(world: SmallCluster) -> None:
