@@ -38,7 +38,15 @@ from croupier.model.explanation import Explanation
 from croupier.model.gitops import GitOps
 from croupier.model.patches import Patch
 from croupier.model.platform import Brand, Cell, DataClass, Lock, Market, Region, Residency
-from croupier.model.policy import ExportReport, FixReport, PolicyReport, ReachMatrix, ReachReport, RuleView
+from croupier.model.policy import (
+    BudgetReport,
+    ExportReport,
+    FixReport,
+    PolicyReport,
+    ReachMatrix,
+    ReachReport,
+    RuleView,
+)
 from croupier.model.providers import Provider
 from croupier.model.recommendation import Recommendations
 from croupier.model.replay import Replay
@@ -97,6 +105,7 @@ ANSWERS: Mapping[str, str] = {
     "gate explain": "[Explanation](#explanation)",
     "journal replay": "[Replay](#replay)",
     "journal export": "[journal export](#journal-export)",
+    "policy budgets": "[BudgetReport](#budgetreport)",
     "policy check": "[PolicyReport](#policyreport); with `--fix`, [FixReport](#fixreport)",
     "policy explain": "[RuleView](#ruleview)",
     "policy export": "[ExportReport](#exportreport)",
@@ -138,6 +147,7 @@ MODELS: tuple[type, ...] = (
     ExportReport,
     ReachMatrix,
     ReachReport,
+    BudgetReport,
     RuleView,
     HealthView,
     Demo,

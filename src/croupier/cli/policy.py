@@ -134,6 +134,28 @@ def matrix(*, paths: tuple[str, ...], exclude: tuple[str, ...], picture: Path | 
 
 
 @policy.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Files or folders that are no input. Repeat.")
+@output_option
+def budgets(*, paths: tuple[str, ...], exclude: tuple[str, ...], output: Output) -> None:
+    """Show what all workloads in PATHs, at their greatest, ask together of databases, providers, namespaces and nodes.
+
+    Each sum with its limit, its share of it and its parts, also where it fits. Exit code 1 when one does not.
+    """
+    from croupier.engine.policy_budgets import fleet
+    from croupier.report.policy import budgets_text
+    from croupier.spec.manifests import find_files
+
+    answer = fleet(find_files(paths, exclude, lambda told: say(f"note: {told}")))
+    if output == "json":
+        print_view(answer)
+    else:
+        click.echo(budgets_text(answer))
+    if answer.over:
+        raise click.exceptions.Exit(EXIT_NO)
+
+
+@policy.command()
 @click.option(
     "--as",
     "form",

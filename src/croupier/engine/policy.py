@@ -159,7 +159,7 @@ def reach(files: Iterable[str], source: str, target: str) -> ReachReport:
 
     Raises ``SpecError`` if a file cannot be read (an answer from half the policies is none), ``UnknownName``.
     """
-    world = _whole(files)
+    world = whole_world(files)
     asked = Reach(world)
     known = [each.owner.manifest.name for each in world.pods]
     sources = list(pods_called(world, source))
@@ -175,10 +175,11 @@ def reach(files: Iterable[str], source: str, target: str) -> ReachReport:
 
 def reach_matrix(files: Iterable[str]) -> ReachMatrix:
     """Who reaches whom, by workload. Raises ``SpecError`` if a file cannot be read."""
-    return matrix(_whole(files))
+    return matrix(whole_world(files))
 
 
-def _whole(files: Iterable[str]) -> World:
+def whole_world(files: Iterable[str]) -> World:
+    """All objects of ``files``. Raises ``SpecError`` if one of them cannot be read."""
     read = [read_file(file) for file in files]
     unread = [each.problem for each in read if each.problem is not None]
     if unread:

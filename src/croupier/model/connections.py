@@ -1,4 +1,7 @@
-"""How many connections may be open at once: one arithmetic for what is declared, rendered, checked (S13.6, S16.2)."""
+"""How many connections may be open at once: one arithmetic for what is declared and what is rendered (S13.6, S16.2).
+
+Of anybody's manifests ``core/policy/sums.py`` counts the same pods, as far as they show them.
+"""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class NodePool(Value):
     node: Node | None = None
     """What one of its nodes has. None: not known, so no pod is held against it."""
     max_nodes: Annotated[int, Field(ge=1, le=15_000)] | None = None
-    """Most nodes that it grows to. All that is sent there has to fit (S6.4). None: not known."""
+    """Most nodes that it grows to. All that is sent there has to fit beside ``warm_nodes`` (S6.4). None: not known."""
     warm_nodes: Annotated[int, Field(ge=0, le=1000)] = 0
     """Nodes whose room is kept free, by pods that make way for any other: ``warm`` of the region says which."""
 

@@ -257,6 +257,57 @@ class ReachMatrix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetPart:
+    """What one workload asks for at its greatest: all its pods × processes × each."""
+
+    name: str
+    pods: int
+    surge: int
+    """Pods beside them while a version changes."""
+    draining: int
+    """Pods that end meanwhile; 0 where only room for pods is counted."""
+    processes: int
+    each: float
+    sum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetView:
+    """What all that share something ask of it together, and what there is of it. Cores, bytes or pieces."""
+
+    rule: str
+    """The rule that refuses it where it does not fit."""
+    object: str
+    """Where the limit is written: `Cluster/casino/db`."""
+    path: str
+    resource: str
+    """What is counted: `connections`, `clients`, `requests a second`, `cpu`, `memory`, `pods`, or a line of a quota."""
+    sum: float
+    limit: float
+    share: float | None
+    """The sum as a share of the limit; null where the limit is 0."""
+    fits: bool
+    parts: tuple[BudgetPart, ...]
+    """The largest first."""
+    unsaid: tuple[str, ...]
+    """Workloads that ask for some of it, too, and do not say how much: they are in no sum."""
+    told: str
+    """The sum in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetReport:
+    """Every bounded sum of a fleet."""
+
+    budgets: tuple[BudgetView, ...]
+    """Databases, providers, namespaces, nodes."""
+    over: int
+    """How many do not fit."""
+    first: BudgetView | None
+    """The first that does not fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleView:
     """A rule, as `policy rules` and `policy explain` give it."""
 

@@ -27,3 +27,10 @@ def size(quantity: str) -> Fraction:
 def is_quantity(text: str) -> bool:
     """Whether the API server reads ``text`` as a quantity (apimachinery, ``resource.ParseQuantity``)."""
     return _ANY_SIZE.fullmatch(text) is not None
+
+
+def amount(resource: str, value: float) -> str:
+    """In words: cores, MiB of what is memory, or pieces."""
+    if resource.endswith("memory"):
+        return f"{value / 2**20:.0f}Mi"
+    return f"{value:g}" if resource.endswith("cpu") else f"{value:.0f}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from croupier.report.format import plain, table
+from croupier.model.quantity import amount
+from croupier.report.format import UNKNOWN, percent, plain, table
 
 if TYPE_CHECKING:
     from croupier.model.policy import (
+        BudgetReport,
+        BudgetView,
         ExportReport,
         FindingView,
         PolicyReport,
@@ -97,6 +100,31 @@ def _end(is_open: bool, policies: tuple[str, ...]) -> str:
     if not policies:
         return "open, no policy governs it"
     return f"{'allowed' if is_open else 'denied'} by {plain(', '.join(policies))}"
+
+
+def budgets_text(report: BudgetReport) -> str:
+    """A table of the sums, each in words, and the first that does not fit."""
+    if not report.budgets:
+        return "nothing among the manifests bounds what workloads ask for together"
+    rows = [("RULE", "OBJECT", "RESOURCE", "SUM", "LIMIT", "SHARE", "")]
+    for each in report.budgets:
+        share = UNKNOWN if each.share is None else percent(each.share)
+        amounts = amount(each.resource, each.sum), amount(each.resource, each.limit)
+        rows.append((each.rule, plain(each.object), each.resource, *amounts, share, "" if each.fits else "OVER"))
+    count = len(report.budgets)
+    end = f"{count} budget{'s' if count != 1 else ''}, {report.over or 'none'} over its limit"
+    if report.first is not None:
+        end += f"; the first: {plain(report.first.object)}, {plain(report.first.told)}"
+    lines = [line for each in report.budgets for line in _budget(each)]
+    return "\n".join([*table(rows, right=(3, 4, 5), indent=""), "", *lines, "", end])
+
+
+def _budget(each: BudgetView) -> Iterator[str]:
+    yield f"{plain(each.object)}, {plain(each.told)}"
+    if each.unsaid:
+        names = list(dict.fromkeys(each.unsaid))
+        more = f" and {len(names) - _MOST_KINDS} more" if len(names) > _MOST_KINDS else ""
+        yield f"  in no sum, because they do not say how much: {plain(', '.join(names[:_MOST_KINDS]))}{more}"
 
 
 def export_text(report: ExportReport) -> str:

@@ -75,9 +75,11 @@ def pool_flaws(cells: Iterable[PlacedCell], regions: Mapping[str, Region]) -> It
             continue
         room = {"cpu": size(pool.node.cpu), "memory": size(pool.node.memory), "pods": Fraction(pool.node.pods)}
         for resource, each in room.items():
-            asked, fits = sum(ask.of(resource) for ask in asks), each * pool.max_nodes
+            nodes = pool.max_nodes - pool.warm_nodes
+            asked, fits = sum(ask.of(resource) for ask in asks), each * nodes
             if asked > fits:
-                held = f"{_amount(resource, fits)} fit on {pool.max_nodes} nodes of {_amount(resource, each)}"
+                held = f"{_amount(resource, fits)} fit on {nodes} nodes of {_amount(resource, each)}"
+                held += f" beside {pool.warm_nodes} kept warm" if pool.warm_nodes else ""
                 message = f"{resource}: {_sum(asks, resource)} = {_amount(resource, Fraction(asked))}, {held}"
                 hint = "raise maxNodes, take larger nodes, or lower scaling.max of the largest"
                 yield region, Flaw(("pools", name, "maxNodes"), "POOL", message, hint)

@@ -256,6 +256,37 @@ def test_the_matrix_is_told_in_words_in_fields_and_in_a_picture() -> None:
     assert CliRunner().invoke(cli, ["policy", "matrix", "pods.yaml", "--picture", "no/all.svg"]).exit_code == 2
 
 
+@pytest.mark.usefixtures("here")
+def test_budgets_show_each_sum_also_where_it_fits_and_name_the_first_that_does_not() -> None:
+    Path("fits.yaml").write_text(RULES["connection-budget"].good)
+    ask = ["policy", "budgets", "fits.yaml"]
+    fits = CliRunner().invoke(cli, ask)
+    assert fits.exit_code == 0, fits.output
+    assert "connection-budget  Cluster/db  connections  140    197  71.1 %" in fits.stdout
+    assert "bets (6 + 2 + 6) × 10 = 140, 197 fit" in fits.stdout
+    assert "1 budget, none over its limit" in fits.stdout
+    Path("more.yaml").write_text(RULES["node-capacity"].bad.replace("bets", "lobby"))
+    over = CliRunner().invoke(cli, [*ask, "more.yaml"])
+    assert over.exit_code == 1
+    assert "2 budgets, 1 over its limit; the first: NodePool/api, cpu: lobby (30 + 8) × 0.5 = 19, 10 fit" in over.stdout
+    held = json.loads(CliRunner().invoke(cli, [*ask, "more.yaml", "-o", "json"]).stdout)
+    assert [(each["resource"], each["fits"]) for each in held["budgets"]] == [("connections", True), ("cpu", False)]
+    assert held["first"]["object"] == "NodePool/api"
+    part = {"name": "bets", "pods": 6, "surge": 2, "draining": 6, "processes": 1, "each": 10, "sum": 140}
+    assert held["budgets"][0]["parts"] == [part]
+    nothing = CliRunner().invoke(cli, ["policy", "budgets", "good.yaml"])
+    assert nothing.stdout == "nothing among the manifests bounds what workloads ask for together\n"
+    assert CliRunner().invoke(cli, [*ask, "text.yaml"]).exit_code == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_who_does_not_say_how_much_is_named_and_in_no_sum() -> None:
+    unsaid = RULES["connection-budget"].good.replace("{name: DB_POOL_SIZE, value: '10'}", "{name: X, value: '1'}")
+    Path("unsaid.yaml").write_text(unsaid)
+    done = CliRunner().invoke(cli, ["policy", "budgets", "unsaid.yaml"])
+    assert "nothing = 0, 197 fit\n  in no sum, because they do not say how much: bets" in done.stdout
+
+
 def test_rules_are_exported_for_a_cluster_and_what_is_left_is_said() -> None:
     done = CliRunner().invoke(cli, ["policy", "export", "--as", "vap", "--enable", "cpu-limits", "--action", "warn"])
     assert done.exit_code == 0

@@ -3,6 +3,7 @@ S13.6).
 
 Which database a pod uses is told by the host in its environment: ``<cluster>-rw``, ``-ro`` or ``-r`` of a CloudNativePG
 Cluster, or the name of a Pooler. How many connections a pod opens: the size of its pool, times the processes it starts.
+Pods are those at their greatest, those that surge, and those that still drain.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from croupier.core.policy.demand import Peak, peak
+from croupier.core.policy.demand import Peak, called, peak
 from croupier.core.policy.objects import Container, Object, Pod, at, items, mapping, text
 from croupier.core.policy.quantities import number, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, pod_rule
+from croupier.core.policy.sums import Budget, Part
 from croupier.core.policy.world import World
-from croupier.model.connections import RESERVED, Demand, total
+from croupier.model.connections import RESERVED
 from croupier.model.objects import JsonObject
 
 DATABASE = re.compile(r"(^|_)(DATABASE|DB|PG|POSTGRES(QL)?|MYSQL|JDBC)(_|$)|(^|_)DSN$|^PGHOST$", re.IGNORECASE)
@@ -83,7 +85,7 @@ def connection_avalanche(pod: Pod) -> Iterator[Hit]:
                 break
 
 
-def demand(world: World, pod: Pod) -> Demand | None:
+def part(world: World, pod: Pod) -> Part | None:
     """What the workload of ``pod`` may open, or None where the size of its pool is not written."""
     sizes = [(container, size) for container in pod.main if (size := _pool(container)) is not None]
     if not sizes:
@@ -94,7 +96,7 @@ def demand(world: World, pod: Pod) -> Demand | None:
         for _, name, value in _environment(container):
             if PROCESSES.search(name):
                 processes = max(processes, number(value) or 1)
-    return Demand(most.pods, most.surge, processes, sum(size for _, size in sizes))
+    return Part(called(pod.owner), most, sum(size for _, size in sizes), processes)
 
 
 _Key = tuple[str, str]
@@ -119,10 +121,16 @@ def _uses(pod: Pod, hosts: Mapping[str, Iterable[_Key]]) -> _Key | None:
     source="S13.6, S16.2",
     why="At the greatest number of pods, in the middle of the match, the next connection is refused: for every "
     "service.",
-    fix="Lower the pools or the greatest number of pods, raise max_connections, or put a Pooler between.",
+    fix="Lower the pools or the greatest number of pods, give them minReadySeconds so that fewer end at once, raise "
+    "max_connections, or put a Pooler between.",
     bad=BETS % 30 + CLUSTER, good=BETS % 6 + CLUSTER,
 )  # fmt: skip
 def connection_budget(world: World) -> Iterator[Found]:
+    yield from (each.found for each in connections(world) if not each.fits)
+
+
+def connections(world: World) -> Iterator[Budget]:
+    """Clients of each Pooler, then connections to each Cluster; those of its Poolers are open all the time."""
     poolers = {_key(each): each for each in world.of("Pooler")}
     clusters = [each for each in world.of("Cluster") if each.group == "postgresql.cnpg.io"]
     hosts: dict[str, list[_Key]] = defaultdict(list)
@@ -131,37 +139,35 @@ def connection_budget(world: World) -> Iterator[Found]:
     ends = {(each.namespace, f"{each.name}-{end}"): each for each in clusters for end in ("rw", "ro", "r")}
     for end in ends:
         hosts[end[1]].append(end)
-    at_pooler: dict[_Key, list[tuple[Pod, Demand]]] = defaultdict(list)
-    at_cluster: dict[_Key, list[tuple[str, int]]] = defaultdict(list)
+    parts: dict[tuple[str, _Key], list[Part]] = defaultdict(list)
+    unsaid: dict[tuple[str, _Key], list[str]] = defaultdict(list)
     for pod in world.pods if hosts else ():
         named = _uses(pod, hosts)
-        asked = demand(world, pod) if named else None
-        if named is None or asked is None:
+        if named is None:
             continue
-        if named in poolers:
-            at_pooler[named].append((pod, asked))
+        of = ("pooler", named) if named in poolers else ("cluster", _key(ends[named]))
+        asked = part(world, pod)
+        if asked is None:
+            unsaid[of].append(called(pod.owner))
         else:
-            said = f"{pod.owner.name} ({asked.pods} + {asked.surge}) × {asked.processes} × {asked.pool}"
-            at_cluster[_key(ends[named])].append((said, asked.connections))
+            parts[of].append(asked)
     for key, pooler in poolers.items():
         instances = whole(pooler.spec.get("instances")) or 1
         limits = mapping(at(pooler.spec, "pgbouncer", "parameters"))
         clients = instances * _limit(limits, "max_client_conn", DEFAULT_CLIENTS)
-        asked_for = total(each for _, each in at_pooler[key])
-        if asked_for > clients:
-            yield Found(pooler, ("spec", "pgbouncer"), f"{asked_for} clients at most, {clients} fit")
-        size = instances * _limit(limits, "default_pool_size", DEFAULT_POOL)
+        where = "pooler", key
+        held = tuple(parts[where]), clients, tuple(unsaid[where])
+        yield Budget("connection-budget", "clients", pooler, ("spec", "pgbouncer"), *held)
         to = (pooler.namespace, text(at(pooler.spec, "cluster", "name")))
-        at_cluster[to].append((f"pooler {pooler.name} {size}", size))
+        size = _limit(limits, "default_pool_size", DEFAULT_POOL)
+        parts["cluster", to].append(Part(f"pooler {pooler.name}", Peak(instances, 0), size))
     for cluster in clusters:
-        uses = at_cluster[_key(cluster)]
         parameters = mapping(at(cluster.spec, "postgresql", "parameters"))
         room = _limit(parameters, "max_connections", DEFAULT_MAX_CONNECTIONS)
         room -= _limit(parameters, "superuser_reserved_connections", RESERVED)
-        used = sum(number for _, number in uses)
-        if used > room:
-            said = f"{' + '.join(words for words, _ in uses)} = {used} connections, {room} fit"
-            yield Found(cluster, ("spec", "postgresql", "parameters", "max_connections"), said)
+        where = "cluster", _key(cluster)
+        path = ("spec", "postgresql", "parameters", "max_connections")
+        yield Budget("connection-budget", "connections", cluster, path, tuple(parts[where]), room, tuple(unsaid[where]))
 
 
 def _key(each: Object) -> _Key:

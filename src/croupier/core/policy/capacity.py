@@ -4,17 +4,20 @@ to (S2.2, S6.4, S13.1, S13.4).
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from croupier.core.policy.demand import Peak, amount, called, of_container, of_pod, peak
+from croupier.core.policy.demand import MOST_PODS, Peak, called, of_container, of_pod, peak
 from croupier.core.policy.facts import is_realtime, keeps_room
 from croupier.core.policy.objects import Container, Object, Pod, at, items, listed, mapping, text
-from croupier.core.policy.quantities import number, quantity
+from croupier.core.policy.quantities import number, quantity, whole
 from croupier.core.policy.rule import Found, Level, bundle_rule
+from croupier.core.policy.sums import Budget, Part
 from croupier.core.policy.world import World, is_beside
 from croupier.model.manifest import Path
+from croupier.model.objects import JsonObject
 
 HARD = {
     "requests.cpu": ("requests", "cpu"), "cpu": ("requests", "cpu"),
@@ -24,6 +27,8 @@ HARD = {
 """What a quota may bound -> which side of which resource that is."""
 AUTOSCALED = "cluster.x-k8s.io/cluster-api-autoscaler-node-group-max-size"
 CAPACITY = "capacity.cluster-autoscaler.kubernetes.io/"
+BUFFERS = "autoscaling.x-k8s.io"
+"""The group of CapacityBuffers: room that the cluster autoscaler keeps free with no pod of its own."""
 _ANY_NODE = ("kubernetes.io/os", "kubernetes.io/arch", "topology.kubernetes.io/zone", "topology.kubernetes.io/region")
 """Labels that nodes of every pool may have."""
 BETS = (
@@ -41,35 +46,11 @@ POOL = (
 )
 
 
-class Ask(NamedTuple):
-    """What one workload asks for: so many pods of so much each."""
-
-    name: str
-    peak: Peak
-    each: float
-
-    @property
-    def total(self) -> float:
-        return self.peak.all * self.each
-
-
-def total(asks: Iterable[Ask]) -> float:
-    """All together; never less when any of the numbers grows."""
-    return sum(ask.total for ask in asks)
-
-
-def _sum(resource: str, asks: list[Ask], room: float) -> str:
-    largest = sorted(asks, key=lambda ask: -ask.total)
-    words = [f"{ask.name} ({ask.peak.pods} + {ask.peak.surge}) × {amount(resource, ask.each)}" for ask in largest[:8]]
-    more = f" + {len(asks) - 8} more" if len(asks) > 8 else ""
-    return f"{' + '.join(words)}{more} = {amount(resource, total(asks))}, {amount(resource, room)} fit"
-
-
 def _workloads(world: World) -> Iterator[tuple[Pod, Peak]]:
     for pod in world.pods:
         most = peak(world, pod.owner)
         if most is not None:
-            yield pod, most
+            yield pod, most.placed
 
 
 @bundle_rule(
@@ -82,22 +63,41 @@ def _workloads(world: World) -> Iterator[tuple[Pod, Peak]]:
     bad=BETS % 30 + QUOTA, good=BETS % 10 + QUOTA,
 )  # fmt: skip
 def quota_demand(world: World) -> Iterator[Found]:
+    for budget, refused in _quotas(world):
+        yield from refused
+        if not budget.fits:
+            yield budget.found
+    ranges = [each for each in world.of("LimitRange") if not _is_twice(world, each)]
+    spaces = _by_namespace(world) if ranges else {}
+    for each in ranges:
+        for pod, _ in spaces.get(each.namespace, ()):
+            if is_beside(each, pod.owner):
+                yield from _in_range(each, pod)
+
+
+def asked_of_quotas(world: World) -> Iterator[Budget]:
+    """What all pods of a namespace ask for, a line of its quotas."""
+    return (budget for budget, _ in _quotas(world))
+
+
+def _by_namespace(world: World) -> Mapping[str, list[tuple[Pod, Peak]]]:
+    spaces: dict[str, list[tuple[Pod, Peak]]] = defaultdict(list)
+    for pod, most in _workloads(world):
+        spaces[pod.owner.namespace].append((pod, most))
+    return spaces
+
+
+def _quotas(world: World) -> Iterator[tuple[Budget, list[Found]]]:
     quotas = [
         each for each in world.of("ResourceQuota") if not each.spec.get("scopes") and "scopeSelector" not in each.spec
     ]
-    ranges = list(world.of("LimitRange"))
-    spaces: dict[str, list[tuple[Pod, Peak]]] = defaultdict(list)
-    for pod, most in _workloads(world) if quotas or ranges else ():
-        spaces[pod.owner.namespace].append((pod, most))
+    spaces = _by_namespace(world) if quotas else {}
     for quota in quotas:
-        there = [(pod, most) for pod, most in spaces[quota.namespace] if is_beside(quota, pod.owner)]
-        near = [each for each in ranges if each.namespace == quota.namespace and is_beside(quota, each)]
-        if not _is_twice(world, quota):
-            yield from _within(quota, there, near)
-    for each in ranges:
-        for pod, _ in () if _is_twice(world, each) else spaces[each.namespace]:
-            if is_beside(each, pod.owner):
-                yield from _in_range(each, pod)
+        if _is_twice(world, quota):
+            continue
+        there = [(pod, most) for pod, most in spaces.get(quota.namespace, ()) if is_beside(quota, pod.owner)]
+        near = [each for each in world.of("LimitRange") if each.namespace == quota.namespace and is_beside(quota, each)]
+        yield from _within(quota, there, near)
 
 
 def _is_twice(world: World, each: Object) -> bool:
@@ -126,29 +126,23 @@ def _defaults(ranges: list[Object]) -> dict[tuple[str, str], float]:
     return found
 
 
-def _within(quota: Object, there: list[tuple[Pod, Peak]], ranges: list[Object]) -> Iterator[Found]:
+def _within(quota: Object, there: list[tuple[Pod, Peak]], ranges: list[Object]) -> Iterator[tuple[Budget, list[Found]]]:
     defaults = _defaults(ranges)
     for key, value in mapping(quota.spec.get("hard")).items():
-        path: Path = ("spec", "hard", key)
         room = quantity(value)
-        if room is None or not there:
+        if room is None or not there or not (key == "pods" or key in HARD):
             continue
-        if key == "pods":
-            asks = [Ask(called(pod.owner), most, 1.0) for pod, most in there]
-            if total(asks) > room:
-                yield Found(quota, path, _sum("pods", asks, room))
-        elif key in HARD:
-            side, resource = HARD[key]
-            asks = []
-            for pod, most in there:
-                held = of_pod(pod, side, resource, defaults)
-                if isinstance(held, Container):
-                    said = f"ResourceQuota {quota.name} counts {key}: a pod whose {held.called} has none is refused"
-                    yield Found(pod.owner, (*held.path, "resources"), said)
-                else:
-                    asks.append(Ask(called(pod.owner), most, held))
-            if total(asks) > room:
-                yield Found(quota, path, _sum(resource, asks, room))
+        parts, refused, unsaid = [], [], []
+        for pod, most in there:
+            held = 1.0 if key == "pods" else of_pod(pod, *HARD[key], defaults)
+            if isinstance(held, Container):
+                said = f"ResourceQuota {quota.name} counts {key}: a pod whose {held.called} has none is refused"
+                refused.append(Found(pod.owner, (*held.path, "resources"), said))
+                unsaid.append(called(pod.owner))
+            else:
+                parts.append(Part(called(pod.owner), most, held))
+        path: Path = ("spec", "hard", key)
+        yield Budget("quota-demand", key, quota, path, tuple(parts), room, tuple(unsaid)), refused
 
 
 def _in_range(limit_range: Object, pod: Pod) -> Iterator[Found]:
@@ -226,29 +220,70 @@ def lands_on(pod: Pod, groups: list[NodeGroup]) -> frozenset[int] | None:
     "node-capacity", "Nodes of a pool have room for all that is sent there, at its greatest", level=Level.ERROR,
     source="S6.4, S13.1",
     why="Pods wait for nodes that are never added: the pool is at its bound before the autoscaler of the service is.",
-    fix="Raise the bound of the pool (limits, most nodes), or send less there. Pods that keep room do not count.",
+    fix="Raise the bound of the pool (limits, most nodes), send less there, or keep less room: pods that make way and "
+    "CapacityBuffers count, because at the bound nothing else would be warm.",
     bad=BETS % 30 + POOL, good=BETS % 10 + POOL,
 )  # fmt: skip
 def node_capacity(world: World) -> Iterator[Found]:
+    yield from (each.found for each in asked_of_nodes(world) if not each.fits)
+
+
+def asked_of_nodes(world: World) -> Iterator[Budget]:
+    """What all that is sent to the same nodes asks of them, and the room that is kept free there (S6.4)."""
     groups = list(node_groups(world))
-    sent: dict[frozenset[int], list[tuple[Pod, Peak]]] = defaultdict(list)
+    sent: dict[frozenset[int], list[tuple[Pod, Peak, str]]] = defaultdict(list)
     for pod, most in _workloads(world) if groups else ():
-        if not keeps_room(pod) and (there := lands_on(pod, groups)):
-            sent[there].append((pod, most))
+        if there := lands_on(pod, groups):
+            sent[there].append((pod, most, called(pod.owner)))
+    for buffer in world.of("CapacityBuffer") if groups else ():
+        for pod, count in kept_free(world, buffer):
+            if there := lands_on(pod, groups):
+                sent[there].append((pod, Peak(count, 0), f"buffer {buffer.name}"))
     for there in sorted(sent, key=sorted):
         within = [held for other, pods in sent.items() if other <= there for held in pods]
+        first = groups[min(there)]
         for resource in ("cpu", "memory"):
             if any(resource not in groups[index].most for index in there):
                 continue
-            asks = [
-                Ask(called(pod.owner), most, held)
-                for pod, most in within
-                if not isinstance(held := of_pod(pod, "requests", resource), Container)
-            ]
+            parts, unsaid = [], []
+            for pod, most, name in within:
+                held = of_pod(pod, "requests", resource)
+                if isinstance(held, Container):
+                    unsaid.append(name)
+                else:
+                    parts.append(Part(name, most, held))
             room = sum(groups[index].most[resource] for index in there)
-            if total(asks) > room:
-                first = groups[min(there)]
-                yield Found(first.made_by, first.path, f"{resource}: {_sum(resource, asks, room)}")
+            yield Budget("node-capacity", resource, first.made_by, first.path, tuple(parts), room, tuple(unsaid))
+
+
+def kept_free(world: World, buffer: Object) -> Iterator[tuple[Pod, int]]:
+    """The pod that a CapacityBuffer of the cluster autoscaler keeps room for, and for how many of it."""
+    if buffer.group != BUFFERS:
+        return
+    template, scaled = mapping(buffer.spec.get("podTemplateRef")), mapping(buffer.spec.get("scalableRef"))
+    kind, name = ("PodTemplate", template.get("name")) if template else (scaled.get("kind"), scaled.get("name"))
+    shape = world.named(text(kind), buffer.namespace, text(name))
+    for pod in shape.pods[:1] if shape is not None else ():
+        share = whole(buffer.spec.get("percentage"))
+        wanted = [whole(buffer.spec.get("replicas"))]
+        if share is not None and scaled:
+            most = peak(world, pod.owner) or Peak(0, 0)
+            wanted.append(max(math.ceil(most.pods * share / 100), 1))
+        counts = [each for each in wanted if each is not None]
+        within = _within_limits(pod, mapping(buffer.spec.get("limits")))
+        counts = [max(counts)] if counts else []
+        count = min([*counts, *([within] if within is not None else [])], default=0)
+        yield pod, min(max(count, 0), MOST_PODS)
+
+
+def _within_limits(pod: Pod, limits: JsonObject) -> int | None:
+    """How many of the pod the limits of a buffer hold, or None where they bound nothing that it asks for."""
+    found = []
+    for resource in ("cpu", "memory"):
+        held, most = of_pod(pod, "requests", resource), quantity(limits.get(resource))
+        if most is not None and not isinstance(held, Container) and held > 0:
+            found.append(math.floor(most / held))
+    return min(found, default=None)
 
 
 @bundle_rule(

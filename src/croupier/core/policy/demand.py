@@ -1,11 +1,15 @@
-"""What workloads ask for at their greatest: pods, those that come on top while a version changes, CPU and memory."""
+"""What workloads ask for at their greatest: pods, those that come on top while a version changes, those that still
+drain, CPU and memory.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from croupier.core.policy.objects import SEVERAL, Container, Object, Pod, at, mapping, text
+from croupier.core.policy.facts import grace_seconds, seconds
+from croupier.core.policy.objects import SEVERAL, Container, Object, Pod, at, items, mapping, text
 from croupier.core.policy.quantities import of_total, quantity, whole
 from croupier.core.policy.world import World
 
@@ -17,14 +21,31 @@ NO_DEFAULTS: Defaults = {}
 
 
 class Peak(NamedTuple):
-    """Pods of one workload at its greatest, and those beside them while a version changes."""
+    """Pods of one workload at its greatest, those beside them while a version changes, and those that end meanwhile."""
 
     pods: int
     surge: int
+    draining: int = 0
 
     @property
     def all(self) -> int:
+        """Those that are there to stay."""
         return self.pods + self.surge
+
+    @property
+    def at_once(self) -> int:
+        """All that hold connections and ask others."""
+        return self.all + self.draining
+
+    @property
+    def placed(self) -> Peak:
+        """Without those that end: who finds no room because of them asks again, and has it within a grace period."""
+        return self._replace(draining=0)
+
+    @property
+    def told(self) -> str:
+        """In words: ``24 + 24 + 3``."""
+        return " + ".join(str(each) for each in self if each) or "0"
 
 
 def peak(world: World, owner: Object) -> Peak | None:
@@ -45,8 +66,61 @@ def peak(world: World, owner: Object) -> Peak | None:
     if policy is not None:
         # Its own replicas are zero; each version has as many as the policy says, and for a release there are two.
         pods = max(pods, _count(policy.spec.get("replicas"), 0))
-        return Peak(pods, pods)
-    return Peak(pods, min(_surge(owner, pods), MOST_PODS))
+        return Peak(pods, pods, _draining(world, owner, pods, 0))
+    surge = min(_surge(owner, pods), MOST_PODS)
+    return Peak(pods, surge, _draining(world, owner, pods, _batch(owner, pods, surge)))
+
+
+def _draining(world: World, owner: Object, pods: int, batch: int) -> int:
+    """Pods that end while as many as there may be are there already, ``batch`` of them at once when a version changes.
+
+    A StatefulSet makes no pod before the one of that name has ended.
+    """
+    grace = max((grace_seconds(pod) for pod in owner.pods), default=0.0)
+    if owner.kind == "StatefulSet" or grace <= 0:
+        return 0
+    ready = seconds(owner.spec.get("minReadySeconds")) or 0.0
+    ending = batch * _periods(grace, ready) if batch else 0
+    ending += max((_taken_away(scaler, pods, grace) for scaler in world.scalers_of(owner)), default=0)
+    return max(min(ending, pods), 0)
+
+
+def _periods(grace: float, period: float) -> int:
+    """How many ``period`` begin while a pod ends."""
+    if period <= 0:
+        return MOST_PODS
+    begun = grace / period
+    return math.ceil(begun) if begun < MOST_PODS else MOST_PODS
+
+
+def _taken_away(scaler: Object, pods: int, grace: float) -> int:
+    """Most pods that a scaler takes away within a grace period. What it does where nothing is written: all at once."""
+    config = () if scaler.kind == "HorizontalPodAutoscaler" else ("advanced", "horizontalPodAutoscalerConfig")
+    down = mapping(at(scaler.spec, *config, "behavior", "scaleDown"))
+    if down.get("selectPolicy") == "Disabled":
+        return 0
+    amounts = []
+    for _, policy in items(down.get("policies")):
+        value = whole(policy.get("value")) or 0
+        each = math.ceil(pods * value / 100) if policy.get("type") == "Percent" else value
+        amounts.append(each * _periods(grace, seconds(policy.get("periodSeconds")) or 15.0))
+    if not amounts:
+        return pods
+    return min(amounts) if down.get("selectPolicy") == "Min" else max(amounts)
+
+
+def _batch(owner: Object, pods: int, surge: int) -> int:
+    """How many old pods may go at once when the workload rolls; 0 for one that ends all before it starts any, that
+    keeps both versions whole, or that does not roll.
+    """
+    strategy = mapping(owner.spec.get("strategy"))
+    if owner.kind == "Deployment" and strategy.get("type") != "Recreate":
+        down = at(strategy, "rollingUpdate", "maxUnavailable")
+    elif owner.kind == "Rollout" and "blueGreen" not in strategy and not at(strategy, "canary", "trafficRouting"):
+        down = at(strategy, "canary", "maxUnavailable")
+    else:
+        return 0
+    return max(surge + max(of_total("25%" if down is None else down, pods, up=False) or 0, 0), 1)
 
 
 def _surge(owner: Object, pods: int) -> int:
@@ -103,13 +177,6 @@ def of_pod(pod: Pod, side: str, resource: str, defaults: Defaults = NO_DEFAULTS)
 
 def _overhead(pod: Pod, resource: str) -> float:
     return quantity(at(pod.spec, "overhead", resource)) or 0.0
-
-
-def amount(resource: str, value: float) -> str:
-    """In words: cores, or MiB."""
-    if resource == "memory":
-        return f"{value / 2**20:.0f}Mi"
-    return f"{value:.0f}" if resource == "pods" else f"{value:g}"
 
 
 def called(owner: Object) -> str:

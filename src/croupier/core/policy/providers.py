@@ -10,16 +10,16 @@ PSP_MAX_RPS), and off the connection pool of the DestinationRule for the host.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from croupier.core.policy.budgets import POOL, PROCESSES
-from croupier.core.policy.demand import Peak, peak
+from croupier.core.policy.demand import Peak, called, peak
 from croupier.core.policy.facts import PREFIX
-from croupier.core.policy.objects import Pod, at
+from croupier.core.policy.objects import Object, Pod, at
 from croupier.core.policy.outside import Allowed, Named, Outside, limits_of, near, told
 from croupier.core.policy.quantities import number, whole
 from croupier.core.policy.rule import Found, Level, bundle_rule
+from croupier.core.policy.sums import Budget, Part
 from croupier.core.policy.world import World
 
 CONNECTIONS, RATE = f"{PREFIX}max-connections", f"{PREFIX}max-requests-per-second"
@@ -74,27 +74,6 @@ def egress_unused(world: World) -> Iterator[Found]:
             yield Found(each.object, each.path, f"no manifest names {each.pattern}")
 
 
-class Caller(NamedTuple):
-    """What one workload may ask of a provider at its greatest: pods × processes × what each may. ``each`` None: as
-    much as it likes.
-    """
-
-    pod: Pod
-    named: Named
-    peak: Peak
-    processes: int
-    each: int | None
-
-    @property
-    def most(self) -> int:
-        return self.peak.all * self.processes * (self.each or 0)
-
-
-def total(callers: Iterable[Caller]) -> int:
-    """All together; never less when any of the numbers grows."""
-    return sum(each.most for each in callers)
-
-
 def _limit(world: World, pod: Pod, named: Named, wanted: re.Pattern[str]) -> tuple[int, int | None]:
     """(processes, what each may ask) of a pod, by the variables that begin as the one that names the host."""
     variables = list(told(world, pod))
@@ -121,43 +100,58 @@ def _limit(world: World, pod: Pod, named: Named, wanted: re.Pattern[str]) -> tup
     fix=f"Lower the pools, the rates or the greatest number of pods; or agree on more and raise {CONNECTIONS} or "
     f"{RATE}.",
     bad=CASHIER % (30, POOL_OF_TEN) + ENTRY % (TAKES, "api.psp.example"),
-    good=CASHIER % (6, POOL_OF_TEN) + ENTRY % (TAKES, "api.psp.example"),
+    good=CASHIER % (4, POOL_OF_TEN) + ENTRY % (TAKES, "api.psp.example"),
 )  # fmt: skip
 def provider_budget(world: World) -> Iterator[Found]:
     outside = Outside(world)
+    for provider, key, _, _ in _bounds(outside):
+        written = provider.annotations.get(key)
+        if written is not None and number(written) is None:
+            yield Found(provider, ("metadata", "annotations", key), f"{key} is no whole number")
+    for budget, unlimited in _budgets(world, outside):
+        for named in unlimited:
+            said = f"nothing limits its {budget.resource} to {named.host}, which takes {budget.room:.0f}"
+            yield Found(named.object, named.path, said)
+        if not budget.fits:
+            yield budget.found
+
+
+def asked_of_providers(world: World) -> Iterator[Budget]:
+    """Connections to each provider, and requests a second, where it is written what it takes."""
+    return (budget for budget, _ in _budgets(world, Outside(world)))
+
+
+def _bounds(outside: Outside) -> Iterator[tuple[Object, str, str, re.Pattern[str]]]:
     for provider in {id(each.object): each.object for each in outside.allowed}.values():
+        yield provider, CONNECTIONS, "connections", POOL
+        yield provider, RATE, "requests a second", _RATE
+
+
+def _budgets(world: World, outside: Outside) -> Iterator[tuple[Budget, list[Named]]]:
+    """What is asked of each provider, and where somebody is told to call it who may ask as much as they like."""
+    for provider, key, what, wanted in _bounds(outside):
+        room = number(provider.annotations.get(key))
+        if room is None:
+            continue
         hosts = [each for each in outside.allowed if each.object is provider]
-        for key, what, wanted in ((CONNECTIONS, "connections", POOL), (RATE, "requests a second", _RATE)):
-            written = provider.annotations.get(key)
-            room = number(written)
-            path = ("metadata", "annotations", key)
-            if written is not None and room is None:
-                yield Found(provider, path, f"{key} is no whole number")
-            elif room is not None:
-                callers = list(_callers(world, outside, hosts, wanted))
-                for each in callers:
-                    if each.each is None:
-                        said = f"nothing limits its {what} to {each.named.host}, which takes {room}"
-                        yield Found(each.named.object, each.named.path, said)
-                if total(callers) > room:
-                    yield Found(provider, path, f"{_sum(callers)} {what}, it takes {room}")
+        parts, unsaid, unlimited = [], [], []
+        for pod, named in _callers(world, outside, hosts):
+            processes, each = _limit(world, pod, named, wanted)
+            if each is None:
+                unsaid.append(called(pod.owner))
+                unlimited.append(named)
+            else:
+                most = peak(world, pod.owner) or Peak(world.most_replicas(pod.owner), 0)
+                parts.append(Part(called(pod.owner), most, each, processes))
+        path = ("metadata", "annotations", key)
+        yield Budget("provider-budget", what, provider, path, tuple(parts), room, tuple(unsaid)), unlimited
 
 
-def _callers(world: World, outside: Outside, hosts: list[Allowed], wanted: re.Pattern[str]) -> Iterator[Caller]:
+def _callers(world: World, outside: Outside, hosts: list[Allowed]) -> Iterator[tuple[Pod, Named]]:
     for pod in world.pods:
         for named in outside.named(pod):
             if any(near(each, pod) and each.lets(named.host) for each in hosts):
-                most = peak(world, pod.owner) or Peak(world.most_replicas(pod.owner), 0)
-                yield Caller(pod, named, most, *_limit(world, pod, named, wanted))
-
-
-def _sum(callers: list[Caller]) -> str:
-    words = [
-        f"{each.pod.owner.name} ({each.peak.pods} + {each.peak.surge}) × {each.processes} × {each.each}"
-        for each in callers
-        if each.each is not None
-    ]
-    return f"{' + '.join(words)} = {total(callers)}"
+                yield pod, named
 
 
 @bundle_rule(
