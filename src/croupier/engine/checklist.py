@@ -128,7 +128,7 @@ def _bundle(name: str, read: Sequence[FileRead], service: str, now: float) -> Bu
     said = report(read, manifests, found, rules, fail_on=Level.WARNING, excuses=Excuses(today))
     findings = tuple(each for each in said.counted if each.level != Level.NOTE.value)
     world = World([as_object(index, each, NOTHING_SET) for index, each in enumerate(manifests)])
-    return Bundle(name, world, findings, frozenset(each.id for each in rules), service)
+    return Bundle(name, world, findings, frozenset(each.id for each in rules), service, today=today)
 
 
 def source_of(sources: Mapping[str, ChecklistSource], service: str) -> ChecklistSource:

@@ -1,4 +1,4 @@
-"""The use case behind ``croupier policy budgets``: files -> what their workloads ask together, against what there is."""
+"""The use case behind ``croupier policy budgets``: files -> what workloads ask together, and what there is."""
 
 from __future__ import annotations
 

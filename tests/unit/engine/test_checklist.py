@@ -237,6 +237,18 @@ def test_a_restore_is_tested_when_a_database_came_up_from_it(
 
 
 @pytest.mark.parametrize(
+    ("made", "told"),
+    [("2026-10-14", "made on 2026-10-14: it counts for 92 days"), ("long ago", "made on a day that is not written")],
+)
+def test_a_restore_of_long_ago_is_no_evidence(tmp_path: Path, made: str, told: str) -> None:
+    """S15.8, policy N24: fresh. The check is made on 2027-01-15."""
+    healthy = RESTORED % ("{recovery: {source: wallet}}", 'status: {phase: "Cluster in healthy state"}')
+    found = seen(of(WORKLOAD % ("", "") + healthy.replace("2026-11-20T08:00:00Z", made), tmp_path))
+    assert found["a tested restore"][0] == "no-evidence"
+    assert told in found["a tested restore"][1]
+
+
+@pytest.mark.parametrize(
     ("annotations", "env", "state"),
     [
         ("", "", "no-evidence"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Any
 
@@ -26,15 +27,24 @@ class Bundle:
         findings: of the policy check on all of them, those that count.
         rules: ids of the rules that were asked.
         pods: pod templates of the service.
+        today: the day on which it is looked at.
     """
 
     def __init__(
-        self, name: str, world: World, findings: tuple[FindingView, ...], rules: frozenset[str], service: str
+        self,
+        name: str,
+        world: World,
+        findings: tuple[FindingView, ...],
+        rules: frozenset[str],
+        service: str,
+        *,
+        today: date,
     ) -> None:
         self.name = name
         self.world = world
         self.findings = findings
         self.rules = rules
+        self.today = today
         self._service, _, self._namespace = service.partition(".")
         self.pods = [each for each in world.pods if self._is_of_service(each)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import NamedTuple
 
 from croupier.core.checklist.gathered import Bundle, ReleasePlan
@@ -59,9 +60,11 @@ SECRETS = frozenset(
      "secret-refresh")
 )  # fmt: skip
 CONFIGURATION = frozenset(("config-checksum",))
-BACKUPS = frozenset(("database-backup", "base-backup"))
+BACKUPS = frozenset(("database-backup", "base-backup", "backup-window", "backup-encryption"))
 SEEN = frozenset(("traced", "slo-alerts"))
 FLAGS = frozenset(("kill-switch",))
+FRESH_DAYS = 92
+"""For how long a tested restore tells that the next one works: a quarter of a year (policy N24)."""
 NODES = frozenset(("node-capacity",))
 WRITTEN = frozenset(("runbook",))
 PRIVILEGE = frozenset(each.id for module in (pod_security, hardening, rbac) for each in module.RULES)
@@ -199,17 +202,27 @@ def switches(bundle: Bundle) -> Seen:
 
 
 def restored(bundle: Bundle) -> Seen:
-    """S15.8: a database among the objects came up from a backup: by its own status, as a cluster shows it."""
+    """S15.8: a database among the objects came up from a backup of late: by its own status, as a cluster shows it."""
     waiting = ""
     for each in bundle.world.of("Cluster"):
         recovery = mapping(at(each.spec, "bootstrap", "recovery"))
         if each.group != DATABASES[0][0] or not recovery:
             continue
         if at(each.value, "status", "phase") == HEALTHY:
-            made = text(each.metadata.get("creationTimestamp"))[:10] or "a day that is not written"
-            return Seen("pass", f"{each.manifest.name} came up from a backup, made on {made}", _place(each))
+            made = _day(text(each.metadata.get("creationTimestamp")))
+            if made is not None and (bundle.today - made).days <= FRESH_DAYS:
+                return Seen("pass", f"{each.manifest.name} came up from a backup, made on {made}", _place(each))
+            when = f"made on {made}" if made is not None else "made on a day that is not written"
+            waiting = f"{each.manifest.name} came up from a backup, {when}: it counts for {FRESH_DAYS} days"
         waiting = waiting or f"{each.manifest.name} is one to come up from a backup; its status is not here"
     return Seen("no-evidence", waiting or f"no Cluster with bootstrap.recovery and the status {HEALTHY!r} is here")
+
+
+def _day(written: str) -> date | None:
+    try:
+        return date.fromisoformat(written[:10])
+    except ValueError:
+        return None
 
 
 def secrets_managed(bundle: Bundle) -> Seen:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from croupier.core.policy import (
     affinity,
     availability,
+    backups,
     budgets,
     capacity,
     databases,
@@ -81,6 +82,7 @@ ALL = (
     rollout_references,
     capacity,
     databases,
+    backups,
     gitops,
     providers,
     edge,

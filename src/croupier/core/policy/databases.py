@@ -65,8 +65,8 @@ def database_replication(each: Object) -> Iterator[Hit]:
     declared = each.annotations.get(RPO)
     if declared is not None and seconds(declared) is None:
         yield Hit(("metadata", "annotations", RPO), f"{RPO} is no number of seconds")
-    path, is_synchronous = _synchronous(each)
-    if loses_nothing(each) and not is_synchronous:
+    path, waits = _synchronous(each)
+    if loses_nothing(each) and not waits:
         yield Hit(path, "nothing may be lost, and a write is confirmed before a second machine has it")
     elif loses_nothing(each) and at(each.spec, "postgresql", "synchronous", "dataDurability") == "preferred":
         said = "dataDurability: preferred confirms writes that no second machine has"
@@ -78,6 +78,11 @@ def database_replication(each: Object) -> Iterator[Hit]:
                     "the copy of another region waits for a third machine: between regions replication is asynchronous"
                 )
                 yield Hit(("spec", "postgresql", "synchronous", key), said)
+
+
+def is_synchronous(each: Object) -> bool:
+    """Whether a commit of a PostgreSQL waits until a second machine has it."""
+    return (each.group, each.kind) in KINDS and _synchronous(each)[1]
 
 
 def _synchronous(each: Object) -> tuple[Path, bool]:

@@ -41,7 +41,7 @@ OURS: Mapping[str, Row] = {
     "N21 steps and gates of a release": ("canary-steps", "canary-gates", "analysis-decides"),
     "N22 references of a rollout": ("rollout-references",),
     "N23 blue-green": ("blue-green-stacks", "blue-green-way-back"),
-    "N24 point-in-time recovery": ("database-backup", "base-backup"),
+    "N24 point-in-time recovery": ("database-backup", "base-backup", "backup-window", "backup-encryption"),
     "N25 synchronous and asynchronous copies": ("database-replication",),
     "N26 storage of the wallet": ("wallet-storage",),
     "N27 the standby runs the same": ("standby-parity",),
@@ -139,7 +139,7 @@ THEIRS: Mapping[str, Row] = {
     "schema": ("schema", "schema-known"),
     "duplicate env names": ("duplicate-env",),
     "staging before production": "manifests say how things are, not in which order they came there: the journal does",
-    "backup label or policy": ("database-backup", "base-backup"),
+    "backup label or policy": ("database-backup", "base-backup", "backup-window", "backup-encryption"),
 }  # fmt: skip
 """Rules that at least one other checker has."""
 
