@@ -511,6 +511,14 @@ FAULTS: tuple[_Fault, ...] = (
         )
         for kind in ("Role", "ClusterRole")
     ),
+    *(
+        _of(
+            "rbac-escalate",
+            kind,
+            lambda held, chance: held["rules"][0]["verbs"].append(chance.choice(("bind", "escalate", "impersonate"))),
+        )
+        for kind in ("Role", "ClusterRole")
+    ),
     # Secrets, configuration, data.
     _app("secret-in-env", _variable("PSP_API_TOKEN", value="tok-6c1f2a9be07d")),
     _app("secret-env-name", _variable("SESSION_SECRET", value="correct-horse")),

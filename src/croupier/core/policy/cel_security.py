@@ -9,7 +9,7 @@ from croupier.core.policy.cel_words import ENV, FROM_SECRET, NAME, VALUE, like, 
 from croupier.core.policy.hardening import OF_THE_SYSTEM, SOCKETS
 from croupier.core.policy.hygiene import EMAIL
 from croupier.core.policy.pod_security import ADDABLE, APPARMOR, SAFE_SYSCTLS, SELINUX_TYPES, VOLUMES
-from croupier.core.policy.rbac import BUILTIN
+from croupier.core.policy.rbac import BECOMES, BUILTIN, TOKENS
 from croupier.core.policy.secrets import FLAGS, NOT_SECRET, PRIVATE_KEY, SECRET_NAME
 
 
@@ -148,6 +148,12 @@ OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
         f"{_OF_THE_CLUSTER} || object.?rules.orValue([]).all(rule, !rule.?resources.orValue([]).exists(each, "
         "each in ['*', 'pods/*', 'pods/attach', 'pods/exec']) || !rule.?verbs.orValue([]).exists(each, "
         "each in ['*', 'create', 'get']))",
+    ),
+    "rbac-escalate": (
+        ("Role", "ClusterRole"),
+        f"{_OF_THE_CLUSTER} || object.?rules.orValue([]).all(rule, !rule.?verbs.orValue([]).exists(each, "
+        f"each in {words(BECOMES)}) && (!('{TOKENS}' in rule.?resources.orValue([])) || "
+        "!rule.?verbs.orValue([]).exists(each, each in ['*', 'create'])))",
     ),
 }
 """Rule -> the kinds it asks, and what."""

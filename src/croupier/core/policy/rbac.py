@@ -122,6 +122,33 @@ def rbac_exec(each: Object) -> Iterator[Hit]:
             yield Hit(("rules", index), "allows exec or attach")
 
 
+BECOMES = ("escalate", "bind", "impersonate")
+"""Verbs by which somebody gets what nobody granted them (kubernetes.io, RBAC good practices)."""
+TOKENS = "serviceaccounts/token"
+
+
+@object_rule(
+    "rbac-escalate", "No role lets anybody take more rights than it grants", level=Level.ERROR,
+    source="S10.13; CIS Kubernetes 5.1.8, 5.1.13",
+    why="Who may escalate or bind writes themselves the next role; who may impersonate, or make tokens of service "
+    "accounts, already is whoever they like.",
+    fix="Remove escalate, bind, impersonate, and create on serviceaccounts/token; let what reads Git make roles and "
+    "bindings.",
+    kinds=ROLES,
+    bad=ROLE % "{apiGroups: [rbac.authorization.k8s.io], resources: [roles], verbs: [get, escalate]}", good=READS,
+)  # fmt: skip
+def rbac_escalate(each: Object) -> Iterator[Hit]:
+    if _is_builtin(each):
+        return
+    for index, rule in _rules(each):
+        verbs = listed(rule.get("verbs"))
+        found = [verb for verb in BECOMES if verb in verbs]
+        if found:
+            yield Hit(("rules", index, "verbs"), f"allows to {' and '.join(found)}")
+        elif TOKENS in listed(rule.get("resources")) and ("create" in verbs or "*" in verbs):
+            yield Hit(("rules", index), "allows to make tokens of service accounts")
+
+
 @bundle_rule(
     "rbac-exec-bound", "Nobody is let into running containers", level=Level.ERROR, source="S10.13",
     why="Who may exec into a payment pod has its secrets and its money.",
@@ -182,4 +209,13 @@ def dangling_role(world: World) -> Iterator[Found]:
             yield Found(binding, ("roleRef",), f"the role {name} is not among the manifests")
 
 
-RULES = (rbac_wildcard, rbac_secrets, rbac_create_pods, rbac_exec, rbac_exec_bound, rbac_admin, dangling_role)
+RULES = (
+    rbac_wildcard,
+    rbac_secrets,
+    rbac_create_pods,
+    rbac_exec,
+    rbac_escalate,
+    rbac_exec_bound,
+    rbac_admin,
+    dangling_role,
+)

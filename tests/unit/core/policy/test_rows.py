@@ -132,7 +132,8 @@ THEIRS: Mapping[str, Row] = {
     "mTLS, sidecars, AuthorizationPolicy": ("mesh-mtls", "mesh-outside", "mesh-anybody"),
     "Pod Security labels of a namespace": ("pod-security-label",),
     "RBAC: wildcards, secrets, exec, escalation": (
-        "rbac-wildcard", "rbac-secrets", "rbac-exec", "rbac-exec-bound", "rbac-create-pods", "rbac-admin",
+        "rbac-wildcard", "rbac-secrets", "rbac-exec", "rbac-exec-bound", "rbac-escalate", "rbac-create-pods",
+        "rbac-admin",
     ),
     "required labels, owner": ("required-labels", "owner-mail"),
     "removed API versions": ("removed-api",),
