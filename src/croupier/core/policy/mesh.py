@@ -1,4 +1,7 @@
-"""Whether a slow provider stays its own problem: timeouts, retries, limits on routes (S8.6, S8.7, S16.4)."""
+"""Whether a slow provider stays its own problem: timeouts, retries, limits on routes (S8.6, S8.7, S16.4).
+
+What only routes, the policies on them and the pods behind them tell together is in ``routes.py``.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from croupier.core.policy.facts import is_money, runs_to_completion
-from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
+from croupier.core.policy.facts import runs_to_completion
+from croupier.core.policy.objects import Object, at, items, listed, mapping, text
 from croupier.core.policy.quantities import whole
-from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule
-from croupier.core.policy.world import World
-from croupier.model.objects import JsonObject
+from croupier.core.policy.rule import Hit, Level, object_rule
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)")
 LONGEST_DURATION = 64
@@ -110,52 +111,6 @@ def mesh_mtls(each: Object) -> Iterator[Hit]:
         yield Hit(("spec", "trafficPolicy", "tls", "mode"), "TLS is switched off")
 
 
-SAFE_RETRIES = frozenset(("connect-failure", "refused-stream", "reset-before-request"))
-"""When a request is retried that cannot have been heard."""
-MONEY = (
-    "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: cashier, namespace: casino}, spec: "
-    "{hosts: [cashier], http: [{timeout: 3s, route: [{destination: {host: cashier}}]%s}]}}\n---\n{apiVersion: v1, "
-    "kind: Service, metadata: {name: cashier, namespace: casino}, spec: {selector: {app: cashier}}}\n---\n{apiVersion: "
-    "v1, kind: Pod, metadata: {name: cashier, namespace: casino, labels: {app: cashier, tier: money}}, spec: "
-    "{containers: [{name: app}]}}"
-)
-
-
-@bundle_rule(
-    "retry-money", "The mesh repeats no order of money that may have been heard", level=Level.ERROR,
-    source="S7.5, S8.6, S16.4",
-    why="Where nothing is written the mesh repeats a request twice, also after 503: a deposit that was booked and "
-    "whose answer was lost is booked again, unless everybody behind it knows repeated orders.",
-    fix="Set retries.attempts: 0, or retryOn to connect-failure, refused-stream and reset-before-request; give reads a "
-    "route of their own (match method GET). Where every order bears a key and is booked once, waive it.",
-    bad=MONEY % "", good=MONEY % ", retries: {attempts: 0}",
-)  # fmt: skip
-def retry_money(world: World) -> Iterator[Found]:
-    for each in world.of("VirtualService"):
-        for index, route in items(each.spec.get("http")):
-            if route.get("redirect") or route.get("directResponse") or _only_reads(route):
-                continue
-            retries = mapping(route.get("retries"))
-            when = {part.strip() for part in text(retries.get("retryOn")).split(",") if part.strip()}
-            if retries.get("attempts") == 0 or (when and when <= SAFE_RETRIES):
-                continue
-            if any(is_money(pod) for to in listed(route.get("route")) for pod in _reached(world, each, to)):
-                told = f"retryOn {', '.join(sorted(when - SAFE_RETRIES))}" if when else "no retryOn: 503, too"
-                yield Found(
-                    each, ("spec", "http", index), f"orders of money are sent again after they may be heard ({told})"
-                )
-
-
-def _only_reads(route: JsonObject) -> bool:
-    matches = listed(route.get("match"))
-    return bool(matches) and all(text(at(match, "method", "exact")) in ("GET", "HEAD") for match in matches)
-
-
-def _reached(world: World, each: Object, to: Any) -> list[Pod]:
-    name, _, rest = text(at(to, "destination", "host")).partition(".")
-    return world.behind(rest.partition(".")[0] or each.namespace, name)
-
-
 INJECT = "sidecar.istio.io/inject"
 MODE = "istio.io/dataplane-mode"
 MESH_ROOT = "istio-system"
@@ -195,4 +150,4 @@ def mesh_anybody(each: Object) -> Iterator[Hit]:
                 yield Hit(("spec", "rules", index), "a rule that asks for nothing")
 
 
-RULES = (mesh_no_timeout, retry_budget, retry_money, mesh_no_limits, mesh_mtls, mesh_outside, mesh_anybody)
+RULES = (mesh_no_timeout, retry_budget, mesh_no_limits, mesh_mtls, mesh_outside, mesh_anybody)

@@ -32,7 +32,9 @@ OURS: Mapping[str, Row] = {
     ),
     "N13 no way between brands": ("brand-wall", "walls-unread"),
     "N14 hosts named are hosts allowed, and the other way": ("egress-hosts", "egress-unused"),
-    "N15 timeouts and retries of the mesh": ("mesh-no-timeout", "retry-budget", "retry-money"),
+    "N15 timeouts and retries of the mesh": (
+        "mesh-no-timeout", "retry-budget", "gateway-retry-budget", "timeout-answer", "retry-money",
+    ),
     "N16 circuit breakers toward each provider": ("mesh-no-limits", "provider-limits"),
     "N17 WebSockets: affinity, idle timeouts, own nodes": ("sticky", "ws-idle", "ws-nodes"),
     "N18 spot for batch only, which ranks lower": ("spot-money", "priority-exists"),
