@@ -61,7 +61,7 @@ SECRETS = frozenset(
 )  # fmt: skip
 CONFIGURATION = frozenset(("config-checksum",))
 BACKUPS = frozenset(("database-backup", "base-backup", "backup-window", "backup-encryption"))
-SEEN = frozenset(("traced", "slo-alerts"))
+SEEN = frozenset(("traced", "slo-alerts", "sli-recorded"))
 FLAGS = frozenset(("kill-switch",))
 FRESH_DAYS = 92
 """For how long a tested restore tells that the next one works: a quarter of a year (policy N24)."""

@@ -19,6 +19,7 @@ from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rul
 from croupier.core.policy.selectors import matches
 from croupier.core.policy.world import World
 from croupier.model.manifest import Path
+from croupier.model.objects import JsonObject
 
 ROLLBACK, PROVIDER_SWITCH, ON_CALL = (
     f"{PREFIX}runbook-rollback",
@@ -178,6 +179,45 @@ def slo_alerts(world: World) -> Iterator[Found]:
         yield Found(first, ("spec", "groups"), f"no alert among the manifests is on {' or '.join(missing)}")
 
 
+RAW = "{alert: DepositsFail, expr: 'rate(deposits_failed[5m]) / rate(deposits[5m]) > 0.05'}"
+RECORDED = (
+    "{record: 'deposits:failed:ratio_rate5m', expr: 'rate(deposits_failed[5m]) / rate(deposits[5m])'}, {alert: "
+    "DepositsFail, expr: 'deposits:failed:ratio_rate5m > 0.05'}"
+)
+_COUNTS = re.compile(r"\b(i?rate|increase|histogram_quantile)\s*\(")
+
+
+@bundle_rule(
+    "sli-recorded", "What alerts on money count is recorded once", level=Level.WARNING, source="S9.4, S15.7",
+    why="An alert, a dashboard and a gate that each count deposits their own way disagree in the night when it matters, "
+    "and a window of days is counted anew every half minute.",
+    fix="Record the share that fails (record: deposits:failed:ratio_rate5m), and let alerts read that.",
+    bad=ALERT % RAW, good=ALERT % RECORDED,
+)  # fmt: skip
+def sli_recorded(world: World) -> Iterator[Found]:
+    rules = [
+        (each, ("spec", "groups", place, "rules", index), rule)
+        for each in world.of("PrometheusRule")
+        for place, group in items(each.spec.get("groups"))
+        for index, rule in items(group.get("rules"))
+    ]
+    for signal in SIGNALS:
+        speaks = re.compile(rf"(?<![a-z]){signal}", re.IGNORECASE)
+        if any(text(rule.get("record")) and speaks.search(_words(rule)) for _, _, rule in rules):
+            continue
+        for each, path, rule in rules:
+            if text(rule.get("alert")) and speaks.search(_words(rule)) and _COUNTS.search(text(rule.get("expr"))):
+                said = f"{text(rule['alert'])} counts by itself how many {signal}s fail, and nothing records it"
+                yield Found(each, (*path, "expr"), said)
+
+
+def _words(rule: JsonObject) -> str:
+    """Name, labels and expression of a rule; of names in capitals each word apart."""
+    labels = " ".join(map(text, mapping(rule.get("labels")).values()))
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text(rule.get("record")) or text(rule.get("alert")))
+    return f"{name} {labels} {text(rule.get('expr'))}"
+
+
 class Flag(NamedTuple):
     """A feature flag, and where it is declared. ``problem``: why it switches nothing off; "": it does."""
 
@@ -278,4 +318,4 @@ def runbook(each: Object) -> Iterator[Hit]:
                 yield Hit(place, f"{key} is no address")
 
 
-RULES = (traced, scraped, slo_alerts, kill_switch, runbook)
+RULES = (traced, scraped, slo_alerts, sli_recorded, kill_switch, runbook)

@@ -50,7 +50,7 @@ OURS: Mapping[str, Row] = {
     "N28 image for every CPU architecture": REGISTRY,
     "N29 accepted vulnerabilities": REGISTRY,
     "N30 attested digest is the deployed one": REGISTRY,
-    "N31 traces, scrapes, alerts": ("traced", "scraped", "slo-alerts"),
+    "N31 traces, scrapes, alerts": ("traced", "scraped", "slo-alerts", "sli-recorded"),
     "N32 guards of the ingress and of callbacks": (
         "ingress-hsts", "ingress-rate-limit", "ingress-backend-tls", "ingress-body-size", "gateway-hsts",
         "gateway-rate-limit", "gateway-backend-tls", "gateway-body-size", "callback-guard",
