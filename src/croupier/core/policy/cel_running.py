@@ -9,6 +9,7 @@ from croupier.core.policy.budgets import CONNECTS, DATABASE, IN_URL, POOL
 from croupier.core.policy.cel_words import ENV, FROM_SECRET, NAME, VALUE, like, words
 from croupier.core.policy.facts import DRAIN, SPOT, START
 from croupier.core.policy.rollout import LEAST_GRACE_SECONDS, LEAST_REALTIME_GRACE_SECONDS
+from croupier.core.policy.scaling import ASKS_NOBODY
 from croupier.core.policy.watching import RUNBOOKS
 
 
@@ -27,6 +28,17 @@ def _probe(name: str) -> str:
     return f"c.?{name}.orValue({{}}) != {{}}"
 
 
+def _asks_nobody(kinds: tuple[str, ...]) -> str:
+    return (
+        "(object.?spec.?triggers.orValue([]).size() > 0 && object.?spec.?triggers.orValue([])"
+        f".all(trigger, trigger.?type.orValue('') in {words(kinds)}))"
+    )
+
+
+_BEHAVIOR = (
+    "(object.kind == 'ScaledObject' ? object.?spec.?advanced.?horizontalPodAutoscalerConfig.?behavior.orValue({}) : "
+    "object.?spec.?behavior.orValue({}))"
+)
 _NUMBER = "^[0-9]+([.][0-9]+)?$"
 _AFTER_SLEEP = (
     "(c.?lifecycle.?preStop.?exec.?command.orValue([]).join(' ') + ' sleep -').split('sleep ')[1]"
@@ -202,16 +214,16 @@ OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     # scaling.py
     "scale-down": (
-        ("HorizontalPodAutoscaler",),
-        "object.?spec.?behavior.?scaleDown.?stabilizationWindowSeconds.orValue(60) >= 60 && "
-        "object.?spec.?behavior.?scaleUp.?selectPolicy.orValue('') != 'Disabled'",
+        ("HorizontalPodAutoscaler", "ScaledObject"),
+        f"({_asks_nobody(('cron',))} || {_BEHAVIOR}.?scaleDown.?stabilizationWindowSeconds.orValue(60) >= 60) && "
+        f"{_BEHAVIOR}.?scaleUp.?selectPolicy.orValue('') != 'Disabled'",
     ),
     "keda-bounds": (
         ("ScaledObject",),
         " && ".join(
-            f"object.?spec.?{key}.hasValue()"
-            for key in ("minReplicaCount", "maxReplicaCount", "fallback", "cooldownPeriod")
-        ),
+            f"object.?spec.?{key}.hasValue()" for key in ("minReplicaCount", "maxReplicaCount", "cooldownPeriod")
+        )
+        + f" && (object.?spec.?fallback.hasValue() || {_asks_nobody(ASKS_NOBODY)})",
     ),
     # rotation.py
     "secret-refresh": (

@@ -19,6 +19,8 @@ RPS = "{type: Pods, pods: {metric: {name: rps_per_pod}, target: {type: AverageVa
 SCALED = (
     "{apiVersion: keda.sh/v1alpha1, kind: ScaledObject, metadata: {name: bets}, spec: {scaleTargetRef: {name: bets}%s}}"
 )
+ASKS_NOBODY = ("cron", "cpu", "memory")
+"""Triggers of KEDA that need no source of metrics of their own: there is nothing to fall back from."""
 
 
 def _is_load(metric: Any) -> bool:
@@ -67,7 +69,11 @@ def one_scaler(world: World) -> Iterator[Found]:
         if at(each.spec, "updatePolicy", "updateMode") in ("Off", "Initial"):
             continue
         for scaler in world.scalers.get(key, []):
-            on = [text(at(metric, "resource", "name")) for metric in listed(scaler.spec.get("metrics"))]
+            on = [
+                text(at(metric, key, "name"))
+                for metric in listed(scaler.spec.get("metrics"))
+                for key in ("resource", "containerResource")
+            ]
             on += [text(mapping(trigger).get("type")) for trigger in listed(scaler.spec.get("triggers"))]
             if {"cpu", "memory"} & set(on):
                 yield Found(each, ("spec", "updatePolicy"), f"{scaler.manifest.name} scales on what it changes")
@@ -77,17 +83,27 @@ def one_scaler(world: World) -> Iterator[Found]:
     "scale-down", "Scaling down waits for the next burst", level=Level.WARNING, source="S1.2, S6.1",
     why="Pods that go in the break are missing when the match goes on.",
     fix="Let behavior.scaleDown.stabilizationWindowSeconds be 300 or more.",
-    kinds=("HorizontalPodAutoscaler",),
+    kinds=("HorizontalPodAutoscaler", "ScaledObject"),
     bad=(HPA % ("bets", RPS)).replace("metrics", "behavior: {scaleDown: {stabilizationWindowSeconds: 0}}, metrics"),
     good=(HPA % ("bets", RPS)).replace("metrics", "behavior: {scaleDown: {stabilizationWindowSeconds: 600}}, metrics"),
 )  # fmt: skip
 def scale_down(each: Object) -> Iterator[Hit]:
-    window = at(each.spec, "behavior", "scaleDown", "stabilizationWindowSeconds")
-    if type(window) is int and window < 60:
-        path = ("spec", "behavior", "scaleDown", "stabilizationWindowSeconds")
-        yield Hit(path, f"pods go {window} s after the last player")
-    if at(each.spec, "behavior", "scaleUp", "selectPolicy") == "Disabled":
-        yield Hit(("spec", "behavior", "scaleUp", "selectPolicy"), "it never scales up")
+    path: tuple[str, ...] = ()
+    if each.kind == "ScaledObject":
+        path = ("advanced", "horizontalPodAutoscalerConfig")
+    behavior = mapping(at(each.spec, *path, "behavior"))
+    window = at(behavior, "scaleDown", "stabilizationWindowSeconds")
+    if type(window) is int and window < 60 and not _asks_nobody(each, ("cron",)):
+        where = ("spec", *path, "behavior", "scaleDown", "stabilizationWindowSeconds")
+        yield Hit(where, f"pods go {window} s after the last player")
+    if at(behavior, "scaleUp", "selectPolicy") == "Disabled":
+        yield Hit(("spec", *path, "behavior", "scaleUp", "selectPolicy"), "it never scales up")
+
+
+def _asks_nobody(scaled: Object, kinds: tuple[str, ...] = ASKS_NOBODY) -> bool:
+    """Whether a ScaledObject goes by what needs no source that could break: the clock, CPU and memory."""
+    triggers = listed(scaled.spec.get("triggers"))
+    return bool(triggers) and all(mapping(each).get("type") in kinds for each in triggers)
 
 
 @object_rule(
@@ -102,7 +118,7 @@ def keda_bounds(each: Object) -> Iterator[Hit]:
     missing = [
         key
         for key in ("minReplicaCount", "maxReplicaCount", "fallback", "cooldownPeriod")
-        if each.spec.get(key) is None
+        if each.spec.get(key) is None and not (key == "fallback" and _asks_nobody(each))
     ]
     if missing:
         yield Hit(("spec",), f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set")

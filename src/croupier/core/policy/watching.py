@@ -189,7 +189,7 @@ _COUNTS = re.compile(r"\b(i?rate|increase|histogram_quantile)\s*\(")
 
 @bundle_rule(
     "sli-recorded", "What alerts on money count is recorded once", level=Level.WARNING, source="S9.4, S15.7",
-    why="An alert, a dashboard and a gate that each count deposits their own way disagree in the night when it matters, "
+    why="An alert, a dashboard and a gate that each count deposits their own way disagree when it matters, "
     "and a window of days is counted anew every half minute.",
     fix="Record the share that fails (record: deposits:failed:ratio_rate5m), and let alerts read that.",
     bad=ALERT % RAW, good=ALERT % RECORDED,
