@@ -186,6 +186,15 @@ class Telemetry(Value):
     """Fields taken out before anything leaves the cell's region."""
 
 
+class Logging(Value):
+    """How each pod writes logs (S9.5), told by environment: what it writes is the program's own work."""
+
+    format: Literal["json", "text"] = "json"
+    """``LOG_FORMAT``. JSON lines are what log pipelines find ``trace_id`` and other fields in."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """``LOG_LEVEL``."""
+
+
 class Metrics(Value):
     """What each pod exposes to be counted (S9.3)."""
 
@@ -261,6 +270,9 @@ class ServiceSpec(Service):
     """Disks of its pods by name: it becomes a StatefulSet. Not where croupier releases, whose versions run beside each
     other, each with pods of its own."""
     telemetry: Telemetry = Telemetry()
+    logging: Logging | None = None
+    """Beside it pods are told what to call themselves in each line: ``OTEL_SERVICE_NAME`` and brand, market, region,
+    cell and version in ``OTEL_RESOURCE_ATTRIBUTES``. None: nothing is told of logs."""
     metrics: Metrics = Metrics()
     alerts: Alerts | None = None
     """Needed where its region has a ``prometheus`` and it has objectives."""

@@ -50,10 +50,11 @@ _SHADOW_HOSTS = ("server.address", "http.host", "net.host.name")
 
 
 def tracing(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
-    """What a pod must know to send spans, by the variables that every OpenTelemetry SDK reads. What the service's own
+    """What a pod must know to call itself by one name in spans and logs, to send the first and to write the second, by
+    the variables that every OpenTelemetry SDK reads, ``LOG_FORMAT`` and ``LOG_LEVEL``. What the service's own
     configuration says stays as it is. ``CROUPIER_VERSION`` must stand before them."""
-    traces, cell = placed.region.traces, placed.cell
-    if traces is None:
+    traces, logging, cell = placed.region.traces, service.logging, placed.cell
+    if traces is None and logging is None:
         return {}
     resource = {
         "service.version": "$(CROUPIER_VERSION)",
@@ -61,17 +62,23 @@ def tracing(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
         "service.instance.id": "$(POD_NAME)",
         "brand": cell.brand,
         "market": cell.market,
+        **({"region": cell.region} if logging is not None else {}),
         "cell": cell.name,
-        TRACES_REGION: service.telemetry.traces or cell.region,
+        **({TRACES_REGION: service.telemetry.traces or cell.region} if traces is not None else {}),
     }
     said = {
         "OTEL_SERVICE_NAME": service.name,
         "OTEL_RESOURCE_ATTRIBUTES": ",".join(f"{name}={value}" for name, value in resource.items()),
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{RECEIVER}.{traces.namespace}:{HTTP}",
-        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-        # The samplers choose: nothing is left out before they have seen how it ended.
-        "OTEL_TRACES_SAMPLER": "always_on",
     }
+    if traces is not None:
+        said |= {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{RECEIVER}.{traces.namespace}:{HTTP}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            # The samplers choose: nothing is left out before they have seen how it ended.
+            "OTEL_TRACES_SAMPLER": "always_on",
+        }
+    if logging is not None:
+        said |= {"LOG_FORMAT": logging.format, "LOG_LEVEL": logging.level}
     return {name: value for name, value in said.items() if name not in service.config}
 
 

@@ -19,6 +19,7 @@ from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.schemas import NEWEST
+from croupier.model.service_spec import Logging
 from croupier.spec.platform import load_described
 
 CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
@@ -54,6 +55,7 @@ def test_a_pod_is_told_where_to_send_spans_and_what_to_call_itself() -> None:
         "service.instance.id=$(POD_NAME)",
         "brand=nova",
         "market=mt",
+        "region=eu-east",
         "cell=nova-mt-eu-east",
         "croupier.traces=eu-north",
     ]
@@ -61,6 +63,20 @@ def test_a_pod_is_told_where_to_send_spans_and_what_to_call_itself() -> None:
     egress = doors(placed, service)["spec"]["egress"]
     to = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "telemetry"}}}
     assert {"to": [to], "ports": [{"port": port, "protocol": "TCP"} for port in ports]} in egress
+
+
+def test_a_pod_is_told_how_to_write_logs_and_what_to_call_itself_in_them() -> None:
+    """S9.5: JSON, with brand, market, region and service, also where nobody collects traces."""
+    (placed, *_) = example(traces=None)
+    service = placed.services[0].model_copy(update={"logging": Logging(level="warning"), "config": {}})
+    said = tracing(placed, service)
+    assert said.keys() == {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "LOG_FORMAT", "LOG_LEVEL"}
+    assert (said["LOG_FORMAT"], said["LOG_LEVEL"]) == ("json", "warning")
+    fields = dict(each.split("=") for each in said["OTEL_RESOURCE_ATTRIBUTES"].split(","))
+    cell = placed.cell
+    assert (fields["brand"], fields["market"], fields["region"]) == (cell.brand, cell.market, cell.region)
+    louder = service.model_copy(update={"config": {"LOG_LEVEL": "debug"}})
+    assert "LOG_LEVEL" not in tracing(placed, louder)
 
 
 def test_what_the_services_own_configuration_says_stays() -> None:
