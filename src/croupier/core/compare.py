@@ -21,7 +21,7 @@ Whole = TypeVar("Whole", bound=BaseModel)
 
 _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(("image", "args"), "image"),
-    **dict.fromkeys(("config", "logging", "secrets"), "config"),
+    **dict.fromkeys(("config", "configAs", "logging", "secrets"), "config"),
     "flags": "flag",
     **dict.fromkeys(("replicas", "scaling", "resources", "pool", "sockets"), "scaling"),
     **dict.fromkeys(

@@ -27,6 +27,8 @@ Layer = Literal["edge", "api", "service", "stream", "data"]
 
 SECRETS = "/secrets"
 """Folder of mounted secrets."""
+CONFIG = "/config"
+"""Folder of configuration, where it comes as files."""
 FLAGS = "/flags"
 """Folder of the file with the flags."""
 RESERVED = ("POD_NAME", "NAMESPACE", "CROUPIER_VERSION", "CROUPIER_SERVICE")
@@ -260,7 +262,9 @@ class ServiceSpec(Service):
     egress: tuple[Name, ...] = ()
     """Providers it may call; nothing else outside is reachable (S8.9)."""
     config: Annotated[dict[EnvName, ConfigText], Field(default_factory=dict)]
-    """Environment of the container. A change is a new version, released like code (S12.3)."""
+    """What the container is told. A change is a new version, released like code (S12.3)."""
+    config_as: Literal["environment", "files"] = "environment"
+    """Of ``config``: variables, or files of these names below ``/config`` and no variables at all (S10.7)."""
     flags: Annotated[dict[FlagName, Flag], Field(default_factory=dict, max_length=200)]
     """Switches, in ``/flags/flags.json``, which it reads again when that changes: no version, and no gate (S12.1)."""
     secrets: Annotated[dict[Name, SecretRef], Field(default_factory=dict)]
@@ -358,6 +362,14 @@ class ServiceSpec(Service):
         for each in self.volumes.values():
             if each.path.rstrip("/") in (path.rstrip("/") for path in self.writable):
                 raise PydanticCustomError("volumes", f"{each.path} is a volume, and writable, too")
+        return self
+
+    @model_validator(mode="after")
+    def _configuration_is_not_covered(self) -> Self:
+        for path in (*self.writable, *(each.path for each in self.volumes.values())):
+            if self.config_as == "files" and (path.rstrip("/") == CONFIG or path.startswith(f"{CONFIG}/")):
+                message = f"{path} would cover the files of config"
+                raise PydanticCustomError("config", message, {"at": "configAs"})
         return self
 
     @field_validator("config")

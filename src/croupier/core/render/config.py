@@ -14,9 +14,10 @@ import rfc8785
 from croupier.core.render.names import of_service
 from croupier.model.objects import JsonObject
 from croupier.model.platform import Cell
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import CONFIG, ServiceSpec
 
 CHECKSUM = "croupier.dev/config-checksum"
+_VOLUME = "config"
 _LONGEST_BASE = 63 - len("-config-") - 10
 
 
@@ -43,3 +44,13 @@ def config_map(cell: Cell, service: ServiceSpec) -> list[JsonObject]:
         return []
     body = {"immutable": True, "data": dict(sorted(service.config.items()))}
     return [of_service(cell, service, "v1", "ConfigMap", body, name=name)]
+
+
+def config_volumes(service: ServiceSpec) -> list[JsonObject]:
+    """The ConfigMap as a volume, where a service wants files."""
+    name = config_name(service) if service.config_as == "files" else None
+    return [{"name": _VOLUME, "configMap": {"name": name}}] if name is not None else []
+
+
+def config_mounts(service: ServiceSpec) -> list[JsonObject]:
+    return [{"name": each["name"], "mountPath": CONFIG, "readOnly": True} for each in config_volumes(service)]

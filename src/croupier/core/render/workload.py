@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from croupier.core.render.collector import tracing
-from croupier.core.render.config import CHECKSUM, checksum, config_name
+from croupier.core.render.config import CHECKSUM, checksum, config_mounts, config_name, config_volumes
 from croupier.core.render.egress import proxied
 from croupier.core.render.engines import told
 from croupier.core.render.flags import heavy, live, mounts, volumes
@@ -139,6 +139,7 @@ def _pod(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonOb
     secrets = mounted_secrets(placed, service)
     mounted = [
         *volumes(service),
+        *config_volumes(service),
         *(
             {"name": f"secret-{number}", **secret_volume(placed, service, name, reference)}
             for number, (name, reference) in enumerate(secrets.items())
@@ -186,10 +187,11 @@ def _spread(placed: PlacedCell, service: ServiceSpec, version_label: str) -> lis
 
 
 def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> JsonObject:
-    config = config_name(service)
+    config, in_files = config_name(service), service.config_as == "files"
     secrets = mounted_secrets(placed, service)
     mounted = [
         *mounts(service),
+        *config_mounts(service),
         *(
             {"name": f"secret-{number}", "mountPath": f"{SECRETS}/{name}", "readOnly": True}
             for number, name in enumerate(secrets)
@@ -204,7 +206,7 @@ def _container(placed: PlacedCell, service: ServiceSpec, version_label: str) -> 
         **({"args": list(service.args)} if service.args else {}),
         "ports": [{"name": each.name, "containerPort": each.port, "protocol": "TCP"} for each in service.ports],
         "env": _environment(placed, service, version_label),
-        **({"envFrom": [{"configMapRef": {"name": config}}]} if config else {}),
+        **({"envFrom": [{"configMapRef": {"name": config}}]} if config and not in_files else {}),
         "resources": resources_of(service.resources),
         "startupProbe": _probe(service, service.probes.liveness_path, start=True),
         "livenessProbe": _probe(service, service.probes.liveness_path),
