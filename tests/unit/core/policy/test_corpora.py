@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import lzma
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from croupier.core.policy.check import check
 from croupier.core.policy.fingerprint import written
 from croupier.core.policy.objects import Settings
 from croupier.core.policy.pod_security import OVERRIDES
+from croupier.engine.schemas import validator
 from croupier.model.schemas import NEWEST_STANDARD
 from croupier.spec.manifests import read_text
 
@@ -85,6 +87,7 @@ def test_every_pod_of_every_version_of_the_standards_is_among_the_cases() -> Non
 
 
 MAPPING = tomllib.loads((CORPORA / "mapping.toml").read_text())
+UNMAPPED = tomllib.loads((CORPORA / "unmapped.toml").read_text())
 DISAGREEMENTS = tomllib.loads((CORPORA / "disagreements.toml").read_text())
 LEAST_AGREEMENT = {"kube-linter": 0.95, "polaris": 0.95, "kyverno-best-practices": 0.99}
 
@@ -106,6 +109,9 @@ def agrees(case: dict[str, Any]) -> bool:
     )
     read = read_text(case["doc"], "case.yaml")
     assert read.state == "read", read.problem
+    if "schema" in names:
+        values = [each.value for each in read.manifests]
+        settings = replace(settings, schemas=validator(settings.kubernetes, values, ()))
     found = [
         each
         for each in check(read.manifests, [RULES[name] for name in names], settings)
@@ -128,6 +134,13 @@ def test_we_agree_with_other_projects_but_for_what_we_explain(corpus: str) -> No
 @pytest.mark.parametrize("corpus", LEAST_AGREEMENT)
 def test_the_mapping_names_rules_that_exist_on_both_sides(corpus: str) -> None:
     assert set(MAPPING[corpus]) <= {case["rule"] for case in cases(corpus)}
+
+
+@pytest.mark.parametrize("corpus", LEAST_AGREEMENT)
+def test_what_is_not_mapped_has_a_reason(corpus: str) -> None:
+    held = {case["rule"] for case in cases(corpus)}
+    assert held - set(MAPPING[corpus]) == set(UNMAPPED[corpus])
+    assert all(why.endswith(".") for why in UNMAPPED[corpus].values())
 
 
 def test_every_disagreement_has_a_reason() -> None:
