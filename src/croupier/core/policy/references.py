@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from croupier.core.policy.network import policies
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.rule import Found, Level, bundle_rule
-from croupier.core.policy.secret_sources import is_made
+from croupier.core.policy.secret_sources import Makers
 from croupier.core.policy.selectors import matches
 from croupier.core.policy.world import World, target
 from croupier.model.manifest import Path
@@ -209,11 +209,12 @@ def _references(pod: Pod) -> Iterator[tuple[Path, str, str, str | None]]:
     "{apiVersion: v1, kind: ConfigMap, metadata: {name: bets}, data: {A: x}}",
 )  # fmt: skip
 def dangling_env(world: World) -> Iterator[Found]:
+    makers = Makers(world)
     for pod in world.pods:
         for path, kind, name, key in _references(pod):
             held = world.named(kind, pod.owner.namespace, name)
             if held is None:
-                if world.has((kind,)) and not is_made(world, pod.owner.namespace, name):
+                if world.has((kind,)) and not makers.make(pod.owner.namespace, name):
                     yield Found(pod.owner, path, f"there is no {kind} {name}")
                 continue
             keys = {

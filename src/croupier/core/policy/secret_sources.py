@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -44,6 +45,10 @@ _OPERATED = frozenset(
 """(group, kind) of stores whose operators make Secrets that are called after them."""
 
 
+_SEVERAL = {"SecretProviderClass": ("secretObjects", "secretName"), "SopsSecret": ("secretTemplates", "name")}
+"""Kind of what has several made -> the list in its spec, and where the name stands in each."""
+
+
 class Use(NamedTuple):
     """A Secret that a pod uses, and where it says so."""
 
@@ -51,27 +56,34 @@ class Use(NamedTuple):
     path: Path
 
 
-def made(world: World, namespace: str) -> Iterator[str]:
-    """Names, or patterns of names, of the Secrets that something else among the manifests has made in a namespace."""
-    for each in world.objects:
-        is_here = each.namespace == namespace or each.kind == "ClusterExternalSecret"
-        group = each.group
-        if not is_here:
-            continue
-        if (group, each.kind) in _NAMED_AT:
-            told = [text(at(each.value, *map(str, path))) for path in _NAMED_AT[group, each.kind]]
-            yield next(filter(None, told), each.name)
-        elif (group, each.kind) in _OPERATED:
-            yield from (f"{each.name}-*", f"*.{each.name}.credentials.*")
-        elif (group, each.kind) == ("secrets-store.csi.x-k8s.io", "SecretProviderClass"):
-            yield from (text(held.get("secretName")) for _, held in items(each.spec.get("secretObjects")))
-        elif each.kind == "SopsSecret":
-            yield from (text(held.get("name")) for _, held in items(each.spec.get("secretTemplates")))
+class Makers:
+    """What has Secrets made, of one ``World``."""
 
+    def __init__(self, world: World) -> None:
+        self._names: dict[str, set[str]] = defaultdict(set)
+        self._patterns: dict[str, list[str]] = defaultdict(list)
+        self._everywhere: set[str] = set()
+        for each in world.of(*dict.fromkeys(kind for _, kind in (*_NAMED_AT, *_OPERATED)), *_SEVERAL):
+            key = each.group, each.kind
+            if key in _NAMED_AT:
+                told = [text(at(each.value, *map(str, path))) for path in _NAMED_AT[key]]
+                everywhere = each.kind == "ClusterExternalSecret"
+                (self._everywhere if everywhere else self._names[each.namespace]).add(
+                    next(filter(None, told), each.name)
+                )
+            elif key in _OPERATED:
+                self._patterns[each.namespace] += (f"{each.name}-*", f"*.{each.name}.credentials.*")
+            elif each.kind in _SEVERAL:
+                field, name = _SEVERAL[each.kind]
+                self._names[each.namespace] |= {text(held.get(name)) for _, held in items(each.spec.get(field))}
 
-def is_made(world: World, namespace: str, name: str) -> bool:
-    """Whether something among the manifests has the Secret made."""
-    return any(fnmatchcase(name, pattern) for pattern in made(world, namespace))
+    def make(self, namespace: str, name: str) -> bool:
+        """Whether something among the manifests has the Secret made."""
+        return (
+            name in self._everywhere
+            or name in self._names.get(namespace, ())
+            or any(fnmatchcase(name, pattern) for pattern in self._patterns.get(namespace, ()))
+        )
 
 
 def _uses(pod: Pod) -> Iterator[Use]:
@@ -135,15 +147,13 @@ def _unmounted(world: World, namespace: str, name: str) -> Object | None:
     "casino}, spec: {refreshInterval: 1h}}",
 )  # fmt: skip
 def secret_source(world: World) -> Iterator[Found]:
-    known: dict[str, list[str]] = {}
+    makers = Makers(world)
     for pod in world.pods:
         namespace = pod.owner.namespace
-        if namespace not in known:
-            known[namespace] = list(made(world, namespace))
         for name, path in _uses(pod):
             if not name or _is_elsewhere(pod, name) or world.named("Secret", namespace, name) is not None:
                 continue  # What a Secret in Git holds is asked by secret-in-git.
-            if not any(fnmatchcase(name, pattern) for pattern in known[namespace]):
+            if not makers.make(namespace, name):
                 yield Found(pod.owner, path, f"nothing among the manifests has the Secret {name} made")
             elif (unmounted := _unmounted(world, namespace, name)) is not None:
                 said = f"the Secret {name} is there only while a pod mounts SecretProviderClass {unmounted.name}"
