@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from croupier.core.policy.addresses import EVERY, Ranges, of_block, of_peers
+from croupier.core.policy.catalogue import RULES
+from croupier.core.policy.check import check
+from croupier.spec.manifests import read_text
 
 FOUR = st.tuples(st.integers(0, 63), st.integers(26, 32)).map(lambda each: f"192.0.2.{each[0]}/{each[1]}")
 SIX = st.tuples(st.integers(0, 63), st.integers(122, 128)).map(lambda each: f"2001:db8::{each[0]:x}/{each[1]}")
@@ -49,3 +53,43 @@ def test_halves_and_quarters_of_everything_are_everything(bits: int, six: bool) 
     parts = Ranges.of(*map(str, ip_network(whole).subnets(prefixlen_diff=bits)))
     assert parts.cidrs() == (whole,)
     assert not parts - EVERY
+
+
+BLOCK = st.fixed_dictionaries({"cidr": FOUR, "except": st.lists(FOUR, max_size=2)})
+
+
+@given(
+    st.lists(st.lists(BLOCK, min_size=1, max_size=3), min_size=1, max_size=3), st.lists(FOUR, min_size=1, max_size=3)
+)
+def test_what_is_beyond_the_declared_is_found_however_policies_share_it(
+    policies: list[list[dict[str, object]]], declared: list[str]
+) -> None:
+    """N12, S8.9: what counts is the union of all policies of a pod, with the exceptions of each its own."""
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "bets", "namespace": "a", "annotations": {"croupier.dev/egress": ", ".join(declared)}},
+        "spec": {"containers": [{"name": "app"}]},
+    }
+    made = [
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": f"p{number}", "namespace": "a"},
+            "spec": {
+                "podSelector": {},
+                "policyTypes": ["Egress"],
+                "egress": [{"to": [{"ipBlock": block} for block in blocks]}],
+            },
+        }
+        for number, blocks in enumerate(policies)
+    ]
+    read = read_text("\n---\n".join(map(json.dumps, [pod, *made])), "all.yaml")
+    reached = {
+        address
+        for blocks in policies
+        for block in blocks
+        for address in plainly([str(block["cidr"])]) - plainly(list(block["except"]))
+    }
+    found = check(read.manifests, [RULES["egress-beyond"]])
+    assert bool(found) == bool(reached - plainly(declared))

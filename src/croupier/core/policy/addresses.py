@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import reduce
 from ipaddress import IPv4Address, IPv6Address, ip_network, summarize_address_range
 from typing import Any
 
@@ -79,7 +78,11 @@ def of_peers(peers: Any) -> Ranges:
 
 
 def united(sets: Iterable[Ranges]) -> Ranges:
-    return reduce(Ranges.__or__, sets, Ranges())
+    """All of ``sets`` together."""
+    held = list(sets)
+    return Ranges(
+        _joined(span for each in held for span in each.four), _joined(span for each in held for span in each.six)
+    )
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> Spans:
