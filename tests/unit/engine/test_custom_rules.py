@@ -67,9 +67,11 @@ def test_a_rule_of_ones_own_is_explained_listed_and_exported(folder: Path) -> No
     assert run("explain", "team").exit_code == 2
     made = json.loads(run("export", "--as", "vap", "--profile", "baseline", "--rules", "rules", "-o", "json").stdout)
     assert "team" in made["exported"]
-    write(folder, kinds=["Kafka"], expression="false", good=EXAMPLE["good"], bad=EXAMPLE["bad"].replace("Pod", "Kafka"))
+    write(
+        folder, kinds=["Teapot"], expression="false", good=EXAMPLE["good"], bad=EXAMPLE["bad"].replace("Pod", "Teapot")
+    )
     made = json.loads(run("export", "--as", "vap", "--profile", "baseline", "--rules", "rules", "-o", "json").stdout)
-    assert {"rule": "team", "why": "what the API server calls Kafka is not known here"} in made["left"]
+    assert {"rule": "team", "why": "what the API server calls Teapot is not known here"} in made["left"]
 
 
 def test_where_there_is_no_answer_nobody_has_looked(folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from croupier.core.policy.gateways import (
     Way,
     destination_rules,
+    gateways_of,
     is_envoy,
     policies_of,
     targets_service,
@@ -39,6 +40,11 @@ _BACKEND_TLS = (
     "casino}, spec: {targetRefs: [{group: '', kind: Service, name: bets}], validation: {hostname: bets.casino, "
     "wellKnownCACertificates: System}}}"
 )
+_GATEWAY = (
+    "\n---\n{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: players, namespace: gateway}, "
+    "spec: {gatewayClassName: players, listeners: [{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: "
+    "[{name: players}]}}]}}"
+)
 _OFF = frozenset(("DISABLE", ""))
 
 
@@ -47,12 +53,19 @@ _OFF = frozenset(("DISABLE", ""))
     why="The first request of a player who types the name goes in the clear, and whoever is between may keep it so.",
     fix="Set the header Strict-Transport-Security: a filter ResponseHeaderModifier of the HTTPRoute, "
     "lateResponseHeaders of a ClientTrafficPolicy, or headers.response.set of the VirtualService.",
-    bad=ROUTE % "", good=ROUTE % _HEADER,
+    bad=ROUTE % "" + _GATEWAY, good=ROUTE % _HEADER + _GATEWAY,
 )  # fmt: skip
 def gateway_hsts(world: World) -> Iterator[Found]:
-    for way in ways(world):
+    for way in _told(world):
         if way.route.kind != "GRPCRoute" and not _sends_hsts(world, way):
             yield Found(way.route, way.path, "nothing sends Strict-Transport-Security")
+
+
+def _told(world: World) -> Iterator[Way]:
+    """Ways whose gateway is among the files: who attaches a route to another's Gateway cannot know what that does.
+    A VirtualService is where Istio says it.
+    """
+    return (each for each in ways(world) if each.route.kind == "VirtualService" or gateways_of(world, each.route))
 
 
 def _sends_hsts(world: World, way: Way) -> bool:
@@ -140,10 +153,10 @@ def _filters(each: Object) -> Iterator[str]:
     why="Between the gateway and the pod, sessions and card data would cross the network in the clear.",
     fix="Add a BackendTLSPolicy for the Service, or in a mesh a DestinationRule or PeerAuthentication that asks for "
     "mTLS. Where the gateway is in a mesh that does it unasked, switch this rule off.",
-    bad=ROUTE % "", good=ROUTE % "" + _BACKEND_TLS,
+    bad=ROUTE % "" + _GATEWAY, good=ROUTE % "" + _GATEWAY + _BACKEND_TLS,
 )  # fmt: skip
 def gateway_backend_tls(world: World) -> Iterator[Found]:
-    for way in ways(world):
+    for way in _told(world):
         if _ask_for_tls(destination_rules(world, way)):
             continue
         for namespace, name in dict.fromkeys(way.services):

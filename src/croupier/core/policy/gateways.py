@@ -64,6 +64,15 @@ def _parents(route: Object) -> list[JsonObject]:
     return [each for each in held if each.get("kind") in (None, "Gateway")]
 
 
+def gateways_of(world: World, route: Object) -> list[Object]:
+    """The Gateways among the files that a route of the Gateway API is attached to."""
+    named = (
+        world.named("Gateway", text(each.get("namespace")) or route.namespace, text(each.get("name")))
+        for each in _parents(route)
+    )
+    return [each for each in named if each is not None]
+
+
 def policies_of(world: World, kind: str, way: Way) -> list[Object]:
     """Policies of ``kind`` of Envoy Gateway that hold for ``way``."""
     held = [each for each in world.of(kind) if each.group == ENVOY]
@@ -120,10 +129,8 @@ def is_envoy(world: World, route: Object) -> bool:
     them.
     """
     controllers = {each.name: text(each.spec.get("controllerName")) for each in world.of("GatewayClass")}
-    for parent in _parents(route):
-        space = text(parent.get("namespace")) or route.namespace
-        gateway = world.named("Gateway", space, text(parent.get("name")))
-        told = controllers.get(text(gateway.spec.get("gatewayClassName"))) if gateway is not None else None
+    for gateway in gateways_of(world, route):
+        told = controllers.get(text(gateway.spec.get("gatewayClassName")))
         if told is not None:
             return told.startswith(f"{ENVOY}/")
     return any(each.group == ENVOY for each in world.of("BackendTrafficPolicy", "ClientTrafficPolicy"))

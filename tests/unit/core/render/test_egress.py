@@ -251,9 +251,11 @@ def test_envoy_takes_the_configuration(kind: Any, tmp_path: Path) -> None:
     assert "deprecated" not in said.stderr.lower()
 
 
-@pytest.mark.parametrize(("addresses", "found"), [(("192.0.2.0/28",), set()), ((), {"egress-anywhere"})])
+@pytest.mark.parametrize(
+    ("addresses", "found"), [(("192.0.2.0/28",), set()), ((), {"egress-anywhere", "egress-beyond"})]
+)
 def test_what_is_rendered_passes_croupiers_own_rules(addresses: tuple[str, ...], found: set[str]) -> None:
-    """Where a provider does not say its addresses, the rule on those says so."""
+    """Where a provider does not say its addresses, the rules on those say so."""
     files = manifests(gated(addresses=addresses)).items()
     held = [each for name, text in files for each in read_text(text, name).manifests]
     usual = [rule for rule in RULES.values() if rule.usual]

@@ -49,7 +49,7 @@ def test_a_patch_changes_the_objects_it_names_where_it_applies_and_nothing_else(
     layer = _layer(
         {"service": "payments-api", "market": "mt"},
         ("HorizontalPodAutoscaler", "replace", STABILIZATION, 900),
-        ("Deployment", "add", "/metadata/annotations", {"example/owner": "payments"}),
+        ("Deployment", "add", "/metadata/annotations/example~1owner", "payments"),
         ("Deployment", "add", "/spec/template/spec/containers/0/args", ["--fast"]),
         ("HorizontalPodAutoscaler", "remove", "/spec/behavior/scaleUp/policies/1", None),
     )
@@ -60,7 +60,7 @@ def test_a_patch_changes_the_objects_it_names_where_it_applies_and_nothing_else(
     assert scaler["spec"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"] == 900
     assert len(scaler["spec"]["behavior"]["scaleUp"]["policies"]) == 1
     deployment = _of(described, "lucky-mt-eu-south", "payments-api", "Deployment")
-    assert deployment["metadata"]["annotations"] == {"example/owner": "payments"}
+    assert deployment["metadata"]["annotations"]["example/owner"] == "payments"
     assert deployment["spec"]["template"]["spec"]["containers"][0]["args"] == ["--fast"]
 
 
