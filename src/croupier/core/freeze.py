@@ -1,7 +1,7 @@
 """Which freeze window stands in the way of a service or of a run. Pure.
 
 A freeze bars what goes forward: a start, a step up, a promotion. It bars no way back: neither the end of a run, nor the
-release of the version that was stable before the last one was promoted (progressive-delivery 2.1: closed windows that
+release of the version that served before the one that serves now (progressive-delivery 2.1: closed windows that
 block rollbacks). A person may override a window for one run, by its name.
 """
 
@@ -32,6 +32,11 @@ def freeze_of(state: RunState, s: Snapshot) -> Freeze | None:
     return next((each for each in s.freezes if each.name not in state.overridden), None)
 
 
-def returns_to(digest: str, last: RunState | None) -> bool:
-    """Whether a release of ``digest`` goes back: to what was stable before the service's newest run was promoted."""
-    return last is not None and last.phase is Phase.PROMOTED and last.plan.stable == digest
+def before(last: RunState | None) -> str:
+    """Digest of the version that served before the one that serves now: a release of it goes back. "": not known.
+
+    ``last``: the newest run of the service. Runs that were taken back, or are live, changed nothing of it.
+    """
+    if last is None:
+        return ""
+    return last.plan.stable if last.phase in (Phase.PROMOTING, Phase.PROMOTED) else last.before

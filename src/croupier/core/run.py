@@ -6,7 +6,7 @@ only the engine writes entries. Kinds and bodies (all keys camelCase):
 
     run.planned       plan, forecast | null, stable {label}, canary {label}
     run.started       restarts {digest: count}, who, reason, owner | absent, group | absent, fixForward | absent,
-                      overridden [freeze] | absent, returns | absent
+                      overridden [freeze] | absent, returns | absent, before | absent
     step.entered      step, name, weight
     step.settled      step
     step.passed       step, code, reason, who | absent, share | null, players, evidence {sha256, samples} | null
@@ -77,7 +77,9 @@ class RunState:
     fix_forward: str = ""
     """What was seen of stable when a person approved a start without gates; "": nobody did."""
     returns: bool = False
-    """Whether it goes back to what was stable before the last promotion: no freeze bars that."""
+    """Whether it goes back to what served before its stable version: no freeze bars that."""
+    before: str = ""
+    """Digest of the version that served before its stable one; "": not known."""
     overridden: tuple[str, ...] = ()
     """Names of the freeze windows that a person has overridden for it."""
     request: str = ""
@@ -230,6 +232,7 @@ def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
                 fix_forward=_text(body, "fixForward"),
                 overridden=_names(body, "overridden"),
                 returns=body.get("returns") is True,
+                before=_text(body, "before"),
             )
         case Event.ENTERED:
             step = cast(int, body["step"])

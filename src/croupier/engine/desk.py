@@ -240,7 +240,7 @@ class Desk:
         ``who`` and ``reason``. ``override_freeze``: a person has given a reason to start all the same."""
         if not override_freeze:
             await self._preflight.refuse_frozen(release)
-        frozen, returns = await self._preflight.frozen(release), await self._preflight.returns(release)
+        frozen, before = await self._preflight.frozen(release), await self._preflight.before(release.service)
         live = len(self._register.live())
         if is_gated and self._most_live is not None and live >= self._most_live:
             raise Refused(
@@ -260,7 +260,9 @@ class Desk:
         said: dict[str, JsonValue] = {key: text for key, text in told.items() if text or key in ("who", "reason")}
         if frozen:
             said["overridden"] = [each.name for each in frozen]
-        if returns:
+        if before:
+            said["before"] = before
+        if before == release.digest:
             said["returns"] = True
         await self._register.write(
             [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from croupier.core.freeze import in_force, returns_to
+from croupier.core.freeze import before, in_force
 from croupier.engine.checklist import WAIVED, assess, in_words, latest, source_of, waiver_of
 from croupier.engine.register import Register
 from croupier.errors import Refused
@@ -82,12 +82,12 @@ class Preflight:
     async def frozen(self, release: Release) -> tuple[Freeze, ...]:
         """The windows that keep a release from starting now, the one that ends last first; none for a way back."""
         found = in_force(self.freezes, release.service, self._clock.now())
-        return () if found and await self.returns(release) else found
+        return () if found and await self.before(release.service) == release.digest else found
 
-    async def returns(self, release: Release) -> bool:
-        """Whether the release goes back to what was stable before. Raises ``Unreachable``."""
-        newest = self._register.newest_run(release.service, "")
-        return newest is not None and returns_to(release.digest, await self._register.run(newest))
+    async def before(self, service: str) -> str:
+        """Digest of the version that served before the one that serves now; "": not known. Raises ``Unreachable``."""
+        newest = self._register.newest_run(service, "")
+        return "" if newest is None else before(await self._register.run(newest))
 
     async def refuse_frozen(self, release: Release) -> None:
         """Raises ``Refused`` with the window that bars a start now."""

@@ -45,7 +45,7 @@ def _freeze(name: str, window: FreezeWindow) -> Freeze:
         title=window.title,
         from_at=from_at,
         until_at=until_at,
-        until=f"{datetime.fromtimestamp(until_at, zone):%Y-%m-%d %H:%M} {window.zone}",
+        until=f"{window.ends.replace('T', ' ')} {window.zone}",
         services=window.services,
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.support.world import HEALTHY, LOSSY, PAYMENTS, STABLE
+from tests.support.world import LOSSY, PAYMENTS, STABLE
 from tests.unit.core.test_decide import BEGAN, FAIL, RUN, ask, holding, kinds, started, world
 
 from croupier.core.decide import decide
-from croupier.core.freeze import freeze_of, in_force, returns_to
+from croupier.core.freeze import before, freeze_of, in_force
 from croupier.core.phases import Phase
 from croupier.core.run import RunState, apply
 from croupier.model.freeze import Freeze
@@ -120,12 +120,15 @@ def test_a_release_of_what_was_stable_before_is_a_way_back_and_is_not_frozen() -
     state, well = holding(5)
     returning = replace(state, returns=True)
     assert decide(returning, replace(well, freezes=(window(),))).state.current.weight == 10
-    promoted = replace(state, phase=Phase.PROMOTED)
-    assert returns_to(STABLE, promoted)
-    assert not returns_to(LOSSY, promoted)
-    assert not returns_to(HEALTHY, promoted)
-    assert not returns_to(STABLE, replace(state, phase=Phase.ROLLED_BACK))
-    assert not returns_to(STABLE, None)
+    assert before(replace(state, phase=Phase.PROMOTED)) == STABLE
+    assert before(None) == ""
+
+
+@pytest.mark.parametrize("phase", [Phase.HELD, Phase.ROLLING_BACK, Phase.ROLLED_BACK])
+def test_a_run_that_moved_nobody_for_good_leaves_the_way_back_of_before_it(phase: Phase) -> None:
+    state, _ = holding(5)
+    assert before(replace(state, phase=phase)) == ""
+    assert before(replace(state, phase=phase, before=LOSSY)) == LOSSY
 
 
 # --- the override -----------------------------------------------------------------------------------------------------

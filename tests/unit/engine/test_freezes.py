@@ -120,6 +120,24 @@ async def test_the_version_before_may_come_back_in_a_freeze_without_anybody_over
     assert world.serves(PAYMENTS.name) == {STABLE: 100}
 
 
+async def test_the_version_before_may_come_back_in_a_freeze_also_after_a_release_that_failed() -> None:
+    world, desk, _ = await begun(starts_in=900.0)
+    assert (await world.play(desk, await desk.start(release(), who="ann"))).outcome == "promoted"
+    failed = await desk.start(release(LOSSY), who="ann")
+    await world.play(desk, failed, until=lambda view: view.phase == "holding")
+    await desk.command(failed, "abort", "ann")
+    assert (await world.play(desk, failed)).outcome == "rolled-back"
+    await world.rounds(desk, 180, seconds=5.0)
+    with pytest.raises(Refused, match="cup-final"):
+        await desk.retry(failed, who="ann")
+    back = await desk.start(release(STABLE), who="ann")
+    await desk.command(back, "abort", "ann")
+    assert (await world.play(desk, back)).outcome == "rolled-back"
+    again = await desk.retry(back, who="ann")
+    assert (await world.play(world.desk(), again)).outcome == "promoted"
+    assert world.serves() == {STABLE: 100}
+
+
 async def test_a_plan_bakes_as_long_as_the_desk_says_where_the_release_does_not() -> None:
     _, desk, _ = await begun(starts_in=HOUR)
     preview = await desk.plan(release(bake_seconds=None))

@@ -39,6 +39,13 @@ def test_local_times_are_moments_also_when_clocks_are_changed(
     assert moments(starts, ends) == expected
 
 
+def test_a_window_may_be_meant_for_ever() -> None:
+    assert moments("2030-01-01T00:00", "9999-12-31T23:59", "UTC")[1] == "12-31 23:59"
+    window = FreezeWindow(title="Closed", starts="2030-01-01T00:00", ends="9999-12-31T23:59", zone="America/New_York")
+    (made,) = freezes_of({"closed": window})
+    assert made.until == "9999-12-31 23:59 America/New_York"
+
+
 def test_the_end_is_told_in_the_zone_of_the_window() -> None:
     window = FreezeWindow(
         title="Cup final", starts="2030-07-14T16:00", ends="2030-07-15T01:00", zone="America/Sao_Paulo"
