@@ -95,7 +95,13 @@ def release_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--steps", callback=_percents, metavar="P,P,…", help="Percent of players, rising to 100."),
             click.option("--dwell", type=float, metavar="S", help="Least seconds at each step."),
             click.option("--deadline", type=float, metavar="S", help="Longest seconds at a step without a pass."),
-            click.option("--bake", type=float, metavar="S", help="Seconds the old version is kept after 100 %."),
+            click.option(
+                "--bake",
+                type=float,
+                metavar="S",
+                help="Seconds the old version is kept after 100 %. Default: what desk.yaml says for the tier, else 300 "
+                "for money and 60 for others.",
+            ),
             click.option(
                 "--strategy",
                 type=click.Choice(["canary", "rolling"]),

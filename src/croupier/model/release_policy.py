@@ -139,6 +139,10 @@ class MetricsSource(Value):
     ``pods`` and ``tally``."""
 
 
+REPLICAS = 2
+"""Pods of a version where neither a scaler nor its policy says how many."""
+
+
 class ReleasePolicySpec(Value):
     """One service under croupier."""
 
@@ -148,7 +152,7 @@ class ReleasePolicySpec(Value):
     route: Route | None = None
     """None: no Gateway API; the Service is switched, so only steps of (100,) are possible."""
     tier: Tier = "standard"
-    replicas: Annotated[int, Field(ge=1, le=64)] = 2
+    replicas: Annotated[int, Field(ge=1, le=64)] = REPLICAS
     """Pods of the stable version where nothing scales it."""
     drain_seconds: Annotated[float, Field(ge=0.0, le=600.0)] = 5.0
     objectives: Objectives = ()

@@ -5,6 +5,7 @@ Field names are the keys of the platform file; ``docs/reference/platform.md`` is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -287,6 +288,11 @@ class ServiceSpec(Service):
     release: ReleaseSettings = ReleaseSettings()
     rollout: Rollout | None = None
     """None: a quarter more pods, none missing. Not where croupier releases, nor with ``volumes``."""
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What of ``config`` is in the environment of its container."""
+        return self.config if self.config_as == "environment" else {}
 
     @property
     def port(self) -> int:

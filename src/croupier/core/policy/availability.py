@@ -175,6 +175,8 @@ def rolling_update(each: Object) -> Iterator[Hit]:
 )  # fmt: skip
 def one_replica(world: World) -> Iterator[Found]:
     for each in world.controllers:
+        if all(map(keeps_room, each.pods)):
+            continue
         if world.replicas(each) == 1 and whole(each.spec.get("replicas")) != 0:
             yield Found(each, ("spec", "replicas"), "one pod is all there is")
 

@@ -12,6 +12,7 @@ from croupier.core.policy.facts import grace_seconds, seconds
 from croupier.core.policy.objects import SEVERAL, Container, Object, Pod, at, items, mapping, text
 from croupier.core.policy.quantities import of_total, quantity, whole
 from croupier.core.policy.world import World
+from croupier.model.release_policy import REPLICAS
 
 MOST_PODS = 2**31 - 1
 """What the API server takes as a number of pods."""
@@ -65,7 +66,7 @@ def peak(world: World, owner: Object) -> Peak | None:
     policy = world.release_policy_of(owner)
     if policy is not None:
         # Its own replicas are zero; each version has as many as the policy says, and for a release there are two.
-        pods = max(pods, _count(policy.spec.get("replicas"), 0))
+        pods = max(pods, _count(policy.spec.get("replicas"), REPLICAS))
         return Peak(pods, pods, _draining(world, owner, pods, 0))
     surge = min(_surge(owner, pods), MOST_PODS)
     return Peak(pods, surge, _draining(world, owner, pods, _batch(owner, pods, surge)))

@@ -79,7 +79,7 @@ def tracing(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
         }
     if logging is not None:
         said |= {"LOG_FORMAT": logging.format, "LOG_LEVEL": logging.level}
-    return {name: value for name, value in said.items() if name not in service.config}
+    return {name: value for name, value in said.items() if name not in service.variables}
 
 
 def collectors(cells: Iterable[PlacedCell]) -> list[JsonObject]:

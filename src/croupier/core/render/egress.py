@@ -113,7 +113,7 @@ def proxied(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
     one gateway has all of them, by the variables that HTTP clients read by themselves, too. What the service's own
     configuration says stays as it is."""
     said = {**_calls(placed, service), **_ways(placed, service)}
-    return {name: value for name, value in said.items() if name not in service.config}
+    return {name: value for name, value in said.items() if name not in service.variables}
 
 
 def _calls(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:

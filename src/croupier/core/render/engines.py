@@ -58,7 +58,7 @@ def told(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
     for store in used_by(placed, service):
         of_store = _ENGINES[type(store.engine)].told(store, service.name, placed.cell.data_namespace)
         said |= {variable(store.name, end): value for end, value in of_store.items()}
-    return {name: value for name, value in said.items() if name not in service.config}
+    return {name: value for name, value in said.items() if name not in service.variables}
 
 
 def variable(store: str, end: str) -> str:

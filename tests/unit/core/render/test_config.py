@@ -8,10 +8,11 @@ import pytest
 from pydantic import ValidationError
 from tests.support.platforms import example
 
+from croupier.core.render.collector import tracing
 from croupier.core.render.version import config_map_names
 from croupier.core.render.workload import intent
 from croupier.model.platform import PlacedCell
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import Logging, ServiceSpec
 
 (PLACED, *_) = example()
 SERVICE = next(each for each in PLACED.services if each.config)
@@ -51,3 +52,10 @@ def test_nothing_covers_the_files(path: str) -> None:
     assert ServiceSpec.model_validate({**held, "writable": (path,)}).writable == (path,)
     with pytest.raises(ValidationError, match="would cover the files of config"):
         ServiceSpec.model_validate({**held, "writable": (path,), "config_as": "files"})
+
+
+def test_what_is_said_in_files_takes_no_variable_away() -> None:
+    """Prevents: a service with ``LOG_LEVEL`` among its files, and no variable that says how loud its logs are."""
+    loud = SERVICE.model_copy(update={"logging": Logging(level="warning"), "config": {"LOG_LEVEL": "debug"}})
+    assert "LOG_LEVEL" not in tracing(PLACED, loud)
+    assert tracing(PLACED, loud.model_copy(update={"config_as": "files"}))["LOG_LEVEL"] == "warning"

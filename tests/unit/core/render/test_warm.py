@@ -162,3 +162,10 @@ def test_who_does_not_say_how_long_nodes_take_asks_for_none_beforehand() -> None
     assert _raised(_awaited(None, (64, _BEGINS))) == {}
     assert _raised(_awaited(10, (1, _BEGINS))) == {}, "pods that are there anyway need no more nodes"
     assert _raised(_awaited(10, (64, _BEGINS), spot=True)) == {}
+
+
+def test_what_keeps_one_node_warm_is_no_service_on_one_pod() -> None:
+    """Prevents: findings on what croupier itself renders where ``warmNodes`` is 1."""
+    made = warm_nodes(_region(live=PLACED.region.pools["live"].model_copy(update={"warm_nodes": 1})))
+    read = read_text(yaml.safe_dump_all(made), "warm.yaml")
+    assert [each.message for each in check(read.manifests, [RULES["one-replica"]])] == []
