@@ -22,17 +22,30 @@ with helm.Chart.load(sys.argv[1]) as chart:
 
 def kustomize(folder: Path) -> str:
     """What Kustomize makes of the folder."""
-    return _said([str(Path(sys.executable).with_name("kubectl")), "kustomize", str(folder)])
+    return _said(kustomize_command(folder))
+
+
+def kustomize_command(folder: Path) -> list[str]:
+    """Prints what Kustomize makes of the folder."""
+    return [str(Path(sys.executable).with_name("kubectl")), "kustomize", str(folder)]
 
 
 def helm(chart: Path, values: Path) -> str:
     """What Helm makes of the chart: the program on the PATH, or else Helm's own library. Without both, skips."""
+    command = helm_command(chart, values)
+    if command is None:
+        pytest.skip("Helm is not installed, and no Python package carries it for this machine")
+    return _said(command)
+
+
+def helm_command(chart: Path, values: Path) -> list[str] | None:
+    """Prints what Helm makes of the chart. None: there is neither the program nor its library."""
     program = shutil.which("helm")
     if program is not None:
-        return _said([program, "template", "test", str(chart), "--values", str(values)])
+        return [program, "template", "test", str(chart), "--values", str(values)]
     if find_spec("helm_python") is None:
-        pytest.skip("Helm is not installed, and no Python package carries it for this machine")
-    return _said([sys.executable, "-c", _IN_PYTHON, str(chart), str(values)])
+        return None
+    return [sys.executable, "-c", _IN_PYTHON, str(chart), str(values)]
 
 
 def _said(command: list[str]) -> str:
