@@ -208,8 +208,8 @@ def _canary_down(state: RunState, s: Snapshot) -> Draft | None:
 
 def _never_ready(state: RunState, s: Snapshot) -> Draft | None:
     step = state.current
-    if s.now - state.step_at < step.settle_seconds or pods_ready(state, s):
-        return None
+    if s.now - state.step_at < step.settle_seconds or pods_ready(state, s) or freeze_of(state, s) is not None:
+        return None  # in a freeze they may have been ready, and be so again: nobody is on them
     pods = "unknown" if s.pods is None else ", ".join(unready(s.pods.get(state.plan.canary))) or "none exists"
     why = f"canary not ready within {step.settle_seconds:g} s: {pods}"
     return _back(state, s, "never-ready", why)

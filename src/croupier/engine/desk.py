@@ -96,7 +96,7 @@ class Desk:
         self._bake_seconds = bake_seconds
         self._register = Register(journal)
         self._preflight = Preflight(self._register, clock, sources=checklists or {}, policy=checklist, freezes=freezes)
-        self._groups = Groups(self._register, self._begin_member, clock.now)
+        self._groups = Groups(self._register, self._begin_member, self._preflight.refuse_frozen, clock.now)
         self._wake = asyncio.Event()
         self._loop = Loop(
             platform=platform,

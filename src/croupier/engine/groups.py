@@ -28,13 +28,17 @@ log = logging.getLogger(__name__)
 BeginMember = Callable[[GroupState, Release], Awaitable[str]]
 """Starts the run of a member and gives its id. Raises as ``Desk.start`` does."""
 
+RefuseFrozen = Callable[[Release], Awaitable[None]]
+"""Raises ``Refused`` when a freeze keeps the release from starting now."""
+
 
 class Groups:
     """Moves groups on. ``waiting``: group -> what it waits for, one sentence; not in the journal."""
 
-    def __init__(self, register: Register, begin: BeginMember, now: Callable[[], float]) -> None:
+    def __init__(self, register: Register, begin: BeginMember, refuse: RefuseFrozen, now: Callable[[], float]) -> None:
         self._register = register
         self._begin = begin
+        self._refuse = refuse
         self._now = now
         self.waiting: dict[str, str] = {}
         self._tried_at: dict[str, float] = {}
@@ -72,6 +76,11 @@ class Groups:
                 await self._begin(state, move.release)
                 del self._tried_at[state.group]
             case TakeBack():
+                superseding = next(
+                    (each for each in state.releases if self._is_in_the_way(state, each, move.run)), None
+                )
+                if superseding is not None and not state.override_freeze:
+                    await self._refuse(superseding)  # or players are moved for a release that cannot start yet
                 who = state.aborted_by or state.who
                 body: dict[str, JsonValue] = {"command": "abort", "who": who, "reason": move.reason}
                 await self._register.write([Draft("command", move.run, self._now(), body)], way_back=True)
@@ -87,6 +96,11 @@ class Groups:
                 return False
         self.waiting.pop(state.group, None)
         return True
+
+    def _is_in_the_way(self, state: GroupState, release: Release, run: str) -> bool:
+        """Whether ``run`` is of the same service as a member that was not started."""
+        live = self._register.live_run_of(release.service)
+        return live is not None and live.plan.run == run and live.group != state.group
 
     async def _members(self, state: GroupState) -> dict[str, RunState]:
         """Service -> the run of it that a live group has started; absent: not started."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.support.world import LOSSY, PAYMENTS, STABLE
-from tests.unit.core.test_decide import BEGAN, FAIL, RUN, ask, holding, kinds, started, world
+from tests.unit.core.test_decide import BEGAN, FAIL, RUN, ask, holding, kinds, pods, started, world
 
 from croupier.core.decide import decide
 from croupier.core.freeze import before, freeze_of, in_force
@@ -92,6 +92,17 @@ def test_a_run_that_prepares_puts_no_player_on_the_canary_and_is_not_called_late
     frozen = replace(ready, freezes=(window(),))
     assert decide(state, frozen).state.phase is Phase.PREPARING
     assert decide(state, ready).state.phase is Phase.SETTLING
+
+
+def test_a_pod_that_is_not_ready_for_a_moment_of_a_freeze_does_not_take_a_run_back_that_waits_for_its_end() -> None:
+    state, ready = started(), world(BEGAN + 1000.0, 0, 0)
+    assert ready.pods is not None
+    blip = {digest: pods(digest, 0) for digest in ready.pods}
+    assert decide(state, replace(ready, pods=blip)).state.code == "never-ready"
+    frozen = decide(state, replace(ready, pods=blip, freezes=(window(),)))
+    assert frozen.state.phase is Phase.PREPARING
+    assert decide(frozen.state, ready).state.phase is Phase.SETTLING
+    assert decide(ask(frozen.state, "abort"), replace(ready, freezes=(window(),))).state.phase is Phase.ROLLING_BACK
 
 
 def test_a_person_does_not_promote_in_a_freeze() -> None:

@@ -106,6 +106,24 @@ async def test_a_release_is_started_in_spite_of_a_freeze_with_a_reason() -> None
     assert (started["overridden"], started["reason"]) == (["cup-final"], "hotfix for deposits")
 
 
+async def test_a_live_release_is_not_superseded_in_a_freeze_by_one_that_could_not_start_in_it() -> None:
+    world, desk, final = await begun(starts_in=HOUR)
+    first = await desk.start(release(HEALTHY, "identity"), who="ann")
+    asked = GroupRequest(releases=(release(), release(LOSSY, "identity")), supersede=True)
+    group = await desk.start_group(asked, who="bob")
+    await world.play(desk, first, until=lambda view: view.phase == "holding")
+    await desk.declare(PLATFORM, [final.model_copy(update={"from_at": world.clock.now(), "services": ("identity",)})])
+    await world.play(desk, first, until=lambda view: view.phase == "held")
+    own = (await desk.group_view(group)).members[0].run
+    assert own is not None
+    await world.play(desk, own)
+    await world.rounds(desk, 10)
+    assert (await desk.run_view(first)).phase == "held"
+    assert "cup-final" in (await desk.group_view(group)).waiting_for
+    await desk.abort_group(group, "bob")
+    assert (await desk.group_view(group)).outcome == "aborted"
+
+
 async def test_the_version_before_may_come_back_in_a_freeze_without_anybody_overriding_it() -> None:
     world, desk, _ = await begun(starts_in=600.0)
     assert (await world.play(desk, await desk.start(release(), who="ann"))).outcome == "promoted"
