@@ -44,6 +44,7 @@ class Authorization:
     def __init__(self, world: World) -> None:
         self._world = world
         self._governed: dict[int, list[Object]] = defaultdict(list)
+        self._callers: dict[int, Caller] = {}
         for policy in world.of("AuthorizationPolicy"):
             if not is_read(policy):
                 continue
@@ -77,7 +78,10 @@ class Authorization:
         return not lists or bool(allowing), tuple(allowing or lists)
 
     def _caller(self, pod: Pod) -> Caller:
-        return Caller(pod.owner.namespace, account(pod)) if is_in_mesh(self._world, pod) else Caller("", "")
+        if id(pod) not in self._callers:
+            is_named = is_in_mesh(self._world, pod)
+            self._callers[id(pod)] = Caller(pod.owner.namespace, account(pod)) if is_named else Caller("", "")
+        return self._callers[id(pod)]
 
 
 def is_read(policy: Object) -> bool:

@@ -21,13 +21,14 @@ def matrix(world: World) -> ReachMatrix:
         if not keeps_room(pod):
             made[pod.owner.manifest.name].append(pod)
     names = sorted(made, key=lambda name: (made[name][0].owner.namespace, name))
-    alike = {id(pod): likeness(world, pod) for pods in made.values() for pod in pods}
-    known: dict[tuple[object, object], bool] = {}
+    kinds: dict[object, int] = {}
+    alike = {id(pod): kinds.setdefault(likeness(world, pod), len(kinds)) for pods in made.values() for pod in pods}
+    known: dict[int, bool] = {}
 
     def is_open(source: Pod, target: Pod) -> bool:
-        asked = alike[id(source)], alike[id(target)]
+        asked = alike[id(source)] * len(kinds) + alike[id(target)]
         if asked not in known:
-            known[asked] = reach.may_cross(source, target) and reach.between(source, target).reaches
+            known[asked] = reach.is_open(source, target)
         return known[asked]
 
     def reached(source: str) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ class Reach:
                     self._governed.setdefault((id(pod), direction), []).append(policy)
         self._crossing: dict[tuple[int, str, str], bool] = {}
         self._united: dict[tuple[object, ...], Ranges] = {}
+        self._ports: dict[int, tuple[Port, ...]] = {}
         self._mesh = Authorization(world)
 
     def may_cross(self, source: Pod, target: Pod) -> bool:
@@ -110,14 +111,30 @@ class Reach:
         names = (str(port.name or port.number) for port, is_open in zip(listed_ports, opened, strict=False) if is_open)
         return Answer(any(opened), out, into, mesh, tuple(dict.fromkeys(names)))
 
+    def is_open(self, source: Pod, target: Pod) -> bool:
+        """Whether ``source`` reaches ``target`` on any port: what ``between`` answers, for many pairs."""
+        return self.may_cross(source, target) and any(
+            self._is_let(self._governing(target, "Ingress"), IN, source, port)
+            and self._is_let(self._governing(source, "Egress"), OUT, target, port)
+            and (not self._mesh.is_governed(target) or self._mesh.answer(source, target, _number(port))[0])
+            for port in self._ports_of(target) or (None,)
+        )
+
+    def _ports_of(self, pod: Pod) -> tuple[Port, ...]:
+        if id(pod) not in self._ports:
+            self._ports[id(pod)] = ports_of(pod)
+        return self._ports[id(pod)]
+
+    def _is_let(self, governing: list[Object], keys: tuple[str, str], other: Pod, port: Port | None) -> bool:
+        return not governing or any(True for _ in self._allowing(governing, keys, other, port))
+
     def _at(self, source: Pod, target: Pod, port: Port | None) -> tuple[Way, Way, Way | None]:
         """What both ends and the mesh say of one port of ``target``; None: of one that is not listed."""
         out = self._way(self._governing(source, "Egress"), OUT, target, port)
         into = self._way(self._governing(target, "Ingress"), IN, source, port)
         if not self._mesh.is_governed(target):
             return out, into, None
-        number = port.number if port is not None and type(port.number) is int else None
-        is_open, said = self._mesh.answer(source, target, number)
+        is_open, said = self._mesh.answer(source, target, _number(port))
         return out, into, Way(is_open, _names(said))
 
     def to_address(self, source: Pod, cidr: str) -> Way:
@@ -153,14 +170,17 @@ class Reach:
         return self._governed.get((id(pod), direction), [])
 
     def _way(self, governing: list[Object], keys: tuple[str, str], other: Pod, port: Port | None) -> Way:
-        key, peers = keys
-        allowing = [
-            policy
-            for policy in governing
-            for rule in listed(policy.spec.get(key))
-            if self._lets(mapping(rule), peers, policy.namespace, other, port)
-        ]
+        allowing = list(self._allowing(governing, keys, other, port))
         return Way(not governing or bool(allowing), _names(allowing or governing))
+
+    def _allowing(
+        self, governing: list[Object], keys: tuple[str, str], other: Pod, port: Port | None
+    ) -> Iterator[Object]:
+        key, peers = keys
+        for policy in governing:
+            for rule in listed(policy.spec.get(key)):
+                if self._lets(mapping(rule), peers, policy.namespace, other, port):
+                    yield policy
 
     def _lets(self, rule: JsonObject, peers: str, namespace: str, other: Pod, port: Port | None) -> bool:
         named = listed(rule.get(peers))
@@ -190,6 +210,10 @@ def ports_of(pod: Pod) -> tuple[Port, ...]:
         for container in pod.containers
         for each in map(mapping, listed(container.value.get("ports")))
     )
+
+
+def _number(port: Port | None) -> int | None:
+    return port.number if port is not None and type(port.number) is int else None
 
 
 def likeness(world: World, pod: Pod) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from random import Random
 
 import pytest
 
@@ -29,12 +30,16 @@ PODS = """\
 
 
 def world(*specs: str) -> World:
-    return made(
-        f"---\n{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: p{n}, namespace: "
-        f"{spec[0]}}}, "
-        f"spec: {{{spec[2:]}}}}}\n"
-        for n, spec in enumerate(specs)
-    )
+    return made(_policies(specs))
+
+
+def _policies(specs: Iterable[str]) -> Iterator[str]:
+    for number, spec in enumerate(specs):
+        yield (
+            f"---\n{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: p{number}, namespace: "
+            f"{spec[0]}}}, "
+            f"spec: {{{spec[2:]}}}}}\n"
+        )
 
 
 def made(documents: Iterable[str]) -> World:
@@ -295,3 +300,32 @@ def test_the_matrix_says_who_reaches_whom_which_namespaces_and_which_addresses()
     assert [(each.source, each.target, each.open, each.pairs) for each in told.namespaces] == [
         ("a", "a", 1, 2), ("a", "b", 1, 2), ("b", "a", 2, 2),
     ]  # fmt: skip
+
+
+def test_the_short_question_is_answered_as_the_long_one() -> None:
+    """For policies that differ in all that is asked of them: spaces, pods, ports, accounts."""
+    draw = Random(2)
+    peers = ("{}", "{podSelector: {}}", "{podSelector: {matchLabels: {app: wallet}}}", "{namespaceSelector: {}}")
+    peers += ("{namespaceSelector: {matchLabels: {gw: ingress}}}", "{ipBlock: {cidr: 10.0.0.0/8}}")
+    ports = ("", ", ports: [{port: 8080}]", ", ports: [{port: http}]", ", ports: [{port: 1, endPort: 9000}]")
+    callers = ("{principals: ['*']}", "{namespaces: [a]}", "{notNamespaces: [a]}", "{ipBlocks: [10.0.0.0/8]}")
+    seen = set()
+    for _ in range(150):
+        specs = [
+            f"{draw.choice('ab')} podSelector: {{}}, policyTypes: [{draw.choice(['Ingress', 'Egress'])}], "
+            f"ingress: [{{from: [{draw.choice(peers)}]{draw.choice(ports)}}}], "
+            f"egress: [{{to: [{draw.choice(peers)}]{draw.choice(ports)}}}]"
+            for _ in range(draw.randrange(4))
+        ]
+        said = f"rules: [{{from: [{{source: {draw.choice(callers)}}}]}}], action: {draw.choice(['ALLOW', 'DENY'])}"
+        mesh = (
+            "---\n{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, "
+            f"metadata: {{name: m, namespace: a}}, spec: {{{said}}}}}\n"
+        )
+        held = made([*_policies(specs), *([mesh] if draw.random() < 0.5 else [])])
+        reach = Reach(held)
+        for one in held.pods:
+            for other in held.pods:
+                seen.add(answer := reach.between(one, other).reaches)
+                assert reach.is_open(one, other) == answer, (specs, said)
+    assert seen == {True, False}
