@@ -48,3 +48,30 @@ def test_nothing_is_noted_of_a_password_that_comes_by_itself(
     tmp_path: Path, replacements: tuple[tuple[str, str], ...]
 ) -> None:
     assert _notes(tmp_path, *replacements) == []
+
+
+def test_a_level_of_logs_that_config_outweighs_is_named_with_its_line(tmp_path: Path) -> None:
+    """Prevents: another level in the platform file, and pods that write as before. Files outweigh nothing."""
+    said = (
+        "  routes: []\n",
+        "  routes: []\n  logging: {level: debug}\n  config: {LOG_LEVEL: info, LOG_FORMAT: json}\n",
+    )
+    (note,) = _notes(tmp_path, said)
+    assert note == (
+        "LOG_LEVEL of config (x.yaml:44:23) outweighs logging.level for lobby in acme-mt-west and 8 more: leave it out "
+        "there"
+    )
+    assert _notes(tmp_path, (said[0], f"{said[1]}  configAs: files\n")) == []
+
+
+def test_room_for_events_that_nobody_keeps_is_noted(tmp_path: Path) -> None:
+    ahead = f"warm: {{aheadMinutes: 10, image: registry.example/pause@sha256:{'a' * 64}}}, "
+    (north, *_) = (line for line in BASE.read_text().splitlines() if line.startswith("  north: "))
+    told = (north, north.replace("zones:", f"{ahead}zones:"))
+    (note,) = _notes(tmp_path, told)
+    assert note == (
+        "aheadMinutes of region north raises no nodes (x.yaml:26:3): no pool that is not spot says what one of its "
+        "nodes has (node)"
+    )
+    sized = (told[1], told[1].replace("money: {labels", 'money: {node: {cpu: "4", memory: 16Gi, pods: 50}, labels'))
+    assert _notes(tmp_path, told, sized) == []

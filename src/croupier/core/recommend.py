@@ -18,23 +18,28 @@ CONTAINER = "app"
 
 
 def recommendations(cells: Iterable[PlacedCell], objects: Iterable[object]) -> Recommendations:
-    """``objects``: what a cluster has; anything but a VerticalPodAutoscaler of a service of ``cells`` is left out, and
-    so is a bound that is no quantity. The label ``cell`` tells whose it is: two regions may share a namespace's name.
+    """``objects``: what a cluster has; of what is no VerticalPodAutoscaler of a service of ``cells`` nothing is said,
+    and a bound that is no quantity is left out. The label ``cell`` tells whose it is: two regions may share a
+    namespace's name.
     """
     services = {(placed.cell.name, each.name): each for placed in cells for each in placed.services}
     found: list[Recommendation] = []
     unknown: list[str] = []
+    others = 0
     for each in objects:
         metadata = _part(each, "metadata")
         key = (str(_part(metadata, "labels").get("cell")), str(metadata.get("name")))
         service = services.get(key)
-        if service is None or not isinstance(each, Mapping) or each.get("kind") != KIND:
+        if not isinstance(each, Mapping) or each.get("kind") != KIND:
+            continue
+        if service is None:
+            others += 1
             continue
         its = list(_of(key[0], service, each))
         found += its
         unknown += [] if its else [f"{key[1]} in {key[0]}"]
     order = sorted(found, key=lambda one: (one.fit == "fits", one.cell, one.service, one.resource))
-    return Recommendations(recommendations=tuple(order), unknown=tuple(sorted(unknown)))
+    return Recommendations(recommendations=tuple(order), unknown=tuple(sorted(unknown)), others=others)
 
 
 def _of(cell: str, service: ServiceSpec, autoscaler: object) -> Iterator[Recommendation]:

@@ -55,6 +55,11 @@ class NodePool(Value):
     warm_nodes: Annotated[int, Field(ge=0, le=1000)] = 0
     """Nodes whose room is kept free, by pods that make way for any other: ``warm`` of the region says which."""
 
+    @property
+    def is_raised(self) -> bool:
+        """Whether room for events is kept here ahead of their pods, where the region says ``aheadMinutes``."""
+        return self.node is not None and not self.spot
+
     @model_validator(mode="after")
     def _numbers_are_of_known_nodes(self) -> Self:
         for key, number in (("maxNodes", self.max_nodes), ("warmNodes", self.warm_nodes)):

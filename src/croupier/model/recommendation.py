@@ -33,3 +33,5 @@ class Recommendations(Value):
     """Those whose requests do not fit first, then by cell, service and resource."""
     unknown: tuple[str, ...]
     """Services with a VerticalPodAutoscaler that has recommended nothing yet, like ``wallet in acme-mt-west``."""
+    others: int = 0
+    """VerticalPodAutoscalers that are of no service of the platform, by name and label ``cell``."""

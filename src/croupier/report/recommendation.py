@@ -12,7 +12,8 @@ def recommendations_text(found: Recommendations) -> str:
     lines = [_line(each) for each in found.recommendations]
     lines += [f"{each}: nothing is recommended yet" for each in found.unknown]
     wrong = sum(each.fit != "fits" for each in found.recommendations)
-    lines.append(f"{len(found.recommendations)} requests compared, {wrong} do not fit")
+    others = f"; VerticalPodAutoscalers not of this platform: {found.others}" if found.others else ""
+    lines.append(f"{len(found.recommendations)} requests compared, {wrong} not fitting{others}")
     return "\n".join(lines)
 
 

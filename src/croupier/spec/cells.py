@@ -20,6 +20,7 @@ from croupier.spec.front import front_flaws
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
+from croupier.spec.logs import log_notes
 from croupier.spec.merge import Layer, Merged, merge
 from croupier.spec.mesh import mesh_flaws, mesh_notes
 from croupier.spec.names import Declared, Names
@@ -118,7 +119,7 @@ class Cells:
             Described(
                 tuple(sorted(cells, key=lambda each: each.cell.name)),
                 merged,
-                (*self._notes(cells), *_awaited(cells, merged), *self._alone(cells)),
+                (*self._notes(cells), *_awaited(cells, merged), *log_notes(cells, merged), *self._alone(cells)),
                 self._names,
             ),
             problems,
@@ -436,6 +437,12 @@ class Cells:
                 yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
             yield from gateway_notes(name, region, each.place, by_region.get(name, ()))
             yield from mesh_notes(name, region, each.place, by_region.get(name, ()))
+            ahead = region.warm.ahead_minutes if region.warm is not None else None
+            if ahead is not None and not any(pool.is_raised for pool in region.pools.values()):
+                yield (
+                    f"aheadMinutes of region {name} raises no nodes ({each.place}): no pool that is not spot says what "
+                    "one of its nodes has (node)"
+                )
 
     def _alone(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
         """Services that have nobody to fall back to, although the provider names somebody."""

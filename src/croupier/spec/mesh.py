@@ -31,7 +31,7 @@ def mesh_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw
     pods = service.release.metrics.pods
     if pods is not None and pods.port == service.port and _readers(region):
         readers = " and ".join(_readers(region))
-        message = f"counters at port http are read by TLS of the mesh only, and {readers} has no sidecar there"
+        message = f"counters at port http are read by TLS of the mesh only, and nobody has a sidecar in {readers}"
         hint = "give them a port of their own (release.metrics.pods.port), which stays open to who reads them"
         yield Flaw(("release", "metrics", "pods", "port"), "MESH", message, hint)
 

@@ -43,7 +43,7 @@ def test_what_does_not_fit_comes_first_with_what_is_recommended() -> None:
     first, *_, waiting, last = done.output.splitlines()
     assert first == f"payments-api in {CELL}: cpu 300m too little, recommended 500m, between 350m and 1000m"
     assert waiting == f"lobby in {CELL}: nothing is recommended yet"
-    assert last == "2 requests compared, 1 do not fit"
+    assert last == "2 requests compared, 1 not fitting"
 
 
 def test_amounts_are_compared_whatever_their_unit() -> None:
@@ -53,11 +53,13 @@ def test_amounts_are_compared_whatever_their_unit() -> None:
     assert (one["resource"], one["asked"], one["fit"]) == ("cpu", "300m", "too much")
 
 
-def test_what_is_not_of_the_platform_is_left_out() -> None:
-    """A namespace of the same name in another region is told by the label of the cell; of others nothing is said."""
+def test_what_is_not_of_the_platform_is_counted_only() -> None:
+    """A namespace of the same name in another region is told by the label of the cell."""
     others = [_autoscaler("payments-api", "lucky-se-elsewhere", **BOUNDS), {"kind": "Pod"}, None, "x"]
     found = json.loads(_run([*others, {"metadata": []}], "-o", "json").output)
-    assert found == {"recommendations": [], "unknown": []}
+    assert found == {"recommendations": [], "unknown": [], "others": 1}
+    said = _run(others).output
+    assert said == "0 requests compared, 0 not fitting; VerticalPodAutoscalers not of this platform: 1\n"
 
 
 def test_a_bound_that_is_no_amount_is_no_recommendation() -> None:
@@ -76,4 +78,4 @@ def test_a_file_may_be_named(tmp_path: Path) -> None:
     file = tmp_path / "vpa.json"
     file.write_text(json.dumps({"items": []}))
     done = CliRunner().invoke(cli, ["recommend", str(file), "--platform", str(EXAMPLE)])
-    assert done.output == "0 requests compared, 0 do not fit\n"
+    assert done.output == "0 requests compared, 0 not fitting\n"

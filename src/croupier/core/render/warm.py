@@ -67,7 +67,7 @@ def _ahead(region: Region, warm: WarmNodes, cells: Sequence[PlacedCell]) -> dict
     times = sorted({each.from_at for placed in cells for each in placed.warm})
     found: dict[str, list[_Ahead]] = {}
     for name, pool in region.pools.items():
-        for begin in times if pool.node is not None and not pool.spot else ():
+        for begin in times if pool.is_raised else ():
             if more := _nodes(pool, cells, begin - before, begin + before):
                 found.setdefault(name, []).append(_Ahead(begin - before, begin, more))
     return found

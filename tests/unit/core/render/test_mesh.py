@@ -219,7 +219,7 @@ def test_what_a_mesh_cannot_do_is_refused() -> None:
         )[0]
     )
     shared = ReleaseSettings(metrics=MetricsSource(pods=PodMetrics()))
-    assert "croupier and monitoring has no sidecar" in _said("sidecar", release=shared)[0]
+    assert "nobody has a sidecar in croupier and monitoring" in _said("sidecar", release=shared)[0]
     assert "orders of money" in _said("sidecar", calls=Calls(retries=again))[0]
     assert "do not fit" in _said("sidecar", tier="standard", calls=Calls(timeout_seconds=3, retries=again))[0]
 
