@@ -167,7 +167,6 @@ for _command, _about in (
     ("resume", "Let a paused or held run go on."),
     ("promote", "Skip the dwell of this step; once a run is held, also gates that cannot decide."),
     ("abort", "Take the newest run back."),
-    ("override", "Go on in spite of the freeze window that is open; needs --reason."),
 ):
     _steer(_command, _about)
 
