@@ -15,7 +15,8 @@ Rules (DESIGN §2, S9.7):
 - In a freeze window nothing goes forward: the run is held (code ``freeze``) and goes on by itself when the window ends,
   or a person overrides it. It counts towards no deadline. Gates still take the run back.
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
-  version that has no pod ready. A version that players hold sockets to is waited for, both ways (``drain``).
+  version that has no pod ready. A version that players hold sockets to is waited for, both ways (``drain``), and a
+  person may go back until then.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from croupier.core.drain import assess_drain, has_moved
+from croupier.core.drain import assess_drain, has_moved, may_turn_back
 from croupier.core.due import (
     due,
     in_force,
@@ -181,6 +182,10 @@ def _abort(state: RunState, s: Snapshot) -> Draft | None:
     if command is None or command.name != "abort":
         return None
     return _back(state, s, "aborted", command.reason or "aborted by a person", who=command.who)
+
+
+def _turned_back(state: RunState, s: Snapshot) -> Draft | None:
+    return _abort(state, s) if may_turn_back(state) else None
 
 
 def _crashing(state: RunState, s: Snapshot) -> Draft | None:
@@ -354,7 +359,7 @@ _RULES: Mapping[Phase, Sequence[Rule]] = {
     Phase.HELD: (*_TAKE_BACK, _resume, _promote, _objective_missed, _thawed),
     Phase.PAUSED: (*_TAKE_BACK, _resume, _objective_missed),
     Phase.PASSED: (_enter_next,),
-    Phase.PROMOTING: (_promoted,),
+    Phase.PROMOTING: (_turned_back, _promoted),
     Phase.ROLLING_BACK: (_rolled_back,),
     Phase.PROMOTED: (),
     Phase.ROLLED_BACK: (),

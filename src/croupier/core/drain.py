@@ -42,6 +42,12 @@ def leaving(state: RunState) -> str | None:
             return None
 
 
+def may_turn_back(state: RunState) -> bool:
+    """Whether a run that promotes may be taken back: while sockets to the old version are waited for, its pods are
+    there."""
+    return state.phase is Phase.PROMOTING and bool(state.current.way_back) and state.drained_at is None
+
+
 def seconds_left(state: RunState, now: float) -> float:
     """How long sockets of the version that leaves may stay open yet."""
     return max(0.0, state.plan.drain_seconds - (now - _since(state, now)))

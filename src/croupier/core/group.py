@@ -22,6 +22,7 @@ from typing import Literal, cast
 
 from pydantic import JsonValue, TypeAdapter
 
+from croupier.core.drain import may_turn_back
 from croupier.core.phases import TABLE, Event, Phase
 from croupier.core.run import RunState
 from croupier.errors import IntegrityError, Refused
@@ -217,6 +218,7 @@ def next_move(state: GroupState, members: Mapping[str, RunState], in_the_way: Ma
 def _take_back(run: RunState, reason: str) -> Move:
     """Abort a run, unless that was said already, or it is beyond."""
     said = run.command is not None and run.command.name == "abort"
-    if said or Event.ROLLING_BACK not in TABLE[run.phase]:
+    is_beyond = run.phase is Phase.PROMOTING and not may_turn_back(run)
+    if said or is_beyond or Event.ROLLING_BACK not in TABLE[run.phase]:
         return Wait(f"{run.plan.run} of {run.plan.service} to end: it is {run.phase}")
     return TakeBack(run.plan.run, reason)

@@ -64,7 +64,7 @@ TABLE: Mapping[Phase, Mapping[Event, Phase]] = {
     Phase.PAUSED: {Event.RESUMED: Phase.SETTLING, Event.ROLLING_BACK: Phase.ROLLING_BACK},
     # Written in the same commit as what follows: nobody ever sees a run rest here.
     Phase.PASSED: {Event.ENTERED: Phase.SETTLING, Event.PROMOTING: Phase.PROMOTING},
-    Phase.PROMOTING: {Event.ENDED: Phase.PROMOTED},
+    Phase.PROMOTING: {Event.ENDED: Phase.PROMOTED, Event.ROLLING_BACK: Phase.ROLLING_BACK},
     Phase.ROLLING_BACK: {Event.ENDED: Phase.ROLLED_BACK},
     Phase.PROMOTED: {},
     Phase.ROLLED_BACK: {},
@@ -80,7 +80,7 @@ _MEANING = {
     Phase.HELD: "no verdict by the deadline, or the objective is missed at 100 %: a person decides; or a freeze lasts",
     Phase.PAUSED: "a person stopped the steps; gates still take the run back",
     Phase.PASSED: "a step is done; the next begins in the same commit",
-    Phase.PROMOTING: "the canary becomes the only version",
+    Phase.PROMOTING: "the canary becomes the only version; a person may go back while sockets to the old one are open",
     Phase.PROMOTED: "the end: the canary is the stable version",
     Phase.ROLLING_BACK: "capacity, then traffic, then the canary is retired",
     Phase.ROLLED_BACK: "the end: stable serves everybody",

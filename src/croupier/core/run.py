@@ -255,7 +255,8 @@ def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
         case Event.PROMOTING:
             return replace(state, step=state.step + 1, step_at=record.at, settled_at=None, command=None, code=code)
         case Event.ROLLING_BACK:
-            return replace(state, command=None, code=code, reason=reason, back_at=record.at, intended=())
+            back: dict[str, Any] = {"back_at": record.at, "drained_at": None, "cut_sockets": None}
+            return replace(state, command=None, code=code, reason=reason, intended=(), **back)
         case Event.ENDED:
             return replace(state, ended_at=record.at, code=code, reason=reason, intended=(), command=None)
 

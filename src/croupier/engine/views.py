@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from croupier.core.decide import blockers
-from croupier.core.drain import leaving, seconds_left
+from croupier.core.drain import leaving, may_turn_back, seconds_left
 from croupier.core.due import may_return, pods_missing, pods_ready, stable_missing, unready_kept
 from croupier.core.freeze import freeze_of
 from croupier.core.phases import Phase
@@ -54,6 +54,8 @@ _COMMANDS: Mapping[Phase, tuple[CommandName, ...]] = {
 def accepted(state: RunState, verdict: Verdict | None, freeze: Freeze | None = None) -> tuple[CommandName, ...]:
     """The commands that would be accepted now. ``promote`` never while a gate fails, nor what goes forward in a freeze:
     that is overridden first."""
+    if may_turn_back(state):
+        return ("abort",)
     found = _COMMANDS.get(state.phase, ())
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         found = tuple(name for name in found if name != "promote")
@@ -191,6 +193,8 @@ def _next(state: RunState) -> str:
                 f"players stay as they are, {state.weight} % on the canary; croupier goes back when a gate fails, else "
                 "it stays until a person resumes or aborts"
             )
+        case Phase.PROMOTING if may_turn_back(state):
+            return "croupier ends the old version once nobody holds a socket to it; until then an abort goes back to it"
         case Phase.PROMOTING:
             return "croupier ends the old version; the way back is a release of it"
         case Phase.ROLLING_BACK:

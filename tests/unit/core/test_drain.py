@@ -14,6 +14,7 @@ from croupier.core.phases import Phase
 from croupier.core.plans.release import plan_release
 from croupier.core.run import RunState, apply, begin, story_line
 from croupier.core.snapshot import Snapshot
+from croupier.engine.views import accepted
 from croupier.model.journal import Draft
 from croupier.model.plan import Plan, Retire, SetSplit, Settle
 from croupier.model.traffic import ObservedSplit
@@ -132,6 +133,35 @@ def test_the_way_back_waits_for_the_canarys_sockets() -> None:
     assert told(decision) == ["1 socket was still open to the canary after 60 s: cut"]
     decision = decide(decision.state, replace(looking(62.0, 0, 3, None), split=SERVES_STABLE))
     assert types(decision) == [Retire]
+
+
+def ask_back(state: RunState) -> RunState:
+    body = {"command": "abort", "who": "ann", "reason": "it is bad after all"}
+    return apply(state, Draft("command", RUN, BEGAN, body))
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_person_may_go_back_while_the_old_version_has_sockets(is_moved: bool) -> None:
+    """Its pods are there: nobody is made to stay on a bad version for as long as its sockets are waited for."""
+    state = moved().state if is_moved else replace(promoting(), peak_weight=99)
+    assert accepted(state, None) == ("abort",)
+    decision = decide(ask_back(state), looking(10.0, 100, 4, 40))
+    assert (decision.state.phase, decision.state.code) == (Phase.ROLLING_BACK, "aborted")
+    assert next(each for each in decision.actions if isinstance(each, SetSplit)).weight == 0
+    decision = decide(decision.state, looking(11.0, 0, 5, 9))
+    assert (leaving(decision.state), decision.actions) == (HEALTHY, ()), "now the canary is waited for"
+    decision = decide(decision.state, looking(12.0, 0, 5, 0))
+    assert types(decision) == [Settle]
+    decision = decide(decision.state, replace(looking(13.0, 0, 5, None), split=SERVES_STABLE))
+    assert types(decision) == [Retire]
+    only_stable = replace(looking(14.0, 0, 5, None), split=SERVES_STABLE, pods={STABLE: pods(STABLE, 4)})
+    assert decide(decision.state, only_stable).state.phase is Phase.ROLLED_BACK
+
+
+def test_nobody_goes_back_by_an_abort_once_the_old_version_has_been_waited_for() -> None:
+    state = decide(moved().state, looking(31.0, 100, 4, 0)).state
+    assert accepted(state, None) == ()
+    assert decide(ask_back(state), looking(32.0, 100, 4, 0)).state.phase is Phase.PROMOTING
 
 
 @pytest.mark.parametrize("traffic", ["http", "batch"])

@@ -31,6 +31,7 @@ WAYS = [
     (Phase.PASSED, Event.ENTERED, Phase.SETTLING),
     (Phase.PASSED, Event.PROMOTING, Phase.PROMOTING),
     (Phase.PROMOTING, Event.ENDED, Phase.PROMOTED),
+    (Phase.PROMOTING, Event.ROLLING_BACK, Phase.ROLLING_BACK),
     (Phase.ROLLING_BACK, Event.ENDED, Phase.ROLLED_BACK),
 ]
 

@@ -46,6 +46,20 @@ async def test_the_way_back_ends_the_canary_at_its_time_and_tells_whom_it_cut() 
     assert "Cut: 3 sockets, still open to the canary when its time was over." in ending_text(view)
 
 
+async def test_a_person_goes_back_while_the_old_version_has_sockets() -> None:
+    world = await World.begin()
+    desk = world.desk(PLATFORM)
+    await world.warm(desk)
+    world.traffic.sockets[PAYMENTS.name, STABLE] = 40
+    run = await desk.start(release(hold_back_percent=1), who="ann")
+    await world.play(desk, run, until=is_waiting)
+    await desk.command(run, "abort", "ann", "deposits look wrong")
+    view = await world.play(world.desk(PLATFORM), run)
+    assert (view.outcome, view.code, view.cut_sockets) == ("rolled-back", "aborted", 0)
+    assert world.serves() == {STABLE: 100}
+    assert {pods.digest for pods in await world.workloads.observe(PAYMENTS.name)} == {STABLE}
+
+
 async def test_a_new_desk_goes_on_waiting() -> None:
     world = await World.begin()
     desk = world.desk(PLATFORM)

@@ -86,13 +86,13 @@ def plan_release(
         return ReplicasReady(service=name, digest=canary, replicas=replicas)
 
     retire = Retire(service=name, digest=canary)
-    # Capacity first, then traffic: stable can carry everybody before anybody returns to it.
-    way_back: tuple[Action, ...] = (
-        ensure(stable, service.replicas),
-        split(0, len(moves) + 1),
-        Settle(service=name, digest=stable),
-        retire,
-    )
+
+    def back(revision: int) -> tuple[Action, ...]:
+        """Capacity first, then traffic: stable can carry everybody before anybody returns to it."""
+        settle = Settle(service=name, digest=stable)
+        return ensure(stable, service.replicas), split(0, revision), settle, retire
+
+    way_back = back(len(moves) + 1)
     steps = [
         Step(
             name="prepare",
@@ -139,8 +139,8 @@ def plan_release(
             settled=(Settled(service=name, digest=canary),),
             settle_seconds=SETTLE_SECONDS,
             hold=Hold(gates=False, dwell_seconds=0.0, deadline_seconds=SETTLE_SECONDS, at_deadline="hold"),
-            # The point of no return: the bake is over, and going back is a release of the old version.
-            way_back=(),
+            # The bake is over, and going back is a release of the old version; but not while that has sockets still.
+            way_back=back(len(moves) + 3) if has_sockets else (),
         )
     )
     return Plan(
