@@ -10,7 +10,7 @@ import click
 
 from croupier.cli.options import EXIT_NO, Output, output_option, say
 from croupier.cli.policy_check import check
-from croupier.cli.policy_options import decided, own_rules, own_rules_option, print_view, which_rules
+from croupier.cli.policy_options import decided, files_of, own_rules, own_rules_option, print_view, which_rules
 from croupier.errors import UsageError
 
 
@@ -91,9 +91,8 @@ def reach(*, source: str, target: str, paths: tuple[str, ...], exclude: tuple[st
     """
     from croupier.engine.policy import reach as reached
     from croupier.report.policy import reach_text
-    from croupier.spec.manifests import find_files
 
-    answer = reached(find_files(paths, exclude, lambda told: say(f"note: {told}")), source, target)
+    answer = reached(files_of(paths, exclude), source, target)
     if output == "json":
         print_view(answer)
     else:
@@ -120,11 +119,10 @@ def matrix(*, paths: tuple[str, ...], exclude: tuple[str, ...], picture: Path | 
     from croupier.adapters.files import replace_file
     from croupier.engine.policy import reach_matrix
     from croupier.report.matrix import matrix_picture, matrix_text
-    from croupier.spec.manifests import find_files
 
     if picture is not None and not picture.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {picture.absolute().parent}", hint="make it, or name another --picture")
-    found = reach_matrix(find_files(paths, exclude, lambda told: say(f"note: {told}")))
+    found = reach_matrix(files_of(paths, exclude))
     if output == "json":
         print_view(found)
     else:
@@ -144,9 +142,8 @@ def budgets(*, paths: tuple[str, ...], exclude: tuple[str, ...], output: Output)
     """
     from croupier.engine.policy_budgets import fleet
     from croupier.report.policy import budgets_text
-    from croupier.spec.manifests import find_files
 
-    answer = fleet(find_files(paths, exclude, lambda told: say(f"note: {told}")))
+    answer = fleet(files_of(paths, exclude))
     if output == "json":
         print_view(answer)
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from croupier.cli.options import EXIT_NO, EXIT_WAITING, ends_soon, kubernetes_option, not_blank, remember_output, say
-from croupier.cli.policy_options import decided, own_rules, print_view, which_rules
+from croupier.cli.policy_options import decided, files_of, own_rules, print_view, which_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -191,9 +191,7 @@ def check(
     from croupier.spec.manifests import STDIN, find_files
 
     rules = chosen(profile, enable, disable, own_rules(directory))
-    files = list(find_files(paths, exclude, lambda told: say(f"note: {told}")))
-    if not files:
-        raise UsageError("there is no file to check", hint="files end in .yaml, .yml or .json")
+    files = files_of(paths, exclude)
     if since is not None and write_baseline is not None:
         raise UsageError("--write-baseline takes all findings, --since leaves some out", hint="give one of the two")
     if since is not None and (helm or kustomize):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from croupier.cli.options import not_blank
+from croupier.cli.options import not_blank, say
 
 if TYPE_CHECKING:
     from croupier.core.policy.rule import Rule
@@ -21,6 +21,17 @@ own_rules_option = click.option(
     metavar="DIR",
     help="A folder of rules of your own, in CEL.",
 )
+
+
+def files_of(paths: Iterable[str], exclude: Sequence[str]) -> list[str]:
+    """The manifests in ``paths``. Raises ``UsageError`` where there are none: of nothing every answer is a yes."""
+    from croupier.errors import UsageError
+    from croupier.spec.manifests import find_files
+
+    files = list(find_files(paths, exclude, lambda told: say(f"note: {told}")))
+    if not files:
+        raise UsageError("there is no file to check", hint="files end in .yaml, .yml or .json")
+    return files
 
 
 def which_rules(command: _Command) -> _Command:

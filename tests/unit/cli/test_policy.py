@@ -44,6 +44,16 @@ def test_the_exit_code_is_the_answer(paths: list[str], code: int) -> None:
     assert check(*paths).exit_code == code
 
 
+@pytest.mark.parametrize(
+    "words", [["check"], ["matrix"], ["budgets"], ["reach", "bets", "wallet"]], ids=lambda words: words[0]
+)
+def test_a_folder_without_manifests_is_no_yes(tmp_path: Path, words: list[str]) -> None:
+    """Prevents: a pipeline that names the wrong folder, and stays green."""
+    done = CliRunner().invoke(cli, ["policy", *words, str(tmp_path)])
+    assert done.exit_code == 2
+    assert "there is no file to check" in done.stderr
+
+
 def test_pods_are_held_against_the_standards_of_the_version_that_is_asked_for(here: Path) -> None:
     """S10.1: the standards grew; a cluster may hold pods against older ones."""
     (here / "tuned.yaml").write_text(RULES["sysctls"].good.replace("net.ipv4.tcp_syncookies", "net.ipv4.tcp_rmem"))
