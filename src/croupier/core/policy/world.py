@@ -155,9 +155,15 @@ class World:
 
 
 def is_beside(one: Object, other: Object) -> bool:
-    """Whether both may be in one cluster: what bears the label ``cell`` is where its like is."""
+    """Whether both may be in one cluster: what bears the label ``cell`` is where its like is, and so is what croupier
+    made for a ``region``."""
     cells = text(one.labels.get("cell")), text(other.labels.get("cell"))
-    return not all(cells) or cells[0] == cells[1]
+    if all(cells) and cells[0] != cells[1]:
+        return False
+    if any(each.labels.get("app.kubernetes.io/managed-by") != "croupier" for each in (one, other)):
+        return True
+    regions = text(one.labels.get("region")), text(other.labels.get("region"))
+    return not all(regions) or regions[0] == regions[1]
 
 
 def target(scaler: Object) -> tuple[str, str, str]:

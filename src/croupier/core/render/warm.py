@@ -44,19 +44,22 @@ def warm_nodes(region: Region, cells: Iterable[PlacedCell] = ()) -> list[JsonObj
     warm = region.warm
     if warm is None:
         return []
-    ahead = _ahead(region, warm, list(cells))
+    here = list(cells)
+    ahead = _ahead(region, warm, here)
     pools = {name: pool for name, pool in sorted(region.pools.items()) if pool.warm_nodes or name in ahead}
     if not pools:
         return []
     shut = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    return [
-        _priority(),
-        space(warm.namespace),
-        wall(warm.namespace, DEFAULT_DENY, shut),
+    made = [
         _made(warm, RANK, "v1", "ServiceAccount", {"automountServiceAccountToken": False}),
         *(_placeholders(warm, name, pool, region.zones, is_scaled=name in ahead) for name, pool in pools.items()),
         *(_scheduled(warm, name, pools[name], times) for name, times in sorted(ahead.items())),
     ]
+    # Two regions may call their pools alike, and one of them scale what keeps room there.
+    for placed in here[:1]:
+        for each in made:
+            each["metadata"]["labels"]["region"] = placed.cell.region
+    return [_priority(), space(warm.namespace), wall(warm.namespace, DEFAULT_DENY, shut), *made]
 
 
 def _ahead(region: Region, warm: WarmNodes, cells: Sequence[PlacedCell]) -> dict[str, list[_Ahead]]:

@@ -169,3 +169,13 @@ def test_what_keeps_one_node_warm_is_no_service_on_one_pod() -> None:
     made = warm_nodes(_region(live=PLACED.region.pools["live"].model_copy(update={"warm_nodes": 1})))
     read = read_text(yaml.safe_dump_all(made), "warm.yaml")
     assert [each.message for each in check(read.manifests, [RULES["one-replica"]])] == []
+
+
+def test_two_regions_that_call_their_pools_alike_are_two() -> None:
+    """Prevents: findings on one region, because events in another scale what keeps room there."""
+    node = Node(cpu="8", memory="32Gi")
+    scaled = _awaited(10, (64, _BEGINS), node=node, warm_nodes=1, max_nodes=50)
+    elsewhere = PLACED.model_copy(update={"cell": PLACED.cell.model_copy(update={"region": "elsewhere"})})
+    fixed = warm_nodes(_region(api=PLACED.region.pools["api"].model_copy(update={"warm_nodes": 1})), [elsewhere])
+    read = read_text(yaml.safe_dump_all([*scaled, *fixed]), "warm.yaml")
+    assert [each.message for each in check(read.manifests, [RULES["hpa-replicas"]])] == []
