@@ -35,8 +35,8 @@ class LastRun:
     canary: str
     outcome: Literal["promoted", "rolled-back"]
     reason: str
-    stable: str = ""
-    """What served before it."""
+    before: str = ""
+    """Digest of what served before what serves now; "": not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def next_move(s: Standing) -> Move:
     if s.stable is None:
         how = ("Adopting", "what runs is adopted") if s.intent_runs else ("FirstVersion", "the first version starts")
         return Move("switch", *how, target)
-    goes_back = s.last is not None and s.last.outcome == "promoted" and s.last.stable == target
+    goes_back = s.last is not None and s.last.before == target
     if s.checklist == "require" and s.lacking and not goes_back:
         return Move(
             "rest",

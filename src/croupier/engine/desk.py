@@ -473,6 +473,10 @@ class Desk:
         run = self._register.newest_run(service, owner)
         return None if run is None else await self.run_view(run)
 
+    async def before(self, service: str) -> str:
+        """Digest of the version that served before the one that serves now; "": not known. Raises ``Unreachable``."""
+        return await self._preflight.before(service)
+
     def live_owners(self) -> Mapping[str, tuple[str, str]]:
         """Live run -> its service, and what it was started for ("": nobody)."""
         return {run: (state.plan.service, state.owner) for run, state in self._register.live().items()}

@@ -65,8 +65,10 @@ class Preflight:
         return await self.assess(release.service, release) if is_asked else None
 
     async def ready(self, release: Release, tier: Tier) -> str:
-        """What the checklist says, for the journal; "" where there is none. Raises ``Refused`` for a red line, where it
-        is required that there is none."""
+        """What the checklist says, for the journal; "" where there is none, and of a way back, which waits for none.
+        Raises ``Refused`` for a red line, where it is required that there is none."""
+        if await self.before(release.service) == release.digest:
+            return ""
         found = await self.checked(release)
         if found is None:
             return ""

@@ -150,7 +150,8 @@ class Reconciler:
         memory = self._memory.setdefault(owner.uid, Memory())
         run = await self._desk.last_run(owner.service, owner=owner.uid)
         faults: list[str] = []
-        standing = self._standing(owner, policy.object, run, memory, faults)
+        before = "" if run is None else await self._desk.before(owner.service)
+        standing = self._standing(owner, policy.object, run, memory, faults, before=before)
         move = Move("rest", "Unknown", "") if faults else next_move(standing)
         with _noted(faults):
             await self._drift.put_back(owner, standing, memory)
@@ -190,9 +191,9 @@ class Reconciler:
         return rests_from is not None and self._cluster.clock.now() > rests_from
 
     def _standing(
-        self, owner: Owner, obj: JsonObject, run: RunView | None, memory: Memory, faults: list[str]
+        self, owner: Owner, obj: JsonObject, run: RunView | None, memory: Memory, faults: list[str], *, before: str
     ) -> Standing:
-        """What stands; ``faults`` is told why nobody can say what is wanted."""
+        """What stands; ``before``: as of ``LastRun``; ``faults`` is told why nobody can say what is wanted."""
         annotations = obj["metadata"].get("annotations") or {}
         is_leaving = annotations.get(LEAVE) == "true"
         intent = intent_digest(owner.namespace, owner.spec.deployment)
@@ -204,7 +205,7 @@ class Reconciler:
         if run is not None and run.ended_at is None:
             live = LiveRun(run.run, run.canary.digest, run.phase, aborting=run.run == memory.aborted)
         elif run is not None and run.outcome is not None:
-            last = LastRun(run.run, run.canary.digest, run.outcome, run.reason, run.stable.digest)
+            last = LastRun(run.run, run.canary.digest, run.outcome, run.reason, before)
         return Standing(
             wanted=wanted,
             stable=stable,

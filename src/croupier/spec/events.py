@@ -33,6 +33,8 @@ def times_of(event: Event) -> Times | Flaw:
         starts = datetime.strptime(event.starts, _MINUTE).replace(tzinfo=zone)
     except ValueError:
         return Flaw(("starts",), "TIME", f"there is no {event.starts}", "year-month-dayThours:minutes")
+    if not 1970 <= starts.year <= 9998:
+        return Flaw(("starts",), "TIME", f"no calendar goes to {event.starts}", "year-month-dayThours:minutes")
     begin = starts.astimezone(UTC)
     if begin.astimezone(zone).replace(tzinfo=None) != starts.replace(tzinfo=None):
         message = f"no clock in {event.zone} shows {event.starts}: it is put forward there"

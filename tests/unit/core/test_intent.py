@@ -57,8 +57,11 @@ def test_a_new_version_waits_for_its_checklist_where_the_policy_requires_one():
 
 
 def test_what_goes_back_or_is_no_release_waits_for_no_checklist():
-    assert next_move(replace(WAITS, last=LastRun("r-0002", OLD, "promoted", "", stable=NEW))).kind == "start"
-    assert next_move(replace(WAITS, last=LastRun("r-0002", OLD, "rolled-back", "", stable=NEW))).kind == "rest"
+    assert next_move(replace(WAITS, last=LastRun("r-0002", OLD, "promoted", "", before=NEW))).kind == "start"
+    assert (
+        next_move(replace(WAITS, last=LastRun("r-0003", "sha256:bad", "rolled-back", "", before=NEW))).kind == "start"
+    )
+    assert next_move(replace(WAITS, last=LastRun("r-0002", OLD, "rolled-back", "", before=OLD))).kind == "rest"
     assert next_move(replace(WAITS, stable=None)).kind == "switch"
     assert next_move(replace(WAITS, leaving=True)).kind == "switch"
 

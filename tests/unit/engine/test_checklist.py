@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, World, release
+from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, STABLE, World, release
 
 from croupier.core.checklist import proofs
 from croupier.core.policy.catalogue import RULES
@@ -438,3 +438,16 @@ async def test_going_forward_from_a_bad_stable_waits_for_no_checklist() -> None:
     desk = world.desk(checklists=DECLARED)
     await world.warm(desk)
     assert await desk.switch(release(HEALTHY, steps=(100,)), who="ann") == "r-0001"
+
+
+async def test_the_version_before_waits_for_no_checklist() -> None:
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    assert (await world.play(desk, await desk.start(release(), who="ann"))).outcome == "promoted"
+    strict = world.desk(checklists=DECLARED)
+    await world.warm(strict)
+    with pytest.raises(Refused, match="is not ready for production"):
+        await strict.start(release(LOSSY), who="ann")
+    back = await strict.start(release(STABLE), who="ann")
+    assert (await world.play(strict, back)).outcome == "promoted"

@@ -61,7 +61,13 @@ def test_times_are_those_of_the_place(starts: str, zone: str, begin: str, end: s
 
 
 @pytest.mark.parametrize(
-    ("starts", "zone"), [("2030-03-31T02:30", "Europe/Stockholm"), ("2030-07-14T18:00", "Mars/Base")]
+    ("starts", "zone"),
+    [
+        ("2030-03-31T02:30", "Europe/Stockholm"),
+        ("2030-07-14T18:00", "Mars/Base"),
+        ("9999-12-31T23:59", "America/New_York"),
+        ("0001-01-01T00:00", "Asia/Tokyo"),
+    ],
 )
 def test_a_time_that_no_clock_shows_is_none(starts: str, zone: str) -> None:
     assert isinstance(times_of(_event(starts=starts, zone=zone)), Flaw)
