@@ -51,6 +51,7 @@ from croupier.model.providers import Provider
 from croupier.model.recommendation import Recommendations
 from croupier.model.replay import Replay
 from croupier.model.service_spec import ServiceSpec
+from croupier.model.settings import DeskSettings
 from croupier.model.view import (
     GroupRequest,
     GroupView,
@@ -531,6 +532,21 @@ def platform_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def desk_page() -> str:
+    lines = [
+        MADE,
+        "# The settings of a desk",
+        "",
+        "`desk.yaml` in the folder that `croupier desk --home` names. `croupier stand up` writes one for its stand.",
+        "The desk reads it when it starts.",
+    ]
+    for model in every_model((DeskSettings,)):
+        lines += ["", f"## {model.__name__}", ""]
+        lines += [_prose(inspect.cleandoc(model.__doc__)), ""] if model.__doc__ else []
+        lines += _grid(_written(model))
+    return "\n".join(lines) + "\n"
+
+
 def _written(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     """(key, type with bounds and default, meaning) of each field as people write it."""
     schema = model.model_json_schema(mode="validation", by_alias=True)
@@ -721,7 +737,7 @@ def _file(field: str) -> str:
 
 def pages() -> dict[str, str]:
     rules = {f"policy/{each.id}.md": rule_page(rule_view(each)) for each in RULES.values()}
-    words = {"cli.md": cli_page(), "json.md": json_page(), "platform.md": platform_page()}
+    words = {"cli.md": cli_page(), "json.md": json_page(), "platform.md": platform_page(), "desk.md": desk_page()}
     words |= {"exit-codes.md": exits_page(), "policy.md": policy_page()}
     markets = {f"markets/{_file(name)}": market_page(name, said) for name, said in market_fields().items()}
     return words | rules | {"markets.md": markets_page()} | markets

@@ -16,43 +16,50 @@ HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+(/\S*)?$")
 
 
 class EnvoySettings(Value):
-    """Traffic by Envoy. ``directory``: where its files are; ``admin``: its admin interface.
-
-    ``log``: Envoy's log, the only place where it says why it refused something; None: messages name what it refused.
-    """
+    """Traffic by Envoy."""
 
     kind: Literal["envoy"]
     directory: Path
+    """Where its files are."""
     admin: HttpUrl
+    """Its admin interface."""
     log: Path | None = None
+    """Its log, the only place where it says why it refused something. None: messages name what it refused."""
 
 
 class ProcessesSettings(Value):
-    """Workloads as processes of one machine. ``versions``: folder of build descriptors."""
+    """Workloads as processes of one machine."""
 
     kind: Literal["processes"]
     directory: Path
+    """Where what they write lies."""
     versions: Path
+    """Folder of build descriptors."""
 
 
 class ScrapeSettings(Value):
-    """Metrics by scraping ``urls`` in Prometheus text form."""
+    """Metrics by scraping."""
 
     kind: Literal["scrape"]
     urls: Annotated[tuple[HttpUrl, ...], Field(min_length=1)]
+    """Pages in Prometheus text form."""
 
 
 class DeskSettings(Value):
     """All a desk needs to be wired. Relative paths are relative to the file they stand in."""
 
     platform: Path
+    """File of the platform: what runs, and what is promised."""
     traffic: EnvoySettings
+    """What moves players."""
     workloads: ProcessesSettings
+    """What starts versions."""
     metrics: ScrapeSettings
+    """Where it is counted what becomes of players."""
     state: Path
     """Folder of journal, evidence, keys and token."""
     most_live_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """How many releases may be live at a time; None: one a service."""
+    """How many releases may be live at a time. None: one a service."""
 
     checklists: Annotated[Sources, Field(default_factory=dict)]
     """Service -> where it is described, for its checklist (S15). Of a service that is not named here, nothing but the
