@@ -29,6 +29,9 @@ AGENT_TOKEN = "vault-token"
 """Volume of the token that an agent logs in with."""
 _INJECTOR = "vault.hashicorp.com"
 _TOKEN_SECONDS = 3600
+_PASSED_BY = "traffic.sidecar.istio.io/excludeOutboundPorts"
+"""The agent fills files before the sidecar of a mesh runs: what that is to carry goes nowhere yet, and no pod starts
+(hashicorp/vault-k8s issue 41; Istio, "Compatibility with application init containers")."""
 
 
 def external_secrets(placed: PlacedCell) -> list[JsonObject]:
@@ -122,7 +125,9 @@ def injected(placed: PlacedCell, service: ServiceSpec) -> dict[str, str]:
                 f"agent-inject-perms-{one}": "0400",
                 f"secret-volume-path-{one}": f"{SECRETS}/{name}",
             }
-    return {f"{_INJECTOR}/{key}": value for key, value in said.items()}
+    mesh = placed.region.mesh
+    passed = {_PASSED_BY: str(agent.port)} if mesh is not None and mesh.has_sidecars else {}
+    return {**{f"{_INJECTOR}/{key}": value for key, value in said.items()}, **passed}
 
 
 def agent_volumes(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import yaml
 from tests.support.platforms import example, kept, manifests
 
@@ -12,6 +13,7 @@ from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.render.quota import limits
 from croupier.core.render.scaling import asked_with
+from croupier.model.mesh import Mesh
 from croupier.model.platform import PlacedCell, SecretsAgent, SecretsDriver
 from croupier.model.quantity import size
 from croupier.model.service_spec import Scaling, SecretRef
@@ -181,13 +183,11 @@ def test_keda_reads_the_version_of_a_secret_that_pods_mount() -> None:
     assert asked_with(cell, scaled, queue) == {"host": ("psp-a-credentials-7", "hmac")}
 
 
-def _beside() -> tuple[list[PlacedCell], list[dict[str, Any]]]:
+def _beside(mesh: Mesh | None = None) -> tuple[list[PlacedCell], list[dict[str, Any]]]:
     """The cells of the example, where an agent brings every secret."""
+    held = {"secrets_agent": SecretsAgent(role="casino"), "mesh": mesh}
     cells = [
-        placed.model_copy(
-            update={"region": placed.region.model_copy(update={"secrets_agent": SecretsAgent(role="casino")})}
-        )
-        for placed in _with(sidecar=True)
+        placed.model_copy(update={"region": placed.region.model_copy(update=held)}) for placed in _with(sidecar=True)
     ]
     return cells, [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
 
@@ -230,6 +230,13 @@ def test_an_agent_keeps_to_what_pods_may_do_and_only_it_has_a_token() -> None:
     assert token["projected"]["sources"][0]["serviceAccountToken"]["audience"] == "vault"
     (app,) = pod["containers"]
     assert token["name"] not in {each["name"] for each in app.get("volumeMounts", ())}
+
+
+@pytest.mark.parametrize(("mesh", "ports"), [(None, None), (Mesh(), None), (Mesh(mode="sidecar"), "8200")])
+def test_an_agent_asks_vault_past_a_sidecar_that_does_not_run_yet(mesh: Mesh | None, ports: str | None) -> None:
+    _, made = _beside(mesh)
+    said = _payments(made, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert said.get("traffic.sidecar.istio.io/excludeOutboundPorts") == ports
 
 
 def test_only_pods_with_an_agent_may_ask_vault() -> None:
