@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
 from croupier.model.checklist import ChecklistAsk
+from croupier.model.objects import REPLICAS
 from croupier.model.release import Gates, Percent, refuse_short_deadline, rising
 from croupier.model.service import Objectives, Tier
 
@@ -137,10 +138,6 @@ class MetricsSource(Value):
     prometheus: Url | None = None
     """A Prometheus that scrapes pods and tally every ``strategy.scrapeSeconds``: they are then read from it, and not by
     ``pods`` and ``tally``."""
-
-
-REPLICAS = 2
-"""Pods of a version where neither a scaler nor its policy says how many."""
 
 
 class ReleasePolicySpec(Value):

@@ -12,7 +12,7 @@ from croupier.core.policy.facts import grace_seconds, seconds
 from croupier.core.policy.objects import SEVERAL, Container, Object, Pod, at, items, mapping, text
 from croupier.core.policy.quantities import of_total, quantity, whole
 from croupier.core.policy.world import World
-from croupier.model.release_policy import REPLICAS
+from croupier.model.objects import REPLICAS
 
 MOST_PODS = 2**31 - 1
 """What the API server takes as a number of pods."""
