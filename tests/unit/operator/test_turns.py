@@ -103,6 +103,7 @@ async def test_a_policy_that_hangs_holds_up_no_other(world: SmallCluster, monkey
         return await put_back(service, digest)
 
     monkeypatch.setattr(operator.traffic, "put_back", hang)
+    monkeypatch.setattr("croupier.operator.turns.PROMPT_SECONDS", 0.02)  # so long each round waits for it
     first = await world.open(operator)
     await world.commit(BUILD="2")
     await world.until(operator, lambda status: status.get("stable", "") not in ("", first))
