@@ -32,7 +32,7 @@ class ProcessesSettings(Value):
 
     kind: Literal["processes"]
     directory: Path
-    """Where what they write lies."""
+    """Where the desk writes which pods there are to be, and reads which there are."""
     versions: Path
     """Folder of build descriptors."""
 
