@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from sys import intern
 from typing import Any, cast
 
 from pydantic import JsonValue, TypeAdapter
@@ -136,12 +137,21 @@ class RunState:
         return self.phase not in ENDS
 
 
+def _shared(value: object) -> object:
+    """The same, with equal words kept once: a thousand live plans say the same digests and names again and again."""
+    if isinstance(value, str):
+        return intern(value)
+    if isinstance(value, Mapping):
+        return {key: _shared(held) for key, held in value.items()}
+    return [_shared(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
 def begin(record: Entry | Draft) -> RunState:
     """The state after ``run.planned``."""
     if record.kind != "run.planned":
         raise IntegrityError(f"run {record.subject} begins with {record.kind}, not with run.planned")
     body = record.body
-    plan = Plan.model_validate(body["plan"])
+    plan = Plan.model_validate(_shared(body["plan"]))
     forecast = body.get("forecast")
     return RunState(
         plan=plan,

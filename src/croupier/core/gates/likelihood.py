@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, inf, log, log1p, sqrt
 
 STAKES = (
@@ -64,6 +65,17 @@ def log_sum_exp(values: Sequence[float]) -> float:
     return top + log(sum(exp(value - top) for value in values))
 
 
+@lru_cache(maxsize=256)
+def _ratios(rho: float) -> tuple[tuple[float, float, float], ...]:
+    """What all gates with one ``rho`` share: there are thousands, and each would keep its own."""
+    return tuple((log(multiple), rho * multiple, log(stake)) for multiple, stake in STAKES)
+
+
+@lru_cache(maxsize=256)
+def _bets(margin: float) -> tuple[tuple[float, float], ...]:
+    return tuple((ratio, log(ratio / margin)) for ratio in NOT_WORSE_RATIOS)
+
+
 class RatioRise:
     """Against "the canary fails at most ``rho`` times as often as stable".
 
@@ -76,7 +88,7 @@ class RatioRise:
     def __init__(self, phi: float, *, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> None:
         self.phi = phi
         self.rho = rho
-        self._ratios = tuple((log(multiple), rho * multiple, log(stake)) for multiple, stake in STAKES)
+        self._ratios = _ratios(rho)
         late = phi <= LATE_ONSET_PHI
         self._logs = [log(stake) + (log(1.0 - LATE_SHARE) if late else 0.0) for _, stake in STAKES]
         self._late_seconds = horizon_seconds if late else 0.0
@@ -125,7 +137,7 @@ class RatioNotWorse:
     def __init__(self, phi: float, margin: float, beta: float) -> None:
         self.phi = phi
         self.margin = margin
-        self._bets = tuple((ratio, log(ratio / margin)) for ratio in NOT_WORSE_RATIOS)
+        self._bets = _bets(margin)
         self._logs = [-log(len(self._bets))] * len(self._bets)
         self._ceiling = log(1.0 / beta) + CARRY_NATS
 
