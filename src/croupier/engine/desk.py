@@ -157,12 +157,15 @@ class Desk:
             if await self._groups.advance():
                 self._wake.set()
 
-    async def declare(self, platform: Platform, freezes: Sequence[Freeze] = ()) -> None:
-        """Serve this platform from the next round on, with this calendar; live runs of a service that is gone are still
-        looked after."""
+    async def declare(self, platform: Platform, freezes: Sequence[Freeze] | None = None) -> None:
+        """Serve this platform from the next round on; live runs of a service that is gone are still looked after.
+
+        ``freezes``: another calendar; None: the one that there is stays.
+        """
         async with self._lock:
             self._platform = platform
-            self._preflight.freezes = tuple(freezes)
+            if freezes is not None:
+                self._preflight.freezes = tuple(freezes)
             self._loop.declare(platform, self._preflight.freezes)
 
     # --- releases ----------------------------------------------------------------------------------------------------

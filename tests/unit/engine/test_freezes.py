@@ -41,6 +41,14 @@ async def test_nothing_new_starts_in_a_freeze_and_the_plan_says_so() -> None:
     assert await desk.start(release(), who="ann") == "r-0001"
 
 
+async def test_another_platform_leaves_the_calendar_as_it_is_unless_another_comes_with_it() -> None:
+    _, desk, final = await begun(starts_in=-1.0)
+    await desk.declare(PLATFORM)
+    assert (await desk.plan(release())).frozen == (final,)
+    await desk.declare(PLATFORM, [])
+    assert (await desk.plan(release())).frozen == ()
+
+
 async def test_a_live_release_is_held_for_the_freeze_and_promoted_after_it() -> None:
     world, desk, final = await begun(starts_in=30.0)
     run = await desk.start(release(), who="ann")
