@@ -34,6 +34,30 @@ def test_a_good_version_is_promoted_and_a_bad_one_taken_back_without_a_failed_re
     assert {"StepEntered", "StepPassed", "RollingBack"} <= reasons
 
 
+def test_the_old_version_keeps_one_percent_through_the_bake_and_is_gone_back_to(casino: Casino, tmp_path: Path) -> None:
+    """S4.6. Prevents: a bake of a money service in which nothing is left to compare with, or to go back to."""
+    casino.open(strategy={**casino.policy()["spec"]["strategy"], "bakeSeconds": 600})
+    old = casino.status()["stable"]
+    with casino.players(tmp_path / "players.log") as players:
+        casino.commit(BUILD="2")
+        casino.until("the new version bakes", lambda: casino.status().get("weight") == 99)
+        new = casino.status()["wanted"]
+        backends = casino.get("httproute")["spec"]["rules"][0]["backendRefs"]
+        assert {each["name"]: each["weight"] for each in backends} == {
+            f"payments-api-{new}": 99,
+            f"payments-api-{old}": 1,
+        }
+        assert casino.get("service")["spec"]["selector"]["croupier.dev/version"] == new
+        casino.until("the bake is under way", lambda: casino.status().get("phase") == "holding")
+        assert casino.get("deployment", f"payments-api-{old}")["status"]["readyReplicas"] == 2
+        casino.commit()
+        casino.until_ready("the revert goes back")
+        totals = players.stop()
+    assert casino.status()["stable"] == old
+    assert casino.get("service")["spec"]["selector"]["croupier.dev/version"] == old
+    assert totals["failed"] == 0, totals["causes"]
+
+
 @pytest.mark.parametrize("defect", ["errors", "slow", "never-ready", "crash-loop"])
 def test_every_bad_version_is_taken_back(casino: Casino, tmp_path: Path, defect: str) -> None:
     """S4.6. Prevents: a gate that exists on paper."""

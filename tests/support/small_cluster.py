@@ -183,6 +183,8 @@ class SmallCluster:
         self.gateway_says = "True"
         self.gateway_says_of_tls = "True"
         """Status of its condition; "": it knows no BackendTLSPolicy."""
+        self.losing: set[str] = set()
+        """Short digests of versions that lose deposits from now on, whatever their template says."""
         self._kubelet = self.server.acting_as("kubelet")
         self._gateway = self.server.acting_as("gateway")
         self._counts: dict[tuple[Target, str, str], list[float]] = {}
@@ -380,7 +382,7 @@ class SmallCluster:
     ) -> dict[str, SeriesCounts]:
         """Counters of an arm that had all players for ``seconds`` more."""
         series: dict[str, SeriesCounts] = {}
-        is_lossy = environment(deployment).get("DEFECT") == "deposit-loss"
+        is_lossy = environment(deployment).get("DEFECT") == "deposit-loss" or short(target.digest) in self.losing
         for signal, rate in PER_SECOND.items():
             ratio = 0.33 if is_lossy and signal == "deposits" else USUAL
             events: dict[str, Count] = {}

@@ -106,6 +106,9 @@ class Strategy(Value):
     ready_seconds: Annotated[float, Field(gt=0.0, le=3600.0)] = 120.0
     bake_seconds: Seconds | None = None
     """None: 300 for the money tier, 60 for others."""
+    hold_back_percent: Annotated[int, Field(ge=0, le=5)] | None = None
+    """Percent of requests the old version keeps through the bake, so that there is still something to compare with.
+    None: 1 for the money tier, 0 for others; 0 where steps are (100,). At most 99 less the step before."""
     scrape_seconds: Annotated[float, Field(ge=1.0, le=60.0)] = 5.0
 
     @field_validator("steps")

@@ -290,8 +290,7 @@ def _release(owner: Owner, digest: str, *, is_gated: bool) -> Release:
     spec, service = owner.spec, service_of(owner)
     policy = GatePolicy(gates=spec.gates, latency_edges=LATENCY_EDGES) if spec.gates else default_policy(service)
     strategy = spec.strategy if is_gated else spec.strategy.model_copy(update={"steps": (100,)})
-    # Callers inside the cluster move when a version has everybody, so nobody is held back here.
-    return Release(service=owner.service, digest=digest, policy=policy, hold_back_percent=0, **dict(strategy))
+    return Release(service=owner.service, digest=digest, policy=policy, **dict(strategy))
 
 
 @contextmanager

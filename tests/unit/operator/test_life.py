@@ -58,7 +58,52 @@ async def test_a_healthy_release_is_promoted_and_the_old_version_ends(world: Sma
         await world.tick(operator)
     assert world.running() == {second: 4}
     weights = [entry.body["weight"] for entry in world.entries("step.entered")]
-    assert weights == [100, 5, 10, 25, 50, 100]
+    assert weights == [100, 5, 10, 25, 50, 99]
+
+
+async def baking(world: SmallCluster, **strategy: Any) -> tuple[Operator, str, str]:
+    """The operator, the old version and the new one, which has begun to bake for five minutes."""
+    operator = await world.operator()
+    usual = {"dwellSeconds": 10.0, "bakeSeconds": 300.0, "deadlineSeconds": 400.0}
+    first = await world.open(operator, strategy={**usual, **strategy})
+    await world.commit(BUILD="2")
+    status = await world.until(operator, lambda status: status["phase"] == "holding" and status["weight"] >= 95)
+    return operator, first, status["wanted"]
+
+
+async def test_the_old_version_of_the_money_tier_keeps_one_percent_and_all_its_pods_through_the_bake(
+    world: SmallCluster,
+) -> None:
+    operator, first, second = await baking(world)
+    for _ in range(100):
+        assert world.weights() == {second: 99, first: 1}
+        assert world.running() == {second: 4, first: 4}
+        assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == second
+        await world.tick(operator)
+    assert world.status()["weight"] == 99
+    assert "left" in world.release("r-0002")["waitingFor"]
+    await world.until(operator, lambda status: status["stable"] == second and is_ready(status))
+    assert world.weights() == {second: 100}
+    for _ in range(4):
+        await world.tick(operator)
+    assert world.running() == {second: 4}
+
+
+async def test_a_version_that_begins_to_lose_deposits_in_the_bake_is_taken_back(world: SmallCluster) -> None:
+    """S4.6. Prevents: a bake in which nobody is left to compare with, so that a person has to be called."""
+    operator, first, second = await baking(world)
+    world.losing.add(second)
+    status = await world.until(operator, is_stalled)
+    assert (status["phase"], status["stable"]) == ("rolled-back", first)
+    assert "deposits" in condition(status, "Stalled")["message"]
+    assert world.weights() == {first: 100}
+    assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == first
+
+
+@pytest.mark.parametrize(("asked", "weight"), [(0, 100), (3, 97)])
+async def test_a_policy_says_how_many_are_held_back(world: SmallCluster, asked: int, weight: int) -> None:
+    await baking(world, holdBackPercent=asked)
+    assert world.status()["weight"] == weight
 
 
 async def test_a_version_waits_for_its_checklist_until_it_is_shown(world: SmallCluster) -> None:

@@ -6,8 +6,8 @@ A change counts once every gateway says that it has accepted this generation of 
 players' counters then show whether it also took effect. Where pods speak TLS, the Service of a version has a policy
 that says so, and gateways must have accepted that, too. While a version of the route declares ports and not that one,
 all of them are asked in the clear: what was made before TLS was asked for goes on serving, and can be gone back to.
-Callers inside the cluster stay with the stable version until a release is at 100 %: a Service cannot split. Clusters
-without Gateway API have only that Service.
+Callers inside the cluster stay with the stable version until a release has all players, or all but those held back: a
+Service cannot split. Clusters without Gateway API have only that Service.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from croupier.model.traffic import ArmBackend, Capabilities, ObservedSplit, Spli
 CONFIRM_SECONDS = 9.0
 """Below the ten seconds of the port."""
 _PAUSE_SECONDS = 0.05
+CALLERS_MOVE_AT = 95
+"""Percent: no more than the rest is ever held back, so callers in the cluster are with what is being baked."""
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +72,7 @@ class GatewayTraffic:
                 f"HTTPRoute {owner.namespace}/{owner.name} stays: without a ReleasePolicy that can be used nobody "
                 "knows whether its spec.route is gone"
             )
-        pointed = next((digest for digest, weight in weights.items() if weight == 100), split.stable.digest)
+        pointed = next((digest for digest, weight in weights.items() if weight >= CALLERS_MOVE_AT), split.stable.digest)
         selector = self._selector(owner, pointed)
         callers = stable_service(owner, pointed, selector, run=split.run, revision=split.revision)
         if route is not None:

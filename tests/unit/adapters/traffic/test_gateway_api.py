@@ -158,8 +158,9 @@ async def test_callers_in_the_cluster_do_not_go_ahead_of_the_gateways(stage: Sta
     assert stage.selector() == labels(POLICY_NAME, stage.old)
 
 
-async def test_callers_in_the_cluster_stay_with_stable_until_everybody_has_moved(stage: Stage) -> None:
-    for revision, (weight, follows) in enumerate(((5, stage.old), (50, stage.old), (100, stage.new), (0, stage.old))):
+async def test_callers_in_the_cluster_stay_with_stable_until_all_have_moved_but_those_held_back(stage: Stage) -> None:
+    ways = ((5, stage.old), (50, stage.old), (99, stage.new), (0, stage.old), (100, stage.new), (0, stage.old))
+    for revision, (weight, follows) in enumerate(ways):
         await stage.traffic.set_split(stage.split(weight, revision))
         assert stage.selector() == labels(POLICY_NAME, follows)
 
