@@ -7,12 +7,15 @@ was begun was also captured, and shows that as a tally's page, per version and p
 Environment of ``payments-api``: DEFECT, DEFECT_SHARE (0-1, of requests or deposits), BOOKS_URL, and by the downward API
 POD_NAME, CROUPIER_SERVICE (``<policy>.<namespace>``) and CROUPIER_VERSION (the label that the operator
 puts on pods). Environment of both: PORT, and DRAIN_SECONDS, which must pass without a request before a pod ends.
+Its page ``/live`` is a WebSocket that says which version it is with.
 """
 
 from __future__ import annotations
 
+import base64
 import collections
 import contextlib
+import hashlib
 import heapq
 import http.client
 import http.server
@@ -50,6 +53,9 @@ MOST_DRAIN_SECONDS = 20.0
 IDLE_SECONDS = 300.0
 """Longer than gateways keep idle connections, so that it is they who close them: never in the middle of a request."""
 MOST_BYTES = 65_536
+SOCKET_SECONDS = 1.0
+SOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""Of every WebSocket's handshake (RFC 6455, 1.3)."""
 
 
 @dataclass(frozen=True)
@@ -386,7 +392,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self._serve()
+        is_socket = self.path == "/live" and self.headers.get("upgrade", "").lower() == "websocket"
+        if is_socket and isinstance(self.server.service, Payments):
+            self._keep_socket(self.server.service)
+        else:
+            self._serve()
 
     def do_POST(self) -> None:
         self._serve()
@@ -408,6 +418,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
         if answer.counted:
             service.count(answer.status, time.monotonic() - began_at)
+
+    def _keep_socket(self, service: Payments) -> None:
+        """A WebSocket (RFC 6455) that says every second which version it is with, until the other end closes or the pod
+        ends; what the other end says is not read."""
+        key = self.headers.get("sec-websocket-key", "")
+        accepted = base64.b64encode(hashlib.sha1((key + SOCKET_GUID).encode()).digest()).decode()
+        self.close_connection = True
+        self.send_response(101)
+        self.send_header("upgrade", "websocket")
+        self.send_header("connection", "Upgrade")
+        self.send_header("sec-websocket-accept", accepted)
+        self.end_headers()
+        said = json.dumps({"version": service.version}).encode()
+        with contextlib.suppress(OSError):  # the other end has closed
+            while True:
+                self.wfile.write(bytes((0x81, len(said))) + said)  # one frame of text, shorter than 126 bytes
+                self.wfile.flush()
+                time.sleep(SOCKET_SECONDS)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Requests are counted, not logged."""

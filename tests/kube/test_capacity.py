@@ -118,7 +118,7 @@ def test_what_is_taken_from_either_version_in_any_phase_leaves_enough_and_comes_
     with casino.players(tmp_path / "players.log") as players, recording(casino) as history:
         before = casino.status()["run"]
         casino.commit(BUILD="2")
-        for phase, weight in (("preparing", 0), ("holding", 20), ("holding", 100)):
+        for phase, weight in (("preparing", 0), ("holding", 20), ("holding", 99)):
             casino.until(
                 f"it is {phase} at {weight} %", lambda phase=phase, weight=weight: _is(casino, before, phase, weight)
             )

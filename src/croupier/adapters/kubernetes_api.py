@@ -37,6 +37,7 @@ EVENTS = Resource("events.k8s.io/v1", "Event", "events")
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
 RELEASE_POLICIES = Resource(API_VERSION, "ReleasePolicy", "releasepolicies")
 RELEASES = Resource(API_VERSION, "Release", "releases")
+RELEASE_CALENDARS = Resource(API_VERSION, "ReleaseCalendar", "releasecalendars")
 
 RESOURCES = (
     DEPLOYMENTS,
@@ -50,6 +51,7 @@ RESOURCES = (
     LEASES,
     RELEASE_POLICIES,
     RELEASES,
+    RELEASE_CALENDARS,
 )
 
 

@@ -22,6 +22,7 @@ from croupier.adapters.kubernetes_api import (
     HPAS,
     HTTP_ROUTES,
     PODS,
+    RELEASE_CALENDARS,
     RELEASE_POLICIES,
     RELEASES,
     SERVICES,
@@ -87,6 +88,7 @@ class Cluster:
         namespace: None: all namespaces.
         has_gateway: whether the cluster has the Gateway API; without it, routes are not watched.
         has_backend_tls: whether that can be told of TLS to pods, which it can since 1.4.
+        has_calendars: whether the cluster has the definition of ``ReleaseCalendar``, and lets it be read.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class Cluster:
         namespace: str | None = None,
         has_gateway: bool = True,
         has_backend_tls: bool = True,
+        has_calendars: bool = True,
     ) -> None:
         self.kubernetes = kubernetes
         self.clock = clock
@@ -104,6 +107,7 @@ class Cluster:
         self._namespace = namespace
         kinds = (*WATCHED, HTTP_ROUTES) if has_gateway else WATCHED
         kinds = (*kinds, BACKEND_TLS_POLICIES) if has_gateway and has_backend_tls else kinds
+        kinds = (*kinds, RELEASE_CALENDARS) if has_calendars else kinds
         self._caches = {
             kind: Cache(kubernetes, kind, clock, namespace=namespace, terms_of=_TERMS.get(kind, labels_of))
             for kind in kinds
@@ -184,6 +188,10 @@ class Cluster:
             present = {policy.uid for policy in found}
             self._policies = {uid: known for uid, known in self._policies.items() if uid in present}
         return found
+
+    def calendars(self) -> list[JsonObject]:
+        """All ``ReleaseCalendar`` objects."""
+        return list(self._caches[RELEASE_CALENDARS].items()) if RELEASE_CALENDARS in self._caches else []
 
     def owner(self, service: str) -> Owner:
         """The policy behind an engine's service, also one that is known but not usable now. Raises ``UnknownName``."""

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -173,6 +174,22 @@ for _command, _about in (
 
 @kubectl.command()
 @click.argument("name")
+@click.option("--reason", required=True, help="Who decided, and why; it is written into the journal.")
+@_place_options
+def override(*, name: str, reason: str, namespace: str, **place: Any) -> None:
+    """Go on in spite of the freeze that is on: with the live run, or with the version that waits to start.
+
+    For that one alone, and for the windows that are open now. Gates watch it as any other.
+    """
+    if not reason.strip():
+        raise UsageError("nothing goes on in a freeze without a reason", hint='who decided and why: --reason "…"')
+
+    ask = partial(_override, namespace=namespace, name=name, reason=reason)
+    click.echo(readable(_ask(Place(namespace=namespace, **place), ask)))
+
+
+@kubectl.command()
+@click.argument("name")
 @_place_options
 def retry(*, name: str, namespace: str, **place: Any) -> None:
     """Release the version that was taken back once more."""
@@ -256,6 +273,21 @@ def _ask(place: Place, question: Callable[[KubernetesClient], Awaitable[Answer]]
     return asyncio.run(asked())
 
 
+async def _override(client: KubernetesClient, *, namespace: str, name: str, reason: str) -> str:
+    from croupier.model.release_calendar import OVERRIDE_FREEZE, FreezeOverride
+
+    policy = await _policy(client, namespace, name)
+    seen, who = policy.get("status") or {}, getpass.getuser()
+    if seen.get("phase") not in (None, "", "promoted", "rolled-back"):
+        request = {"id": secrets.token_hex(6), "name": "override", "reason": reason, "who": who}
+        return await _answered(client, await _run_of(client, policy), request)
+    if not seen.get("wanted") or seen["wanted"] == seen.get("stable"):
+        raise Refused(f"no version of {name} waits to start", hint="kubectl croupier get")
+    said = FreezeOverride(version=seen["wanted"], who=who, reason=reason)
+    await _annotate(client, namespace, name, {OVERRIDE_FREEZE: said.model_dump_json(by_alias=True)})
+    return f"{said.version} starts in spite of the freeze: kubectl croupier watch {name}"
+
+
 async def _policy(client: KubernetesClient, namespace: str, name: str) -> JsonObject:
     from croupier.adapters.kubernetes_api import RELEASE_POLICIES
 
@@ -324,11 +356,12 @@ async def _answered(client: KubernetesClient, run: JsonObject, request: dict[str
 
 async def _annotate(client: KubernetesClient, namespace: str, name: str, annotations: dict[str, str]) -> None:
     from croupier.adapters.kubernetes_api import RELEASE_POLICIES
+    from croupier.model.release_calendar import OVERRIDE_FREEZE
 
     kind = {"apiVersion": RELEASE_POLICIES.api_version, "kind": RELEASE_POLICIES.kind}
     # An apply gives up what it leaves out: a retry must not call a service back that is leaving.
     known = (await _policy(client, namespace, name))["metadata"].get("annotations") or {}
-    kept = {key: known[key] for key in (RETRY, LEAVE, CHECKLIST) if key in known}
+    kept = {key: known[key] for key in (RETRY, LEAVE, CHECKLIST, OVERRIDE_FREEZE) if key in known}
     metadata = {"name": name, "namespace": namespace, "annotations": {**kept, **annotations}}
     await client.apply({**kind, "metadata": metadata})
 

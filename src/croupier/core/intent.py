@@ -6,7 +6,7 @@ one changes nothing. What serves is the journal's word, never what somebody wrot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -62,6 +62,10 @@ class Standing:
     """Whether a new version waits for its checklist."""
     lacking: str = ""
     """Why the checklist of what is wanted does not count; "": it does."""
+    frozen: str = ""
+    """The freeze that is on, in words; "": none."""
+    override: str = ""
+    """Who lets what is wanted start in spite of it, and why; "": nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class Move:
     code: str
     text: str
     digest: str = ""
+    overrides: bool = False
+    """Whether it goes on in spite of a freeze."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,22 @@ def lacking(shown: ChecklistResult | None, digest: str, today: date) -> str:
 
 def next_move(s: Standing) -> Move:
     """The one thing to do now."""
+    move = _unless_frozen(s)
+    goes_back = s.last is not None and s.last.before == move.digest
+    if move.kind not in ("start", "switch") or not s.frozen or goes_back:
+        return move
+    if s.override:
+        return replace(move, text=f"{move.text}; in spite of the {s.frozen}: {s.override}", overrides=True)
+    return Move(
+        "rest",
+        "Freeze",
+        f"{short(move.digest)} waits for the end of the {s.frozen}, or for a person who decides otherwise: "
+        "kubectl croupier override NAME --reason WHY; going back to the version before is always possible",
+    )
+
+
+def _unless_frozen(s: Standing) -> Move:
+    """What would be next if no freeze were on."""
     if s.live is not None:
         return _during(s, s.live)
     target = s.intent if s.leaving else s.wanted

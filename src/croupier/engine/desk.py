@@ -185,28 +185,35 @@ class Desk:
         async with self._lock:
             return (await self._preview(release)).model_copy(update=said)
 
-    async def start(self, release: Release, *, who: str = "", reason: str = "", owner: str = "") -> str:
+    async def start(
+        self, release: Release, *, who: str = "", reason: str = "", owner: str = "", override_freeze: bool = False
+    ) -> str:
         """Start a release; returns the run's id. Raises as ``plan`` does; nothing is started then.
 
-        ``owner``: what the run belongs to where services come and go, such as the uid of a policy.
+        ``owner``: what the run belongs to where services come and go, such as the uid of a policy. ``override_freeze``:
+        a person has decided to start in spite of the windows that are open now; ``reason`` says who, and why.
         """
-        return await self._start(release, is_gated=True, who=who, reason=reason, owner=owner)
+        told = {"who": who, "reason": reason, "owner": owner}
+        return await self._start(release, told, is_gated=True, override_freeze=override_freeze)
 
-    async def switch(self, release: Release, *, who: str = "", reason: str = "", owner: str = "") -> str:
+    async def switch(
+        self, release: Release, *, who: str = "", reason: str = "", owner: str = "", override_freeze: bool = False
+    ) -> str:
         """Start a release without gates: everybody moves at once, and back if it does not hold.
 
         For what is no release of something new: adopting what runs already, leaving croupier, the first version of a
         service. ``release.steps`` is (100,). Raises as ``start`` does, but never for a lack of evidence.
         """
-        return await self._start(release, is_gated=False, who=who, reason=reason, owner=owner)
+        told = {"who": who, "reason": reason, "owner": owner}
+        return await self._start(release, told, is_gated=False, override_freeze=override_freeze)
 
-    async def _start(self, release: Release, *, is_gated: bool, who: str, reason: str, owner: str) -> str:
+    async def _start(self, release: Release, told: Mapping[str, str], *, is_gated: bool, override_freeze: bool) -> str:
         await self.open()
         ready = await self._ready(release) if is_gated else ""
         async with self._lock:
             await self._register.be_current()
-            told = {"who": who, "reason": reason, "owner": owner, "checklist": ready}
-            return await self._begin(release, told, is_gated=is_gated)
+            told = {**told, "checklist": ready}
+            return await self._begin(release, told, is_gated=is_gated, override_freeze=override_freeze)
 
     async def retry(self, run: str, *, who: str, reason: str = "") -> str:
         """Start the release of a run that was taken back once more, as it was asked for; returns the new run's id.

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from croupier.model.base import LongName, Name, Value
 
-LocalTime = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}$")]
+LocalTime = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}$", max_length=16)]
 Zone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$", max_length=64)]
 
 
@@ -50,6 +50,9 @@ class Event(Value):
     """Empty: all that are in these markets."""
     services: Annotated[dict[Name, Expected], Field(min_length=1, max_length=64)]
     """Service -> what is expected of it."""
+    freeze: bool = False
+    """True: where croupier releases, nothing new starts in its cells and no release goes forward, from when pods are
+    asked for until it is over."""
 
 
 class Warm(Value):

@@ -6,13 +6,14 @@ cannot split) is a CEL rule here, with the words people see when the API server 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
 from croupier.model.base import NAME
 from croupier.model.objects import JsonObject
+from croupier.model.release_calendar import ReleaseCalendarSpec
 from croupier.model.release_object import PolicyStatus, ReleaseSpec, ReleaseStatus
 from croupier.model.release_policy import API_VERSION, GROUP, YEAR_SECONDS, ReleasePolicySpec
 
@@ -64,6 +65,13 @@ _POLICY_RULES: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 
+_CALENDAR_RULES = (
+    (
+        "timestamp(self.starts + ':00Z') < timestamp(self.ends + ':00Z')",
+        "a freeze starts and ends on days that there are, and ends after it starts",
+    ),
+)
+
 _ONCE: Mapping[str, JsonObject] = {
     "": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["signal"]},
     "[].strata": {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["by"]},
@@ -92,6 +100,12 @@ _POLICY_COLUMNS = (
     ("REASON", "string", ".status.conditions[?(@.type=='Ready')].message", 1),
     ("AGE", "date", ".metadata.creationTimestamp", 0),
 )
+_CALENDAR_COLUMNS = (
+    ("FREEZES", "string", ".spec.freezes[*].name", 0),
+    ("STARTS", "string", ".spec.freezes[*].starts", 0),
+    ("ENDS", "string", ".spec.freezes[*].ends", 0),
+    ("AGE", "date", ".metadata.creationTimestamp", 0),
+)
 _RELEASE_COLUMNS = (
     ("POLICY", "string", ".spec.policy", 0),
     ("PHASE", "string", ".status.phase", 0),
@@ -106,14 +120,18 @@ _RELEASE_COLUMNS = (
 
 
 def custom_resources() -> list[JsonObject]:
-    """Both CustomResourceDefinitions."""
+    """The CustomResourceDefinitions."""
     policy = _schema(ReleasePolicySpec)
     for path, rules in _POLICY_RULES.items():
-        _at(policy, path)["x-kubernetes-validations"] = [{"rule": rule, "message": said} for rule, said in rules]
+        _at(policy, path)["x-kubernetes-validations"] = _said(rules)
     for owner in ("gates", "objectives"):
         for path, kept in _ONCE.items():
             parent, _, name = f"{owner}{path}".rpartition(".")
             _at(policy, parent)["properties"][name] |= kept
+    calendar = _schema(ReleaseCalendarSpec)
+    _at(calendar, "freezes[]")["x-kubernetes-validations"] = _said(_CALENDAR_RULES)
+    named = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+    calendar["properties"]["freezes"] |= named
     return [
         _definition(
             "ReleasePolicy",
@@ -131,7 +149,19 @@ def custom_resources() -> list[JsonObject]:
             status=_status(ReleaseStatus),
             columns=_RELEASE_COLUMNS,
         ),
+        _definition(
+            "ReleaseCalendar",
+            "releasecalendars",
+            ("cal",),
+            spec=calendar,
+            status=None,
+            columns=_CALENDAR_COLUMNS,
+        ),
     ]
+
+
+def _said(rules: Iterable[tuple[str, str]]) -> list[JsonObject]:
+    return [{"rule": rule, "message": said} for rule, said in rules]
 
 
 def _definition(
@@ -140,7 +170,7 @@ def _definition(
     short_names: tuple[str, ...],
     *,
     spec: JsonObject,
-    status: JsonObject,
+    status: JsonObject | None,
     columns: tuple[tuple[str, str, str, int], ...],
 ) -> JsonObject:
     schema: JsonObject = {
@@ -151,11 +181,11 @@ def _definition(
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": status,
+            **({} if status is None else {"status": status}),
         },
     }
     if kind in _OBJECT_RULES:
-        schema["x-kubernetes-validations"] = [{"rule": rule, "message": said} for rule, said in _OBJECT_RULES[kind]]
+        schema["x-kubernetes-validations"] = _said(_OBJECT_RULES[kind])
     names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": kind.lower()}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -171,7 +201,7 @@ def _definition(
                     "served": True,
                     "storage": True,
                     "schema": {"openAPIV3Schema": schema},
-                    "subresources": {"status": {}},
+                    **({} if status is None else {"subresources": {"status": {}}}),
                     "additionalPrinterColumns": [
                         {"name": name, "type": type_, "jsonPath": path, **({"priority": priority} if priority else {})}
                         for name, type_, path, priority in columns

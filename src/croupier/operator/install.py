@@ -57,7 +57,7 @@ def _cluster_role() -> JsonObject:
         "kind": "ClusterRole",
         "metadata": {"name": NAME, "labels": _LABELS},
         "rules": [
-            rule([GROUP], ["releasepolicies"], *watch),
+            rule([GROUP], ["releasepolicies", "releasecalendars"], *watch),
             rule([GROUP], ["releases"], *watch, "create", "patch", "delete"),
             rule([GROUP], ["releasepolicies/status", "releases/status"], "patch"),
             # For owner references that block their owner's deletion.

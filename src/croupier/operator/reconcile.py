@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -21,12 +22,14 @@ from croupier.adapters.kubernetes_api import RELEASES, Resource
 from croupier.adapters.kubernetes_cluster import Cluster, Policy
 from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
+from croupier.core.freeze import in_force
 from croupier.core.intent import LastRun, LiveRun, Move, Standing, lacking, next_move, serving
 from croupier.core.plans.defaults import default_policy
 from croupier.core.render.version import Owner, intent_digest
 from croupier.engine.desk import Desk
 from croupier.errors import CroupierError, Refused
 from croupier.model.checklist import ChecklistResult
+from croupier.model.freeze import Freeze
 from croupier.model.objects import JsonObject
 from croupier.model.release import GatePolicy, Release
 from croupier.model.release_object import CommandAnswer, CommandRequest
@@ -34,6 +37,7 @@ from croupier.model.release_policy import CHECKLIST, LEAVE, RETRY
 from croupier.model.service import LATENCY_EDGES, Platform, Service
 from croupier.model.view import RunView
 from croupier.operator import status
+from croupier.operator.calendar import freezes_of_cluster, override_of
 from croupier.operator.drift import Drift
 from croupier.operator.memory import Memory
 from croupier.operator.show import Show, release_name
@@ -66,6 +70,7 @@ class Reconciler:
         self._turns = Turns(cluster.clock)
         self._memory: dict[str, Memory] = {}
         self._platform: Platform | None = None
+        self._freezes: tuple[Freeze, ...] = ()
         self._services: dict[str, Service] = {}
         """Uid of a policy -> its service, as the last turn found it."""
         self._complaints: dict[str, str] = {}
@@ -108,16 +113,26 @@ class Reconciler:
                 log.warning("%s has ended: the ReleasePolicy of %s was deleted", run, service)
 
     async def _declare(self, present: dict[str, Policy], due: list[Policy]) -> None:
-        """Tell the desk which services there are, with how many pods those that are looked at now have."""
+        """Tell the desk which services there are, with how many pods those that are looked at now have, and what
+        freezes them."""
         for policy in due:
             if policy.owner is not None:
                 self._services[policy.uid] = service_of(policy.owner, await self._serving(policy.owner))
         found = (self._services.get(uid) for uid, policy in present.items() if policy.owner is not None)
         platform = Platform(services=tuple(service for service in found if service is not None))
-        if platform != self._platform:
-            await self._desk.declare(platform)
-            self._platform = platform
+        freezes = self._calendar(present.values())
+        if (platform, freezes) != (self._platform, self._freezes):
+            await self._desk.declare(platform, freezes)
+            self._platform, self._freezes = platform, freezes
             self._services = {uid: each for uid, each in self._services.items() if uid in present}
+
+    def _calendar(self, policies: Iterable[Policy]) -> tuple[Freeze, ...]:
+        """The freeze windows that the calendars have for these policies."""
+        names = defaultdict(list)
+        for policy in policies:
+            if policy.known is not None:
+                names[policy.known.namespace].append(policy.known.name)
+        return freezes_of_cluster(self._cluster.calendars(), names)
 
     async def _serving(self, owner: Owner) -> int:
         """How many pods carry the load now: what a canary's share is a share of."""
@@ -218,7 +233,14 @@ class Reconciler:
             retry=str(annotations.get(RETRY, "")),
             checklist=owner.spec.checklist,
             lacking=self._lacking(annotations.get(CHECKLIST), wanted),
+            frozen=self._frozen(owner),
+            override=override_of(annotations, intent if is_leaving else wanted),
         )
+
+    def _frozen(self, owner: Owner) -> str:
+        """The freeze that keeps new releases of a service from starting now, in words; "": none."""
+        found = in_force(self._freezes, owner.service, self._cluster.clock.now())
+        return found[0].words if found else ""
 
     def _lacking(self, shown: str | None, wanted: str | None) -> str:
         """Why no checklist of what is wanted counts, in words; "" when one does, or nothing is wanted."""
@@ -244,7 +266,8 @@ class Reconciler:
                 release = _release(owner, move.digest, is_gated=move.kind == "start")
                 begin = self._desk.start if move.kind == "start" else self._desk.switch
                 try:
-                    await begin(release, who="git", reason=move.text, owner=owner.uid)
+                    told = {"who": "git", "reason": move.text, "owner": owner.uid}
+                    await begin(release, **told, override_freeze=move.overrides)
                 except Refused as error:
                     memory.refused, memory.refused_at, memory.refused_digest = _words(error), now, move.digest
                     return

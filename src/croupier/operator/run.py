@@ -17,7 +17,7 @@ from croupier.adapters.clock import SystemClock
 from croupier.adapters.history.files import FileHistory
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
-from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, HTTP_ROUTES, Resource
+from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, HTTP_ROUTES, RELEASE_CALENDARS, Resource
 from croupier.adapters.kubernetes_client import KubernetesClient
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.adapters.kubernetes_lease import Lease
@@ -60,7 +60,14 @@ async def operate(
         if not has_gateway:
             log.warning("this cluster has no Gateway API: only services without spec.route can be released")
         has_backend_tls = has_gateway and await _has(client, BACKEND_TLS_POLICIES)
-        cluster = Cluster(client, clock, namespace=namespace, has_gateway=has_gateway, has_backend_tls=has_backend_tls)
+        cluster = Cluster(
+            client,
+            clock,
+            namespace=namespace,
+            has_gateway=has_gateway,
+            has_backend_tls=has_backend_tls,
+            has_calendars=await _has(client, RELEASE_CALENDARS),
+        )
         holder = f"{socket.gethostname()}-{os.getpid()}"
         lease = Lease(client, clock, namespace=own_namespace, name=LEASE_NAME, holder=holder)
         client.fence = lease.fence
@@ -128,6 +135,7 @@ async def _has(client: KubernetesClient, kind: Resource) -> bool:
     except Refused as error:
         if kind == HTTP_ROUTES:
             raise
-        log.warning("%s: apply croupier operator manifests again before a policy has spec.route.tls", error.message)
+        what = "a policy has spec.route.tls" if kind == BACKEND_TLS_POLICIES else "a ReleaseCalendar counts"
+        log.warning("%s: apply croupier operator manifests again before %s", error.message, what)
         return False
     return True

@@ -67,7 +67,8 @@ def word_of(move: Move, run: RunView | None, fault: str, refused: str = "") -> W
         return Word("stalled", "Refused", refused)
     if move.code in ("UpToDate", "Left", "Suspended"):
         return Word("ready", move.code, move.text)
-    return Word("reconciling" if move.kind != "rest" else "stalled", move.code, move.text)
+    goes_on = move.kind != "rest" or move.code == "Freeze"  # the end of a freeze needs nobody
+    return Word("reconciling" if goes_on else "stalled", move.code, move.text)
 
 
 def word_of_run(run: RunView) -> Word:
@@ -76,6 +77,8 @@ def word_of_run(run: RunView) -> Word:
         return Word("ready", "Promoted", run.reason)
     if run.outcome is not None:
         return Word("stalled", "RolledBack", run.reason)
+    if (run.phase, run.code) == ("held", "freeze"):
+        return Word("reconciling", "Freeze", f"{run.run} waits for {run.waiting_for}; {run.next}")
     if run.phase in ("held", "paused"):
         return Word("stalled", run.phase.capitalize(), run.reason or run.waiting_for)
     return Word("reconciling", "Releasing", run.waiting_for or run.next)

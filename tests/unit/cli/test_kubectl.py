@@ -13,8 +13,9 @@ from croupier.adapters.kubernetes_api import RELEASE_POLICIES, RELEASES
 from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.cli import kubectl
 from croupier.engine.checklist import assess
-from croupier.errors import Unreachable
+from croupier.errors import Refused, Unreachable
 from croupier.model.checklist import ChecklistSource
+from croupier.model.release_calendar import OVERRIDE_FREEZE, FreezeOverride
 
 
 async def annotated(*written: dict[str, str]) -> dict[str, Any]:
@@ -130,3 +131,22 @@ async def test_waiting_ends(served: Served) -> None:
     with pytest.raises(Unreachable, match="no release began within 10 minutes") as raised:
         await _watched(served)
     assert raised.value.hint == "bbb waits  the quota is full"
+
+
+async def test_an_override_is_of_the_version_that_waits_and_keeps_what_was_written_before(served: Served) -> None:
+    await served.policy("r-0001", "0123456789ab")
+    client = served.server.acting_as("kubectl-croupier")
+    for reason in ("Marta decided", "and again"):
+        said = await kubectl._override(client, namespace="casino", name="payments-api", reason=reason)  # type: ignore[arg-type]
+        assert "0123456789ab starts in spite of the freeze" in said
+        await kubectl._annotate(client, "casino", "payments-api", {kubectl.RETRY: "r-0001"})  # type: ignore[arg-type]
+        found = await served.server.get(RELEASE_POLICIES, "payments-api", namespace="casino")
+        assert found is not None
+        written = FreezeOverride.model_validate_json(found["metadata"]["annotations"][OVERRIDE_FREEZE])
+        assert (written.version, written.reason) == ("0123456789ab", reason)
+
+
+async def test_nothing_is_overridden_where_nothing_waits(served: Served) -> None:
+    client = served.server.acting_as("kubectl-croupier")
+    with pytest.raises(Refused, match="no version of payments-api waits to start"):
+        await kubectl._override(client, namespace="casino", name="payments-api", reason="why")  # type: ignore[arg-type]

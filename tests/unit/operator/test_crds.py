@@ -54,7 +54,7 @@ def nothing_is_null(value: Any) -> bool:
     return all(map(nothing_is_null, value)) if isinstance(value, list) else value is not None
 
 
-@pytest.mark.parametrize("kind", ["ReleasePolicy", "Release"])
+@pytest.mark.parametrize("kind", list(CRDS))
 def test_every_field_has_a_type_and_nothing_that_kubernetes_refuses(kind: str) -> None:
     for path, node in nodes(schema(kind)):
         assert node.get("type") in {"object", "array", "string", "integer", "number", "boolean"}, path
@@ -140,10 +140,20 @@ def rules_of(node: dict[str, Any]) -> list[dict[str, str]]:
 
 def test_lists_over_which_a_rule_runs_are_bounded() -> None:
     """An API server refuses a rule whose cost it cannot bound."""
-    for path, node in nodes(schema("ReleasePolicy")):
-        has_rule_within = any(rules_of(each) for _, each in nodes(node))
-        if node["type"] == "array" and has_rule_within:
-            assert "maxItems" in node, path
+    for kind in ("ReleasePolicy", "ReleaseCalendar"):
+        for path, node in nodes(schema(kind)):
+            has_rule_within = any(rules_of(each) for _, each in nodes(node))
+            if node["type"] == "array" and has_rule_within:
+                assert "maxItems" in node, path
+
+
+def test_a_calendar_has_each_window_once_and_none_that_ends_before_it_starts() -> None:
+    freezes = schema("ReleaseCalendar")["properties"]["spec"]["properties"]["freezes"]
+    assert (freezes["x-kubernetes-list-type"], freezes["x-kubernetes-list-map-keys"]) == ("map", ["name"])
+    (rule,) = rules_of(freezes["items"])
+    assert "self.starts" in rule["rule"] and "self.ends" in rule["rule"]
+    for field in ("starts", "ends"):
+        assert freezes["items"]["properties"][field]["maxLength"] == 16, "an API server bounds the cost by it"
 
 
 @pytest.mark.parametrize("kind", ["ReleasePolicy", "Release"])
@@ -163,7 +173,7 @@ def test_columns_show_fields_that_exist(kind: str) -> None:
 
 
 def test_conditions_are_kept_apart_by_their_type() -> None:
-    for kind in CRDS:
+    for kind in ("ReleasePolicy", "Release"):
         conditions = schema(kind)["properties"]["status"]["properties"]["conditions"]
         assert conditions["x-kubernetes-list-type"] == "map"
         assert conditions["x-kubernetes-list-map-keys"] == ["type"]

@@ -26,6 +26,7 @@ def test_the_operator_may_do_what_it_does_and_no_more() -> None:
     assert not any("*" in verbs or "*" in key for key, verbs in may.items())
     watched = {"get", "list", "watch"}
     assert may["croupier.dev", "releasepolicies"] == watched, "Git owns the policy"
+    assert may["croupier.dev", "releasecalendars"] == watched
     assert may["", "pods"] == watched
     assert ("", "secrets") not in may
     for routed in ("httproutes", "backendtlspolicies"):

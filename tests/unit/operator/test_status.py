@@ -64,6 +64,7 @@ def test_words_that_count_down_are_a_difference_of_words_only() -> None:
         (Move("rest", "RolledBack", "m"), "", "", "stalled", "RolledBack"),
         (Move("rest", "Suspended", "m"), "", "", "ready", "Suspended"),
         (Move("rest", "NoDeployment", "m"), "", "", "stalled", "NoDeployment"),
+        (Move("rest", "Freeze", "m"), "", "", "reconciling", "Freeze"),
     ],
 )
 def test_a_service_is_ready_reconciling_or_stalled_and_says_why(

@@ -24,7 +24,7 @@ def access(placed: PlacedCell) -> list[JsonObject]:
         return []
     if placed.region.released_by != "croupier":
         return [_bound(cell, "reader", "ClusterRole", "view", lookers)]
-    read = {"apiGroups": [GROUP], "resources": ["releasepolicies", "releases"], "verbs": _LOOK}
+    read = {"apiGroups": [GROUP], "resources": ["releasecalendars", "releasepolicies", "releases"], "verbs": _LOOK}
     steer = {"apiGroups": [GROUP], "resources": ["releases"], "verbs": ["patch"]}
     made = [
         of_cell(cell, _API, "Role", "release-reader", {"rules": [read]}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from croupier.core.render.access import access
+from croupier.core.render.calendar import calendar
 from croupier.core.render.collector import collectors
 from croupier.core.render.collector_watch import rule_groups, watch
 from croupier.core.render.config import config_map
@@ -175,7 +176,7 @@ def _rolling(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
 
 
 def tenancy(placed: PlacedCell) -> list[JsonObject]:
-    """The namespace, under Pod Security ``restricted``, its walls, its limits, and who may do what in it."""
+    """The namespace, under Pod Security ``restricted``, its walls, its limits, who may do what, and its freezes."""
     cell = placed.cell
     metadata = {
         "name": cell.namespace,
@@ -187,6 +188,7 @@ def tenancy(placed: PlacedCell) -> list[JsonObject]:
         *in_the_mesh(placed),
         *limits(placed),
         *access(placed),
+        *calendar(placed),
     ]
 
 

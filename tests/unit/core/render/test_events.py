@@ -10,11 +10,14 @@ import pytest
 from tests.support.platforms import eventful, queued
 
 from croupier.core.compare import compare
+from croupier.core.render.calendar import calendar
 from croupier.core.render.cell import objects
 from croupier.core.render.version import WARM
 from croupier.model.events import Event, Expected
+from croupier.model.freeze import FreezeWindow
 from croupier.model.platform import PlacedCell
 from croupier.spec.events import Times, times_of
+from croupier.spec.freezes import flaws
 from croupier.spec.load import Flaw
 from croupier.spec.platform import load_described
 
@@ -120,5 +123,26 @@ def test_an_event_is_a_change_of_scaling_and_releases_nothing() -> None:
         ("events.derby", "scaling"),
     }
     assert plan.versions == ()
-    ours = ("/bet-placement.yaml", "/payments-api", "/wallet", "/warm.yaml")
+    ours = ("/00-namespace.yaml", "/bet-placement.yaml", "/payments-api", "/wallet", "/warm.yaml")
     assert all(any(part in each for part in ours) for each in plan.files)
+
+
+def _calendars(*events: tuple[str, Event], released_by: str = "croupier") -> list[dict[str, Any]]:
+    placed = next(each for each in CELLS if each.cell.name == "tempo-se-eu-north")
+    region = placed.region.model_copy(update={"released_by": released_by})
+    held = placed.model_copy(update={"events": dict(events), "region": region})
+    return calendar(held)
+
+
+def test_an_event_that_freezes_is_a_window_of_its_cells_from_the_first_pod_to_its_end() -> None:
+    """S12.3."""
+    (found,) = _calendars(("cup-final", _event(freeze=True)), ("derby", _event()))
+    assert (found["kind"], found["metadata"]["namespace"]) == ("ReleaseCalendar", "tempo-se-eu-north")
+    window = {"title": "Final", "starts": "2030-07-14T17:30", "ends": "2030-07-14T20:00", "zone": "Europe/Stockholm"}
+    assert found["spec"] == {"freezes": [{"name": "cup-final", **window}]}
+    assert next(flaws({"cup-final": FreezeWindow(**window)}), None) is None
+
+
+def test_nothing_freezes_where_no_event_does_or_nobody_would_read_it() -> None:
+    assert _calendars(("derby", _event())) == []
+    assert _calendars(("cup-final", _event(freeze=True)), released_by="kubernetes") == []

@@ -1,0 +1,84 @@
+"""The freeze windows of a cluster: what its ``ReleaseCalendar`` objects say, as the desk understands it. Pure.
+
+A calendar counts for the policies of its own namespace. What cannot be read of it freezes them until it is mended:
+nobody knows when players were not to meet anything new, and a person may override that as any other freeze.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+
+from pydantic import ValidationError
+
+from croupier.model.digest import short
+from croupier.model.freeze import Freeze
+from croupier.model.objects import JsonObject
+from croupier.model.release_calendar import OVERRIDE_FREEZE, FreezeOverride, PolicyFreeze, ReleaseCalendarSpec
+from croupier.spec.freezes import flaws, freezes_of
+
+NEVER = 253_402_300_799.0
+"""The last second that calendars know, epoch seconds: the end of what only a person can end."""
+_LONGEST_TITLE = 200
+
+
+def freezes_of_cluster(calendars: Iterable[JsonObject], policies: Mapping[str, Sequence[str]]) -> tuple[Freeze, ...]:
+    """All windows, each with the services that it freezes.
+
+    Args:
+        calendars: the ``ReleaseCalendar`` objects.
+        policies: namespace -> names of its policies.
+    """
+    ordered = sorted(calendars, key=lambda each: (each["metadata"]["namespace"], each["metadata"]["name"]))
+    return tuple(chain.from_iterable(_freezes(each, policies) for each in ordered))
+
+
+def override_of(annotations: Mapping[str, str], wanted: str | None) -> str:
+    """Who lets ``wanted`` start in spite of a freeze, and why; "": nobody does.
+
+    Args:
+        annotations: of a policy.
+        wanted: digest of what it is to release now.
+    """
+    try:
+        found = FreezeOverride.model_validate_json(annotations.get(OVERRIDE_FREEZE, ""))
+    except ValidationError:  # nobody said anything that could be understood: the freeze counts
+        return ""
+    return f"{found.who}: {found.reason}" if found.version == short(wanted or "") else ""
+
+
+def _freezes(calendar: JsonObject, policies: Mapping[str, Sequence[str]]) -> Iterator[Freeze]:
+    namespace, name = calendar["metadata"]["namespace"], calendar["metadata"]["name"]
+    present = policies.get(namespace, ())
+    if not present:
+        return  # a window without services would freeze other namespaces
+    try:
+        spec = ReleaseCalendarSpec.model_validate(calendar.get("spec", {}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("spec", *first["loc"])))
+        yield _unread(name, name, f"{where}: {first['msg']}", _services(present, namespace))
+        return
+    for each in spec.freezes:
+        services = _services(each.policies or present, namespace)
+        flaw = next(flaws({each.name: each.window}), None)
+        if flaw is not None:
+            yield _unread(each.name, name, flaw.message, services)
+        else:
+            yield _read(each, services)
+
+
+def _read(freeze: PolicyFreeze, services: tuple[str, ...]) -> Freeze:
+    (found,) = freezes_of({freeze.name: freeze.window})
+    return found.model_copy(update={"services": services})
+
+
+def _unread(name: str, calendar: str, why: str, services: tuple[str, ...]) -> Freeze:
+    title = f"ReleaseCalendar {calendar} cannot be read: {why}"
+    if len(title) > _LONGEST_TITLE:
+        title = f"{title[: _LONGEST_TITLE - 1]}…"
+    return Freeze(name=name, title=title, from_at=0.0, until_at=NEVER, until="it is mended", services=services)
+
+
+def _services(policies: Iterable[str], namespace: str) -> tuple[str, ...]:
+    return tuple(f"{each}.{namespace}" for each in policies)
