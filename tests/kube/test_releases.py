@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.operated import Casino
+from tests.support.websocket import opened
+
+from croupier.adapters.clock import SystemClock
+from croupier.model.release_calendar import OVERRIDE_FREEZE, FreezeOverride
 
 pytestmark = pytest.mark.timeout(900)
+
+DRAIN_SECONDS = 20
+"""Long enough for a look at what is still open after a promotion."""
 
 
 def test_a_good_version_is_promoted_and_a_bad_one_taken_back_without_a_failed_request(
@@ -164,3 +173,74 @@ def test_a_running_deployment_is_adopted_and_given_back_without_a_failed_request
         totals = players.stop()
     assert selector == labels
     assert totals["failed"] == 0, totals["causes"]
+
+
+def test_an_open_socket_stays_with_its_version_through_a_release_and_has_the_drain_seconds_after_it(
+    casino: Casino, tmp_path: Path
+) -> None:
+    """Prevents: a change of the split, or a promotion, that cuts the sockets which players hold to the old version."""
+    casino.open(drainSeconds=DRAIN_SECONDS)
+    old = casino.status()["stable"]
+    gateway = casino.cluster.gateway.url
+    with casino.players(tmp_path / "players.log") as players, opened(gateway, host=casino.host) as socket:
+        casino.until("the socket speaks", lambda: bool(socket.said))
+        casino.commit(BUILD="2")
+        run = casino.outcome("the new version is promoted")
+        assert run["status"]["outcome"] == "promoted", run["status"]
+        note = casino.get("deployment", f"payments-api-{old}")["metadata"]["annotations"]["croupier.dev/retire-at"]
+        with opened(gateway, host=casino.host) as later:
+            casino.until("a later socket speaks", lambda: bool(later.said))
+            assert later.versions == {run["status"]["canary"]}
+        casino.until("the old version ends, and its socket with it", lambda: socket.closed_at is not None)
+        totals = players.stop()
+    assert socket.versions == {old}
+    assert socket.closed_at is not None
+    assert socket.closed_at >= float(note), "it was cut before its drainSeconds were over"
+    assert totals["failed"] == 0, totals["causes"]
+
+
+def test_a_version_waits_for_a_freeze_and_starts_when_it_is_lifted_or_overridden(
+    casino: Casino, tmp_path: Path
+) -> None:
+    """Prevents: a calendar that the operator may not read, so that a release meets the final."""
+    for fields in ({"ends": "2020-01-01T00:00"}, {"starts": "2020-02-31T00:00"}):
+        with pytest.raises(AssertionError, match=r"a freeze starts and ends on days that there are|day out of range"):
+            casino.cluster.apply(_calendar(**fields), namespace=casino.namespace)
+    casino.open()
+    with casino.players(tmp_path / "players.log") as players:
+        casino.cluster.apply(_calendar(), namespace=casino.namespace)
+        casino.commit(BUILD="2")
+        casino.until("it waits", lambda: _is_frozen(casino))
+        said = casino.condition("Reconciling")["message"]
+        assert "waits for the end of the freeze cup-final (Cup final) until" in said
+        casino.cluster.kubectl("delete", "cal", "football", "--namespace", casino.namespace)
+        run = casino.outcome("it is released once the freeze is lifted")
+        assert run["status"]["outcome"] == "promoted", run["status"]
+        casino.cluster.apply(_calendar(), namespace=casino.namespace)
+        casino.commit(BUILD="3")
+        casino.until("the next one waits", lambda: _is_frozen(casino))
+        decided = FreezeOverride(version=casino.status()["wanted"], who="ann", reason="deposits fail without it")
+        note = f"{OVERRIDE_FREEZE}={decided.model_dump_json(by_alias=True)}"
+        casino.cluster.kubectl("annotate", "rp", "payments-api", note, "--namespace", casino.namespace)
+        run = casino.outcome("it is released in spite of the freeze")
+        totals = players.stop()
+    assert run["status"]["outcome"] == "promoted", run["status"]
+    assert totals["failed"] == 0, totals["causes"]
+
+
+def _calendar(**fields: str) -> dict[str, Any]:
+    """One window around now."""
+    now = datetime.fromtimestamp(SystemClock().now(), UTC)
+    starts, ends = ((now + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M") for hours in (-1, 12))
+    window = {"name": "cup-final", "title": "Cup final", "starts": starts, "ends": ends, "zone": "UTC", **fields}
+    return {
+        "apiVersion": "croupier.dev/v1alpha1",
+        "kind": "ReleaseCalendar",
+        "metadata": {"name": "football"},
+        "spec": {"freezes": [window]},
+    }
+
+
+def _is_frozen(casino: Casino) -> bool:
+    found = casino.condition("Reconciling")
+    return (found.get("status"), found.get("reason")) == ("True", "Freeze")

@@ -7,12 +7,13 @@ import json
 import secrets
 import socket
 import threading
-import time
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, Any
+
+from croupier.adapters.clock import SystemClock
 
 OPEN_SECONDS = 30.0
 """Longest time until the other end has answered the handshake, or said something."""
@@ -69,9 +70,7 @@ def opened(url: str, *, host: str, path: str = "/live") -> Iterator[Socket]:
 
 def _read(stream: IO[bytes], found: Socket) -> None:
     """Frames of text until the end; the example sends no other, and none of 126 bytes or more."""
-    try:
+    with suppress(OSError, ValueError):  # cut in the middle of a frame, or silent for too long
         while len(head := stream.read(2)) == 2:
             found.said.append(json.loads(stream.read(head[1])))
-    except (OSError, ValueError):  # cut in the middle of a frame, or silent for too long
-        pass
-    found.closed_at = time.time()
+    found.closed_at = SystemClock().now()
