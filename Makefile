@@ -18,9 +18,9 @@ demo: $(STAMP) ## a good release promoted, a bad one taken back, on a stand of i
 test: check ## everything: lint, types, import contracts, unit to end-to-end; a part: ARGS="-k journal"
 ifeq ($(ARGS),)
 	$(BIN)/pytest -n 2 -m "not stand and not kube"
-	$(BIN)/pytest -n $(STANDS) --dist loadgroup -m stand
+	$(BIN)/pytest -n $(STANDS) --dist loadgroup --no-loadscope-reorder -m stand
 else  # in one run: pytest calls it an error when nothing is chosen
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not kube" $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not kube" $(ARGS)
 endif
 
 kube: $(STAMP) ## build the cluster for tests, once: about a quarter of an hour and 11 GB of caches; Go, Debian packages

@@ -27,14 +27,13 @@ pytest_plugins = ["tests.support.cluster"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on parts of a stand may run in two processes (``--dist loadgroup``): all that share one stand in the same,
-    and these first, for they take longest; others file by file."""
+    """Tests on parts of a stand may run in two processes (``--dist loadgroup``), file by file unless a test says which
+    others it shares a stand with. Whole stands come first, for they take longest."""
     for item in items:
-        if item.get_closest_marker("stand"):
-            group = "bench" if _shares_the_stand(item) else item.nodeid.partition("::")[0]
-            item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: not _shares_the_stand(item))
+        if item.get_closest_marker("stand") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: (not _needs_the_stand(item), item.path.parent.name != "e2e"))
 
 
-def _shares_the_stand(item: pytest.Item) -> bool:
+def _needs_the_stand(item: pytest.Item) -> bool:
     return "bench" in getattr(item, "fixturenames", ())

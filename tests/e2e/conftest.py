@@ -1,4 +1,4 @@
-"""One stand for the whole session: real Envoy, PostgreSQL, casino and players, driven through the command line."""
+"""One stand a session, or a worker: real Envoy, PostgreSQL, casino and players, driven through the command line."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from croupier.cli.client import DeskClient
 from croupier.cli.root import cli
 from croupier.errors import Unauthorized, Unreachable
 from croupier.model.view import RunView
-from croupier_stand import control
+from croupier_stand import control, money
 from croupier_stand.home import Home
 from croupier_stand.load import Load
 from croupier_stand.process import wait_for
+from croupier_stand.scenarios import SPLIT_SECONDS, near_changes, split_times
+from croupier_stand.stats import PlayersStats, read_stats
 
 LOAD = Load(seed=11, players=3000, deposits_per_second=20.0, bets_per_second=8.0)
 
@@ -162,3 +164,35 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             yield Bench(home)
         finally:
             control.down(home)
+
+
+@pytest.fixture
+def nobody_notices(bench: Bench) -> Iterator[None]:
+    """S8.7: afterwards, no request of a player has failed around a change of the split of the runs begun meanwhile."""
+    before = set(bench.runs())
+    yield
+    with DeskClient.of(bench.home.name) as desk:
+        runs = [view.run for view in desk.runs() if view.run not in before]
+        changed_at = sorted(at for run in runs for at in split_times(desk.journal(run)))
+    assert changed_at, runs
+
+    def stats() -> PlayersStats:
+        found = read_stats(bench.home.players_stats)
+        assert found is not None
+        return found
+
+    assert wait_for(lambda: stats().at > changed_at[-1] + SPLIT_SECONDS[1], 40, pause_seconds=0.5)
+    counted = stats()
+    assert counted.forgotten_until < changed_at[0] - SPLIT_SECONDS[0]
+    assert near_changes(counted.failures, changed_at) == []
+
+
+def lost_money(home: Home) -> list[str]:
+    """What is wrong after the last reconciliation, while the players rest; many deposits were looked at."""
+    control.rest(home, ["players", "reconciler"])
+    try:
+        reckoning = money.reckon(home, everything=True)
+    finally:
+        control.rest(home, [])
+    assert reckoning.before.checked["captures"] > 100
+    return [str(violation) for violation in reckoning.remaining]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.conftest import RELEASE, Bench
 
-pytestmark = pytest.mark.stand
+pytestmark = [pytest.mark.stand, pytest.mark.xdist_group("outages")]
 
 DIGEST = "sha256:" + "0" * 64
 

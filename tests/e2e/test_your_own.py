@@ -57,7 +57,9 @@ policy:
 """
 
 
-@pytest.fixture(params=["node", "python"])
+@pytest.fixture(
+    params=[pytest.param(each, marks=pytest.mark.xdist_group(f"own {each}")) for each in ("node", "python")]
+)
 def own(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     """A stand of the example: in Node as it is shown, and with the same program in Python's standard library."""
     project = tmp_path / "project"

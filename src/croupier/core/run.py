@@ -29,11 +29,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from sys import intern
 from typing import Any, cast
 
 from pydantic import JsonValue, TypeAdapter
 
+from croupier.core.once import once
 from croupier.core.phases import ENDS, Event, Phase, next_phase
 from croupier.errors import IntegrityError
 from croupier.model.journal import Draft, Entry
@@ -137,21 +137,12 @@ class RunState:
         return self.phase not in ENDS
 
 
-def _shared(value: object) -> object:
-    """The same, with equal words kept once: a thousand live plans say the same digests and names again and again."""
-    if isinstance(value, str):
-        return intern(value)
-    if isinstance(value, Mapping):
-        return {key: _shared(held) for key, held in value.items()}
-    return [_shared(each) for each in value] if isinstance(value, (list, tuple)) else value
-
-
 def begin(record: Entry | Draft) -> RunState:
     """The state after ``run.planned``."""
     if record.kind != "run.planned":
         raise IntegrityError(f"run {record.subject} begins with {record.kind}, not with run.planned")
     body = record.body
-    plan = Plan.model_validate(_shared(body["plan"]))
+    plan = once(Plan.model_validate(body["plan"]))
     forecast = body.get("forecast")
     return RunState(
         plan=plan,
@@ -161,8 +152,8 @@ def begin(record: Entry | Draft) -> RunState:
         started_at=record.at,
         step_at=record.at,
         updated_at=record.at,
-        forecast=None if forecast is None else ForecastView.model_validate(forecast),
-        story=(Moment(at=record.at, text="planned"),),
+        forecast=None if forecast is None else once(ForecastView.model_validate(forecast)),
+        story=(once(Moment(at=record.at, text="planned")),),
     )
 
 
@@ -172,7 +163,7 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
     state = replace(state, updated_at=record.at)
     text = story_line(record)
     if text:
-        state = replace(state, story=(*state.story[-STORY_LENGTH:], Moment(at=record.at, text=text)))
+        state = replace(state, story=(*state.story[-STORY_LENGTH:], once(Moment(at=record.at, text=text))))
     if record.kind in _EVENTS:
         return _move(replace(state, phase=next_phase(state.phase, Event(record.kind))), Event(record.kind), record)
     match record.kind:
@@ -184,11 +175,11 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             command = Command(name, _text(body, "who"), _text(body, "reason"))
             return replace(state, command=command)
         case "verdict":
-            verdict = Verdict.model_validate(body["verdict"])
+            verdict = once(Verdict.model_validate(body["verdict"]))
             same = state.verdict is not None and state.verdict.outcome is verdict.outcome
             return replace(state, verdict=verdict, verdict_at=state.verdict_at if same else record.at)
         case "intent":
-            actions = ACTIONS.validate_python(body["actions"])
+            actions = tuple(map(once, ACTIONS.validate_python(body["actions"])))
             splits = [action for action in actions if isinstance(action, SetSplit)]
             split = splits[-1] if splits else state.split
             peak = max([state.peak_weight, *(each.weight for each in splits)])

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping
 
 from croupier.core import gates
+from croupier.core.once import once
 from croupier.core.replay import evidence_of, refold
 from croupier.core.run import RunState
 from croupier.core.snapshot import AWAY_SECONDS, Evidence
@@ -94,7 +95,7 @@ class Watch:
 
     def judge(self, weight: int, now: float) -> Verdict | None:
         """The verdict of now; None while nothing was counted."""
-        self.verdict = gates.assess(self._evidence, weight=weight, now=now) if self._samples else None
+        self.verdict = once(gates.assess(self._evidence, weight=weight, now=now)) if self._samples else None
         return self.verdict
 
     def note_pods(self, state: RunState, pods: Mapping[str, VersionPods] | None, now: float) -> None:

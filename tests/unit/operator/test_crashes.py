@@ -38,7 +38,7 @@ async def play(world: SmallCluster, operator: Operator, run: str) -> tuple[Opera
     ended = 0
     for _ in range(400):
         operator = await survive(world, operator)
-        view = next((each for each in (await operator.desk.runs()) if each.run == run), None)
+        view = next((each for each in await operator.desk.runs(limit=1) if each.run == run), None)
         ended += view is not None and view.ended_at is not None
         if view is not None and ended > 4:
             return operator, view

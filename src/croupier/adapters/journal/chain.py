@@ -67,13 +67,14 @@ def canonical(value: JsonValue) -> bytes:
     return rfc8785.dumps(value)
 
 
+_word = json.JSONEncoder(ensure_ascii=False).encode
+"""A word in its RFC 8785 form, which is how JSON is usually written; several times faster than ``canonical``."""
+
+
 def signed_text(row: Row) -> bytes:
     """The canonical form of all fields but ``hash``. ``row.hash`` is not looked at."""
-    head = canonical({"at": row.at}).removesuffix(b"}")
-    tail = canonical(
-        {"kind": row.kind, "previous": row.previous, "seq": row.seq, "subject": row.subject},
-    ).removeprefix(b"{")
-    return head + b',"body":' + row.body + b"," + tail
+    tail = f'"kind":{_word(row.kind)},"previous":{_word(row.previous)},"seq":{row.seq},"subject":{_word(row.subject)}}}'
+    return b'{"at":' + canonical(row.at) + b',"body":' + row.body + b"," + tail.encode()
 
 
 def digest(row: Row) -> str:

@@ -6,7 +6,6 @@ interval. Comparing pods, not times, keeps shared shocks out: they hit all pods 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -86,7 +85,8 @@ class _Window:
         self.seconds = seconds
         self._elapsed = 0.0
         self._pods: dict[str, list[float]] = {}
-        self._chapters: deque[_Chapter] = deque([_Chapter()], maxlen=MOST_CHAPTERS)
+        self._chapters = [_Chapter()]
+        """The last ``MOST_CHAPTERS``. A list: a service has dozens, and a deque of one takes seven times as much."""
 
     def add(self, pods: Mapping[str, PodDelta], seconds: float) -> None:
         for pod, (total, bad) in pods.items():
@@ -106,10 +106,14 @@ class _Window:
             squares = sum((failed - bad * moved / total) ** 2 / (bad * moved / total) for moved, failed in exposed)
             closed = _Chapter(self._elapsed, bad * squares / (len(exposed) - 1), bad, len(exposed) - 1)
         if self._chapters[-1].seconds >= CHAPTER_SECONDS:
-            self._chapters.append(_Chapter())
+            self._turn_page()
         self._chapters[-1] += closed
         self._pods.clear()
         self._elapsed = 0.0
+
+    def _turn_page(self) -> None:
+        self._chapters.append(_Chapter())
+        del self._chapters[:-MOST_CHAPTERS]
 
     def record(self) -> tuple[Chapter, ...]:
         """The chapters; what has been counted towards the next interval is left out."""
@@ -118,13 +122,13 @@ class _Window:
     def recall(self, chapters: Sequence[Chapter], away_seconds: float) -> None:
         """Go on from chapters that were recorded so long ago: nobody watched since, and that time fades them, too."""
         if chapters:
-            self._chapters = deque((_Chapter(*chapter) for chapter in chapters), maxlen=MOST_CHAPTERS)
+            self._chapters = [_Chapter(*chapter) for chapter in chapters[-MOST_CHAPTERS:]]
         for _ in range(min(MOST_CHAPTERS, int(away_seconds / CHAPTER_SECONDS))):
-            self._chapters.append(_Chapter())
+            self._turn_page()
 
     def kept(self) -> _Chapter:
         """All that is remembered, older chapters for less, without one accident that is over."""
-        chapters = list(self._chapters)
+        chapters = self._chapters
         count, failing = len(chapters), sum(each.failures > 0.0 for each in chapters)
         faded = [
             each.faded(exp((place - count + 1) * CHAPTER_SECONDS / MEMORY_SECONDS))
