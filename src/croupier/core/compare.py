@@ -31,7 +31,9 @@ _CLASSES: Mapping[str, ChangeClass] = {
     **dict.fromkeys(
         ("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable", "rollout"), "runtime"
     ),
-    **dict.fromkeys(("name", "tier", "layer", "traffic", "objectives", "release", "metrics", "alerts"), "policy"),
+    **dict.fromkeys(
+        ("name", "tier", "layer", "traffic", "journeys", "objectives", "release", "metrics", "alerts"), "policy"
+    ),
 }
 """First key of a path in a service -> class of its change."""
 _OF_OTHERS: Mapping[str, ChangeClass] = {

@@ -15,7 +15,7 @@ from croupier.model.base import Name, Value
 from croupier.model.checklist import ChecklistAsk
 from croupier.model.objects import REPLICAS
 from croupier.model.release import Gates, Percent, refuse_short_deadline, rising
-from croupier.model.service import Objectives, Tier
+from croupier.model.service import GatedObjectives, Tier
 
 GROUP = "croupier.dev"
 API_VERSION = f"{GROUP}/v1alpha1"
@@ -155,7 +155,7 @@ class ReleasePolicySpec(Value):
     replicas: Annotated[int, Field(ge=1, le=64)] = REPLICAS
     """Pods of the stable version where nothing scales it."""
     drain_seconds: Annotated[float, Field(ge=0.0, le=600.0)] = 5.0
-    objectives: Objectives = ()
+    objectives: GatedObjectives = ()
     strategy: Strategy = Strategy()
     gates: Gates = ()
     """Empty: the default gates of the service's tier and objectives."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Protocol, Self, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import Digest, ServiceName, Value
+from croupier.model.base import Digest, LongName, ServiceName, Value
 
 Signal = Literal["errors", "latency", "calls", "deposits", "withdrawals", "bets", "logins"]
 """What a gate watches. ``errors`` and ``latency`` are counted at the edge, ``calls`` are what a service asks of others,
@@ -15,6 +15,9 @@ counted where they arrive; the others are business outcomes (S9.4)."""
 
 BUSINESS: frozenset[Signal] = frozenset({"deposits", "withdrawals", "bets", "logins"})
 """What players come for; the others are counted per request."""
+
+Promised = Literal["errors", "latency", "calls", "deposits", "withdrawals", "bets", "logins", "roundTrips"]
+"""What an objective is about: a signal, or round trips of WebSockets, which pods count and no gate judges (S1.8)."""
 
 Tier = Literal["money", "standard"]
 
@@ -28,7 +31,7 @@ By = Literal["provider", "market"]
 
 class _OnSignal(Protocol):
     @property
-    def signal(self) -> Signal: ...
+    def signal(self) -> Promised: ...
 
 
 _EachOnSignal = TypeVar("_EachOnSignal", bound=_OnSignal)
@@ -67,7 +70,7 @@ def stratum_words(by: str, name: str) -> str:
     return f"{'through' if by == 'provider' else 'in'} {name}"
 
 
-def refuse_unknown_strata(signal: Signal, strata: tuple[Strata, ...]) -> None:
+def refuse_unknown_strata(signal: Promised, strata: tuple[Strata, ...]) -> None:
     """Raises ``ValueError`` for strata that nobody counts, or that are declared twice."""
     if strata and signal not in BUSINESS:
         raise ValueError(f"{signal} has no strata: only {', '.join(sorted(BUSINESS))} know provider and market")
@@ -80,13 +83,16 @@ LATENCY_EDGES = (0.1, 0.25, 0.4, 1.0)
 
 
 class Objective(Value):
-    """A service level objective: at least ``success_ratio`` good, or for latency: p95 at most ``p95_seconds``."""
+    """A service level objective: at least ``success_ratio`` good, or p95 of what takes time at most ``p95_seconds``."""
 
-    signal: Signal
+    signal: Promised
+    """``roundTrips``: of messages over WebSockets, which pods count in a histogram; no gate judges them."""
     success_ratio: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
-    """Share of good events, 0-1 (S1.5, S1.6). None for latency."""
+    """Share of good events, 0-1 (S1.5, S1.6). None for ``latency`` and ``roundTrips``."""
     p95_seconds: Annotated[float, Field(gt=0.0)] | None = None
-    """Upper bound of the 95th percentile (S1.7). None for anything but latency."""
+    """Upper bound of the 95th percentile (S1.7, S1.8). None for anything but ``latency`` and ``roundTrips``."""
+    why: LongName | None = None
+    """Why it is looser than what croupier promises by itself: the money tier has to say."""
     strata: Annotated[tuple[Strata, ...], Field(max_length=2)] = ()
     """Providers and markets that the gate on this signal judges by themselves too."""
 
@@ -98,6 +104,20 @@ class Objective(Value):
 
 Objectives = Annotated[tuple[Objective, ...], Field(max_length=8), AfterValidator(one_a_signal)]
 """At most one a signal."""
+
+
+class GatedObjective(Objective):
+    """An objective that a release is held against."""
+
+    signal: Signal
+
+
+GatedObjectives = Annotated[tuple[GatedObjective, ...], Field(max_length=7), AfterValidator(one_a_signal)]
+
+OF_PODS: frozenset[Promised] = frozenset({"errors", "latency", "roundTrips"})
+"""What pods count of themselves; a tally counts the others."""
+TIMED: frozenset[Promised] = frozenset({"latency", "roundTrips"})
+"""What takes time, so an objective is a bound of p95."""
 
 
 class Service(Value):

@@ -48,6 +48,10 @@ Pods = Annotated[int, Field(ge=0, le=1000)] | Annotated[str, StringConstraints(p
 SecretKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}$")]
 
 
+Journey = Literal["deposits", "logins"]
+"""What players do in a service that is promised by itself (S1.5, S1.6)."""
+
+
 class NamedPort(Value):
     """A port of the container. The one called ``http`` serves requests, probes and, by default, metrics. Others are for
     callers in the cell, where croupier does not release."""
@@ -244,6 +248,8 @@ class ServiceSpec(Service):
 
     layer: Layer
     """Where it stands between players and storage (S2.1)."""
+    journeys: Annotated[tuple[Journey, ...], Field(max_length=2)] = ()
+    """What players do here: of each there is an objective, also where nobody gives one. Said where it is declared."""
     image: Image
     """``registry/name@sha256:…``; a tag is refused (S3.7, S3.8)."""
     args: tuple[str, ...] = ()

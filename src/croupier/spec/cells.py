@@ -25,6 +25,7 @@ from croupier.spec.merge import Layer, Merged, merge
 from croupier.spec.mesh import mesh_flaws, mesh_notes
 from croupier.spec.names import Declared, Names
 from croupier.spec.patches import Patches
+from croupier.spec.promised import promise_flaws, with_promises
 from croupier.spec.providers import called_flaws, without_fallback
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.room import pod_flaws, pool_flaws
@@ -167,8 +168,9 @@ class Cells:
         if reached and not cell.hostnames:
             message = "players reach services of the cell, and it has no hostnames"
             self._find(declared.file.problem(declared.location, "HOSTNAME", message, "give hostnames"), *reached)
-        for spec in services if region.prometheus is not None else ():
-            for flaw in watch_flaws(spec):
+        for spec in services:
+            watched = watch_flaws(spec) if region.prometheus is not None else ()
+            for flaw in (*promise_flaws(spec), *watched):
                 self._report(cell, spec, flaw, merged)
         for spec in services:
             self._market(declared, spec, market, merged[cell.name, spec.name])
@@ -249,7 +251,8 @@ class Cells:
         layers = [layer for fits, layer in self._layers if all(facts[axis] == value for axis, value in fits.items())]
         key = (name, tuple(map(id, layers)))
         if key not in self._seen:
-            self._seen[key] = (merged := merge(layers, BASES), *resolved(merged, ServiceSpec))
+            merged = with_promises(merge(layers, BASES), declared.value)
+            self._seen[key] = (merged, *resolved(merged, ServiceSpec))
         merged, spec, problems = self._seen[key]
         for problem in problems:
             self._find(problem, f"{name} in {cell.name}")

@@ -54,7 +54,7 @@ class Told:
         lines = [f"{self.path}: {_shown(self.value)}"]
         for number, each in enumerate(reversed(self.chain)):
             said = {"unset": "unset", "have": "{}"}.get(each.verb) or _shown(each.value)
-            verb = f"{each.verb} " if each.verb in ("add", "remove") else ""
+            verb = f"{each.verb} " if each.verb in ("add", "remove", "default") else ""
             lines.append(f"  {'=' if number == 0 else '<'} {verb}{said}  {each.layer.label}  {each.place}")
         if not self.chain:
             lines.append("  = default of croupier")

@@ -17,7 +17,7 @@ from croupier.model.service import Tier, Traffic
 from croupier.model.service_spec import Layer, ServiceSpec
 from croupier.spec.partial import partial
 
-FIXED = ("name", "tier", "layer", "traffic")
+FIXED = ("name", "tier", "layer", "traffic", "journeys")
 """What a service is by its declaration alone: no default, preset or layer sets it."""
 
 LeafPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9_-]+)*$")]

@@ -96,9 +96,24 @@ def resolved(merged: Merged, model: type[Service]) -> tuple[Service | None, list
 def problem_of(merged: Merged, flaw: Flaw) -> Problem:
     """A flaw of a service, at the place of who said it."""
     said = merged.winner([str(part) for part in flaw.location]) or merged.chains[("name",)][-1]
+    if said.layer.is_own:
+        by_people = [each for each in merged.chains[said.path] if not each.layer.is_own]
+        whose = _preset_of(merged, said, flaw.location) if by_people else f" ({said.layer.label})"
+        flaw = flaw._replace(message=f"{flaw.message}{whose}")
+        said = by_people[-1] if by_people else merged.chains[("name",)][-1]
     # Of a list to which layers have added, an index says nothing about where an item stands.
     rest = flaw.location[len(said.path) :] if said.verb == "set" else ()
     return problem_at(said, rest, *flaw[1:])
+
+
+def _preset_of(merged: Merged, said: Statement, location: Location) -> str:
+    """Which preset of croupier's has brought the item at ``location`` of a list; "": none, or it is about the list."""
+    held, at = merged.values[said.path], location[len(said.path) : len(said.path) + 1]
+    if isinstance(held, list) and at and isinstance(at[0], int):
+        for each in merged.chains[said.path]:
+            if each.layer.is_own and each.value == [held[at[0]]]:
+                return f" ({each.layer.label})"
+    return ""
 
 
 def problem_at(said: Statement, rest: Location, code: str, message: str, hint: str = "") -> Problem:

@@ -19,16 +19,17 @@ from croupier.spec.partial import bare
 from croupier.spec.paths import Path
 from croupier.spec.yaml12 import Mark, Node
 
-Verb = Literal["unset", "have", "set", "remove", "add"]
+Verb = Literal["unset", "have", "set", "remove", "add", "default"]
 _ORDER: tuple[Verb, ...] = ("unset", "have", "set", "remove", "add")
-"""Within one rank; only ``unset`` before the rest matters, and only inside one layer, since else it is a conflict."""
+"""Of what layers say, within one rank; only ``unset`` before the rest matters, and only inside one layer, since else it
+is a conflict."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
     """What one layer says about one leaf.
 
-    ``value``: for ``add`` and ``remove`` the items, for ``have`` (an empty mapping) and ``unset`` None.
+    ``value``: for ``add``, ``remove`` and ``default`` the items, for ``have`` (an empty mapping) and ``unset`` None.
     ``node``: where it stands.
     """
 
@@ -54,6 +55,8 @@ class Layer:
     statements: list[Statement] = field(default_factory=list)
     lacks: set[str] = field(default_factory=set)
     """First keys of what was left out, since something is wrong with it; "": it may be any."""
+    is_own: bool = False
+    """Of croupier itself: what it says is there where nobody says otherwise."""
 
 
 class Conflict(NamedTuple):
@@ -173,6 +176,31 @@ def _apply(merged: Merged, said: Statement) -> None:
                     merged.effective.add(said)
         values[path] = list(items.values())
     merged.chains.setdefault(path, []).append(said)
+
+
+def complete(merged: Merged, said: Statement) -> None:
+    """The one item of ``said``, a ``default`` of a list whose items have keys, where no layer gives an item of its key,
+    nor takes it away. Who asks where the list comes from is told of it either way."""
+    path = said.path
+    assert isinstance(said.value, list)
+    key = _identity(path, said.value[0])
+    chained = merged.chains.setdefault(path, [])
+    takers: list[Statement] = []
+    for each in chained:
+        items = each.value if isinstance(each.value, list) else []
+        if each.verb == "unset" or (each.verb == "remove" and key in items):
+            takers = [each]
+        elif each.verb in ("set", "add") and any(_identity(path, item) == key for item in items):
+            takers = []
+    held = merged.values.get(path, [])
+    assert isinstance(held, list)
+    if takers:
+        merged.effective.update(takers)
+    elif all(_identity(path, item) != key for item in held):
+        merged.values[path] = [*held, *said.value]
+        chained.append(said)
+        return
+    chained.insert(0, said)
 
 
 def _undecided(conflicts: Iterable[Conflict], said: Sequence[Statement]) -> Iterator[Conflict]:

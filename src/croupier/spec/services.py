@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from croupier.model.service import Service
+from croupier.model.service import TIMED, Service
 from croupier.spec.load import Flaw
 
 _ROUTE = re.compile(r"([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
@@ -44,7 +44,7 @@ def service_flaws(
                 yield Flaw((*at, "routes", number), "ROUTE", f"{route!r} belongs to {owners[route]} already")
             owners.setdefault(route, service.name)
         for number, objective in enumerate(service.objectives):
-            wanted = "p95Seconds" if objective.signal == "latency" else "successRatio"
+            wanted = "p95Seconds" if objective.signal in TIMED else "successRatio"
             given = {"p95Seconds": objective.p95_seconds, "successRatio": objective.success_ratio}
             if [key for key, value in given.items() if value is not None] != [wanted]:
                 yield Flaw(

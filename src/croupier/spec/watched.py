@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from croupier.model.monitoring import Monitoring
 from croupier.model.platform import PlacedCell
-from croupier.model.service import BUSINESS
+from croupier.model.service import OF_PODS
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import ALERTED, RECORDED
 from croupier.spec.load import Flaw
@@ -28,12 +28,12 @@ def watch_flaws(service: ServiceSpec) -> Iterator[Flaw]:
         )
     for number, objective in enumerate(service.objectives):
         at, signal = ("objectives", number), objective.signal
-        if (signal in BUSINESS or signal == "calls") and metrics.tally is None:
+        if signal not in OF_PODS and metrics.tally is None:
             yield Flaw(at, "ALERTS", f"nobody counts {signal}", "give the address of the tally: release.metrics.tally")
-        if signal in ("errors", "latency") and metrics.pods is None:
+        if signal in OF_PODS and metrics.pods is None:
             yield Flaw(at, "ALERTS", f"nobody counts {signal}", "give release.metrics.pods: where pods show counters")
         bound, edges = objective.p95_seconds, service.metrics.latency_buckets
-        if bound is not None and bound not in edges:
+        if signal == "latency" and bound is not None and bound not in edges:
             known = ", ".join(f"{edge:g}" for edge in edges)
             message = f"no bucket ends at {bound:g} s, so nobody can tell which requests are slower"
             yield Flaw(
@@ -47,7 +47,7 @@ def series_of(service: ServiceSpec) -> int:
     scraped = pods * service.metrics.series_per_pod if service.release.metrics.pods else 0
     tallied = 0
     for objective in service.objectives:
-        if objective.signal in BUSINESS or objective.signal == "calls":
+        if objective.signal not in OF_PODS:
             parts = 1 + sum(1 + len(each.of) for each in objective.strata)
             tallied += pods * _OF_A_TALLY * parts
     return scraped + tallied + len(service.objectives) * (RECORDED + ALERTED)

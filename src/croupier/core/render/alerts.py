@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
 
-from croupier.core.render.slo import EXPECTED, FAILURES, RECENT, Series, Slo
+from croupier.core.render.slo import EXPECTED, FAILURES, HISTOGRAMS, RECENT, Series, Slo
 from croupier.model.objects import JsonObject
+from croupier.model.service import TIMED
 from croupier.model.slo import BURNS, Burn, Severity
 
 LARGEST_SHARE = 0.9
@@ -32,6 +33,7 @@ _NOUNS = {
     "errors": "requests",
     "latency": "requests",
     "logins": "logins",
+    "roundTrips": "messages over WebSockets",
     "withdrawals": "withdrawals",
 }
 
@@ -98,7 +100,7 @@ def _burn(slo: Series, burn: Burn, minimum: int) -> str:
 def _guards(slo: Slo) -> Iterator[_Alert]:
     assert slo.service.alerts is not None
     noun, where = _NOUNS[slo.signal], _where(slo)
-    if slo.signal != "latency":  # the same requests as those of errors
+    if slo.signal not in TIMED:  # of latency: the same requests as those of errors
         expected = slo.recorded(EXPECTED)
         yield _Alert(
             "AttemptsVanished",
@@ -119,8 +121,8 @@ def _guards(slo: Slo) -> Iterator[_Alert]:
 
 
 def _source(slo: Slo) -> str:
-    if slo.signal == "latency":
-        return f"http_request_duration_seconds_bucket with an edge at {slo.slow_seconds:g} s is"
+    if slo.signal in TIMED:
+        return f"{HISTOGRAMS[slo.signal]}_bucket with an edge at {slo.slow_seconds:g} s is"
     return "http_requests_total is" if slo.signal == "errors" else "croupier_signal_*_total of the tally are"
 
 

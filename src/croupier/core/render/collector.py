@@ -182,7 +182,7 @@ def _policies(traces: Traces, cells: Iterable[PlacedCell]) -> Iterable[JsonObjec
             if service.tier == "money":
                 money.add(service.name)
             for objective in service.objectives:
-                if objective.p95_seconds is not None:
+                if objective.signal == "latency" and objective.p95_seconds is not None:
                     slow.setdefault(objective.p95_seconds, set()).add(service.name)
     for seconds, names in sorted(slow.items()):
         milliseconds = math.floor(seconds * 1000)

@@ -18,6 +18,7 @@ from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.quantity import size
+from croupier.model.service import OF_PODS
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import BURNS
 
@@ -64,7 +65,7 @@ def dashboards(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
 def _rows(placed: PlacedCell, service: ServiceSpec) -> Iterator[tuple[str, list[_Panel]]]:
     metrics = service.release.metrics
     every = list(slos(placed, service))
-    tallied = [each for each in every if each.signal not in ("errors", "latency")]
+    tallied = [each for each in every if each.signal not in OF_PODS]
     if metrics.tally is not None:
         yield "Money and players", [panel for each in tallied for panel in _money(each)]
     yield "Objectives", [_burn(each) for each in every]

@@ -9,6 +9,7 @@ from croupier.core.render.redis_watch import redis_rules
 from croupier.core.render.slo import INTERVAL_SECONDS, counted, recordings, slos
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
+from croupier.model.service import OF_PODS
 from croupier.model.service_spec import ServiceSpec
 
 INTERVAL = f"{INTERVAL_SECONDS}s"
@@ -22,7 +23,7 @@ def groups(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
         rules = [*recordings(slo, *counted(slo)), *alerts(slo)]
         name = f"{placed.cell.name}/{service.name}/{slo.signal}"
         made.append({"name": name, "interval": INTERVAL, "rules": rules})
-    if tallied := [slo for slo in every if slo.signal not in ("errors", "latency")]:
+    if tallied := [slo for slo in every if slo.signal not in OF_PODS]:
         stale = [tally_alert(tallied[0])]
         made.append({"name": f"{placed.cell.name}/{service.name}/tally", "interval": INTERVAL, "rules": stale})
     return made

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from croupier.core.policy.strategies import DECIDED, LADDER
 from croupier.core.render.names import of_service
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.release_policy import API_VERSION, ClusterService, ParentRef, ReleasePolicySpec, Route, RouteTls
+from croupier.model.service import GatedObjective
 from croupier.model.service_spec import ServiceSpec
 
 _AT_ONCE = (100,)
@@ -26,7 +29,7 @@ def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
         tier=service.tier,
         replicas=service.scaling.min if service.scaling else service.replicas,
         drain_seconds=service.drain_seconds,
-        objectives=service.objectives,
+        objectives=tuple(_gated(service)),
         strategy=strategy,
         gates=service.release.gates,
         metrics=service.release.metrics,
@@ -37,6 +40,13 @@ def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
         # Who reads the manifests alone is told that the platform file asks for these steps (rule canary-steps).
         policy["metadata"]["annotations"] = {DECIDED: ", ".join(map(str, strategy.steps))}
     return policy
+
+
+def _gated(service: ServiceSpec) -> Iterator[GatedObjective]:
+    """Objectives that a release is held against."""
+    for each in service.objectives:
+        if each.signal != "roundTrips":
+            yield GatedObjective(**dict(each))
 
 
 def route_of(placed: PlacedCell, service: ServiceSpec) -> Route | None:

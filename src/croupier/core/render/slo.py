@@ -8,14 +8,14 @@ group, one after the other, so they fit each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
-from croupier.model.service import Objective, Signal
+from croupier.model.service import TIMED, Objective, Promised
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import BASE, LATENCY_QUANTILE, WINDOWS
 
@@ -28,6 +28,13 @@ FAILURES = "croupier:slo_failures:rate5m"
 RECENT = "croupier:slo_events:increase15m"
 EXPECTED = "croupier:slo_events:expected15m"
 OBJECTIVE = "croupier:slo_objective:ratio"
+
+
+HISTOGRAMS: Mapping[Promised, str] = {
+    "latency": "http_request_duration_seconds",
+    "roundTrips": "websocket_round_trip_seconds",
+}
+"""Of pods: what takes time, by what an objective calls it."""
 
 
 class Series:
@@ -71,10 +78,10 @@ class Slo(Series):
     found_by = ("cell", "service", "slo")
     placed: PlacedCell
     service: ServiceSpec
-    signal: Signal
+    signal: Promised
     target: float
     slow_seconds: float | None
-    """Bound of a latency objective; None for the others."""
+    """Bound of an objective on what takes time; None for the others."""
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -123,9 +130,9 @@ def counted(slo: Slo) -> tuple[str, str]:
     """Events and failures a second over five minutes, from raw counters."""
     namespace, service = slo.placed.cell.namespace, slo.service.name
     pods = {"namespace": namespace, SERVICE_LABEL: service}
-    if slo.signal == "latency":
+    if slo.signal in TIMED:
         assert slo.slow_seconds is not None
-        bucket = "http_request_duration_seconds_bucket"
+        bucket = f"{HISTOGRAMS[slo.signal]}_bucket"
         every = rate(bucket, pods, 'le="+Inf"')
         return every, f"clamp_min({every} - {rate(bucket, pods, edge(slo.slow_seconds))}, 0)"
     if slo.signal == "errors":

@@ -141,6 +141,25 @@ def test_latency_is_counted_at_the_edge_of_its_objective(
 
 
 @needs_promtool
+@pytest.mark.parametrize(
+    ("quick", "expected"),
+    [
+        pytest.param("0+580x99", {HOUR: set()}, id="three-in-a-hundred"),
+        pytest.param("0+120x99", {10: {FAST, SLOW}}, id="most-are-slower"),
+        pytest.param(None, {20: {MISSING}}, id="no-bucket-at-the-bound"),
+    ],
+)
+def test_round_trips_of_websockets_are_watched_as_what_takes_time(
+    tmp_path: Path, quick: str | None, expected: Mapping[int, set[str]]
+) -> None:
+    """S1.8: p95 of round trips at most 120 ms, counted by pods at a bucket that ends there."""
+    service = SERVICE.model_copy(update={"objectives": (Objective(signal="roundTrips", p95_seconds=0.12),)})
+    bucket = f"websocket_round_trip_seconds_bucket{{{PODS},le="
+    series = {f'{bucket}"+Inf"}}': "0+600x99"} | ({f'{bucket}"0.12"}}': quick} if quick is not None else {})
+    fires(tmp_path, _of("roundTrips", service), series, expected)
+
+
+@needs_promtool
 @pytest.mark.parametrize("whole", ["1", "1.0"])
 def test_a_bucket_of_a_whole_second_is_found_however_it_is_written(tmp_path: Path, whole: str) -> None:
     service = SERVICE.model_copy(update={"objectives": (Objective(signal="latency", p95_seconds=1.0),)})
