@@ -1,5 +1,6 @@
 """What the engine relies on from any data plane (S4.5, S8.7). Run on memory and on a real Envoy; what does not ask for
-players who stay with a version also on Gateway API, over the twin of an API server and a gateway as small as can be."""
+players who stay with a version also on Gateway API, over the twin of an API server, and a gateway and a mesh as small
+as can be."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from croupier.adapters.traffic.memory import MemoryTraffic
 from croupier.core.share import share_band
 from croupier.errors import UnknownName, Unreachable
 from croupier.model.digest import short
+from croupier.model.objects import JsonObject
 from croupier.model.traffic import ArmBackend, Endpoint, Split
 from croupier.ports.traffic import Traffic
 
@@ -140,9 +142,16 @@ class EnvoyPlane:
 
 
 class GatewayPlane:
-    """Of each of four services two versions stand; the gateway accepts every route."""
+    """Of each of four services two versions stand; gateway and mesh accept every route. ``routes``: of the policies."""
 
-    def __init__(self, world: SmallCluster, operator: Operator, versions: dict[str, list[str]]) -> None:
+    def __init__(
+        self,
+        world: SmallCluster,
+        operator: Operator,
+        versions: dict[str, list[str]],
+        routes: dict[str, JsonObject | None],
+    ) -> None:
+        self._routes = routes
         self.traffic = operator.traffic
         self._world = world
         self._versions = versions
@@ -150,14 +159,14 @@ class GatewayPlane:
 
     @classmethod
     @asynccontextmanager
-    async def begin(cls) -> AsyncIterator[GatewayPlane]:
+    async def begin(cls, **routes: JsonObject | None) -> AsyncIterator[GatewayPlane]:
         async with SmallCluster.begin() as world:
             operator = await world.operator()
             versions: dict[str, list[str]] = {}
             for service in ("payments-api", "bets", "wallet", "tables"):
-                await world.declare(name=service)
+                await world.declare(name=service, **routes)
                 versions[service] = [await _made(world, operator, service, build) for build in ("1", "2")]
-            yield cls(world, operator, versions)
+            yield cls(world, operator, versions, routes)
 
     def name(self, service: str) -> str:
         return f"{service}.{NAMESPACE}"
@@ -188,7 +197,10 @@ class GatewayPlane:
         self._world.server.fail(Unreachable("the API server does not answer"), calls=100)
 
     def bad_split(self) -> Split:
-        self._world.gateway_says = "False"
+        if "mesh" in self._routes:
+            self._world.mesh_says = "False"
+        else:
+            self._world.gateway_says = "False"
         return self.split(50, 9)
 
     async def open_sockets(self, players: int) -> None:
@@ -204,13 +216,19 @@ async def _made(world: SmallCluster, operator: Operator, service: str, build: st
     return digest
 
 
-@pytest.fixture(params=["memory", pytest.param("envoy", marks=pytest.mark.stand), "gateway"])
+@pytest.fixture(params=["memory", pytest.param("envoy", marks=pytest.mark.stand), "gateway", "both", "mesh"])
 async def plane(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Plane]:
     match request.param:
         case "memory":
             yield MemoryPlane()
         case "gateway":
             async with GatewayPlane.begin() as plane:
+                yield plane
+        case "both":
+            async with GatewayPlane.begin(mesh={}) as plane:
+                yield plane
+        case "mesh":
+            async with GatewayPlane.begin(route=None, mesh={}) as plane:
                 yield plane
         case _:
             async with running_edge(tmp_path) as edge:

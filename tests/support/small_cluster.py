@@ -2,7 +2,8 @@
 
 Kubelet and gateway are what the operator waits for on a real cluster, as small as they can be: Deployments get pods
 that become ready (unless their template says otherwise), routes get the conditions of a gateway that accepts them.
-Players go where the route sends them; what a version does to them stands in its template's environment (``DEFECT``).
+Players go where the route sends them, and where there is none for them, callers where a mesh does; what a version does
+to them stands in its template's environment (``DEFECT``).
 """
 
 from __future__ import annotations
@@ -181,6 +182,8 @@ class SmallCluster:
         self.writes = Writes(self.server)
         self.quota = ""
         self.gateway_says = "True"
+        self.mesh_says = "True"
+        """Status of its conditions; "": there is no mesh."""
         self.gateway_says_of_tls = "True"
         """Status of its condition; "": it knows no BackendTLSPolicy."""
         self.losing: set[str] = set()
@@ -366,9 +369,9 @@ class SmallCluster:
         digests = {name: each["metadata"].get("annotations", {}).get(DIGEST, "") for name, each in services.items()}
         name = policy["metadata"]["name"]
         routes = {each["metadata"]["name"]: each for each in self.all(HTTP_ROUTES)}
-        if name in routes:
-            notes = routes[name]["metadata"]["annotations"]
-            backends = routes[name]["spec"]["rules"][0]["backendRefs"]
+        if route := routes.get(name) or routes.get(f"{name}.mesh"):
+            notes = route["metadata"]["annotations"]
+            backends = route["spec"]["rules"][0]["backendRefs"]
             weights = {digests.get(each["name"], ""): each["weight"] for each in backends}
             return notes["croupier.dev/run"], int(notes["croupier.dev/revision"]), weights
         stable = services.get(policy["spec"].get("service", {}).get("name", ""), {"metadata": {}})
@@ -521,11 +524,18 @@ class SmallCluster:
         await self._gateway.patch_status(_status_of(policy, {"ancestors": [held]}))
 
     async def _accept(self, route: JsonObject) -> None:
-        conditions = [self._said(kind, route, self.gateway_says) for kind in ("Accepted", "ResolvedRefs")]
-        parents = [
-            {"parentRef": parent, "controllerName": "example.com/gateway", "conditions": conditions}
-            for parent in route["spec"]["parentRefs"]
-        ]
+        wanted = route["spec"]["parentRefs"]
+        said = self.mesh_says if any(each.get("kind") == "Service" for each in wanted) else self.gateway_says
+        if not said:
+            return
+        services = {each["metadata"]["name"] for each in self.all(SERVICES)}
+        parents = []
+        for parent in wanted:
+            is_there = parent.get("kind") != "Service" or parent["name"] in services
+            conditions = [
+                self._said(kind, route, said if is_there else "False") for kind in ("Accepted", "ResolvedRefs")
+            ]
+            parents.append({"parentRef": parent, "controllerName": "example.com/gateway", "conditions": conditions})
         await self._gateway.patch_status(_status_of(route, {"parents": parents}))
 
 

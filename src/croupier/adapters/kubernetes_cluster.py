@@ -168,7 +168,7 @@ class Cluster:
 
     def _cache(self, kind: Resource) -> Cache:
         if kind not in self._caches:
-            key = "spec.route.tls" if kind == BACKEND_TLS_POLICIES else "spec.route"
+            key = "spec.route.tls" if kind == BACKEND_TLS_POLICIES else "spec.route and spec.mesh"
             raise Unreachable(
                 f"this cluster had no {kind.plural} when the operator started",
                 hint=f"install Gateway API and restart the operator, or take {key} out of the policy",

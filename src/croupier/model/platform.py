@@ -357,6 +357,18 @@ class PlacedCell(Value):
         slowest = max((call_seconds(name, self.providers, called) for name in called), default=0.0)
         return math.ceil(ENDPOINTS_SECONDS + max(service.drain_seconds, slowest) + SLACK_SECONDS)
 
+    def is_called(self, service: ServiceSpec) -> bool:
+        """Whether another service of the cell depends on it."""
+        return any(service.name in each.depends_on for each in self.services)
+
+    def splits_calls(self, service: ServiceSpec) -> bool:
+        """Whether a mesh splits callers in the cell between versions (S8.5). The Gateway API knows no retries in its
+        standard channel: where there are some (``calls.retries``), callers move at once. Ambient mode needs a waypoint,
+        which is not rendered."""
+        mesh, calls = self.region.mesh, service.calls
+        is_split = mesh is not None and mesh.has_sidecars and self.region.released_by == "croupier"
+        return is_split and self.is_called(service) and (calls is None or calls.retries is None)
+
     def where(self, region: str) -> Region:
         """The region of that name, of those that the cell has to do with."""
         return self.region if region == self.cell.region else self.elsewhere[region]

@@ -24,6 +24,19 @@ class Condition(Value):
     last_transition_time: str
 
 
+class RouteStatus(Value):
+    """One HTTPRoute as it stands. ``name``: its own. ``split``: short digests with their percent, apart by commas.
+    ``message``: why it is not accepted."""
+
+    name: str
+    moves: Literal["players", "callers"]
+    """Who comes by it: players through gateways, or callers in the cluster through a mesh."""
+    accepted: bool
+    """Whether those who read it serve it as it stands."""
+    split: str = ""
+    message: str = ""
+
+
 class PolicyStatus(Value):
     """``stable``, ``wanted``: short digests. ``run``: the live run, or the last one."""
 
@@ -35,6 +48,7 @@ class PolicyStatus(Value):
     step: str = ""
     weight: int = 0
     gate: str = ""
+    routes: tuple[RouteStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
 

@@ -97,6 +97,15 @@ class Route(Value):
     """None: pods are asked in the clear."""
 
 
+class MeshRoute(Value):
+    """How callers inside the cluster are split: an HTTPRoute whose parent is the Service, which a mesh reads (S8.5; the
+    Gateway API calls it GAMMA). Requests are split, with the weights that players have; who calls past the mesh goes on
+    coming to the stable version."""
+
+    timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] | None = None
+    """How long the mesh waits for an answer (S8.6). None: as long as it does by itself."""
+
+
 class Strategy(Value):
     """How players move to a new version; fields as in a release. ``steps`` (100,) is a blue-green switch."""
 
@@ -150,7 +159,10 @@ class ReleasePolicySpec(Value):
     """The Deployment in Git that holds the intent: the template of the next version."""
     service: ClusterService
     route: Route | None = None
-    """None: no Gateway API; the Service is switched, so only steps of (100,) are possible."""
+    """How players come. None: by no route of croupier's."""
+    mesh: MeshRoute | None = None
+    """None: callers inside the cluster move all at once, when a release has the players. Without this and ``route``
+    only steps of (100,) are possible."""
     tier: Tier = "standard"
     replicas: Annotated[int, Field(ge=1, le=64)] = REPLICAS
     """Pods of the stable version where nothing scales it."""

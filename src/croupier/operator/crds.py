@@ -28,9 +28,10 @@ _STRATA_ARE_KNOWN = (
 _POLICY_RULES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "": (
         (
-            "has(self.route) || (has(self.strategy) && has(self.strategy.steps) && self.strategy.steps == [100])",
-            "without spec.route a Service is switched as a whole: strategy.steps must be [100] (blue-green). "
-            "Give spec.route for a canary",
+            "has(self.route) || has(self.mesh) || "
+            "(has(self.strategy) && has(self.strategy.steps) && self.strategy.steps == [100])",
+            "without spec.route and spec.mesh a Service is switched as a whole: strategy.steps must be [100] "
+            "(blue-green). Give spec.route, or spec.mesh where a mesh carries calls, for a canary",
         ),
         ("self.deployment == oldSelf.deployment", "spec.deployment cannot change; leave first, then make a new policy"),
         ("self.service.name == oldSelf.service.name", "spec.service.name cannot change; leave first"),

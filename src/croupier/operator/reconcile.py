@@ -65,6 +65,7 @@ class Reconciler:
         self._desk = desk
         self._cluster = cluster
         self._workloads = workloads
+        self._traffic = traffic
         self._show = Show(cluster)
         self._drift = Drift(desk, cluster, workloads, traffic, self._show)
         self._turns = Turns(cluster.clock)
@@ -179,7 +180,8 @@ class Reconciler:
         word = status.word_of(move, run, "; ".join(faults), memory.refused)
         await self._show.tell(owner, run, memory)
         await self._show.release(owner, run, memory)
-        await self._show.policy(policy.object, standing.stable, standing.wanted, run, word)
+        routes = self._traffic.told(owner)
+        await self._show.policy(policy.object, standing.stable, standing.wanted, run, word, routes=routes)
         return not faults and not memory.drift and move.kind == "rest" and self._has_drained(owner, run)
 
     async def _unusable(self, policy: Policy) -> bool:
@@ -195,7 +197,7 @@ class Reconciler:
         await self._show.tell(owner, run, memory)
         await self._show.release(owner, run, memory)
         stable = serving(run, intent_digest(owner.namespace, owner.spec.deployment), leaving=False)
-        await self._show.policy(policy.object, stable, None, run, word)
+        await self._show.policy(policy.object, stable, None, run, word, routes=self._traffic.told(owner))
         return run.ended_at is not None
 
     def _has_drained(self, owner: Owner, run: RunView | None) -> bool:

@@ -58,7 +58,9 @@ async def operate(
         closing.push_async_callback(client.aclose)
         has_gateway = await _has(client, HTTP_ROUTES)
         if not has_gateway:
-            log.warning("this cluster has no Gateway API: only services without spec.route can be released")
+            log.warning(
+                "this cluster has no Gateway API: only services without spec.route and spec.mesh can be released"
+            )
         has_backend_tls = has_gateway and await _has(client, BACKEND_TLS_POLICIES)
         cluster = Cluster(
             client,

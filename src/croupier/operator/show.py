@@ -7,7 +7,7 @@ from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.core.render.version import POLICY_LABEL, Owner
 from croupier.model.digest import short
 from croupier.model.objects import JsonObject
-from croupier.model.release_object import CommandAnswer, ReleaseSpec
+from croupier.model.release_object import CommandAnswer, ReleaseSpec, RouteStatus
 from croupier.model.view import RunView
 from croupier.operator import status
 from croupier.operator.events import event, reason_of
@@ -98,7 +98,14 @@ class Show:
             await self._cluster.delete(RELEASES, obj)
 
     async def policy(
-        self, obj: JsonObject, stable: str | None, wanted: str | None, run: RunView | None, word: status.Word
+        self,
+        obj: JsonObject,
+        stable: str | None,
+        wanted: str | None,
+        run: RunView | None,
+        word: status.Word,
+        *,
+        routes: tuple[RouteStatus, ...] = (),
     ) -> None:
         """Where the service stands, in the status of its policy."""
         before = obj.get("status") or {}
@@ -108,6 +115,7 @@ class Show:
                 wanted=wanted,
                 run=run,
                 word=word,
+                routes=routes,
                 generation=obj["metadata"].get("generation", 0),
                 now=self._cluster.clock.now(),
                 before=before,

@@ -13,7 +13,14 @@ from typing import Any, Literal, NamedTuple
 from croupier.core.intent import Move
 from croupier.model.digest import short
 from croupier.model.objects import JsonObject
-from croupier.model.release_object import CommandAnswer, Condition, GateStatus, PolicyStatus, ReleaseStatus
+from croupier.model.release_object import (
+    CommandAnswer,
+    Condition,
+    GateStatus,
+    PolicyStatus,
+    ReleaseStatus,
+    RouteStatus,
+)
 from croupier.model.verdict import GateReading
 from croupier.model.view import RunView
 
@@ -90,6 +97,7 @@ def policy_status(
     wanted: str | None,
     run: RunView | None,
     word: Word,
+    routes: tuple[RouteStatus, ...],
     generation: int,
     now: float,
     before: Mapping[str, Any],
@@ -105,6 +113,7 @@ def policy_status(
         step=run.step_name if run is not None and is_live else "",
         weight=run.weight if run is not None and is_live else 0,
         gate=_gate(run),
+        routes=routes,
         conditions=conditions(word, generation, now, before.get("conditions") or ()),
     )
 

@@ -37,9 +37,13 @@ def mesh_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw
 
 
 def mesh_notes(name: str, region: Region, place: str, cells: Iterable[PlacedCell]) -> Iterator[str]:
-    """Namespaces that somebody else has to take into the mesh of a region that is declared at ``place``."""
+    """What somebody should know of the mesh of a region that is declared at ``place``: namespaces that they have to
+    take into it, and what it does to calls unasked."""
     here = list(cells)
-    if region.mesh is None or region.mesh.has_sidecars or not here:
+    if region.mesh is None or not here:
+        return
+    if region.mesh.has_sidecars:
+        yield from _split_notes(name, region, place, here)
         return
     shared = [
         each
@@ -56,6 +60,25 @@ def mesh_notes(name: str, region: Region, place: str, cells: Iterable[PlacedCell
         yield (
             f"pods of region {name} answer to the mesh only ({place}): label the namespaces {said} "
             "istio.io/dataplane-mode: ambient, too"
+        )
+
+
+def _split_notes(name: str, region: Region, place: str, cells: Iterable[PlacedCell]) -> Iterator[str]:
+    """Of the routes by which croupier's operator splits callers in cells."""
+    if region.released_by != "croupier":
+        return
+    called = [(placed, each) for placed in cells for each in placed.services if placed.is_called(each)]
+    at_once = {each.name for placed, each in called if not placed.splits_calls(each)}
+    if at_once:
+        yield (
+            f"callers of {', '.join(sorted(at_once))} in region {name} move all at once, when a release has the "
+            f"players ({place}): a route that splits them cannot hold calls.retries"
+        )
+    money = {each.name for placed, each in called if each.tier == "money"} - at_once
+    if money:
+        yield (
+            f"Istio repeats calls by itself, also after 503, and no route that splits callers in region {name} can say "
+            f"no ({place}): set meshConfig.defaultHttpRetryPolicy.attempts: 0, for {min(money)} moves money"
         )
 
 

@@ -80,6 +80,7 @@ def test_what_is_required_exists_and_has_no_default(kind: str) -> None:
         {**MINIMAL, "route": {"parentRefs": [{"name": "public"}], "hsts": {}, "tls": {"port": 8443, "hostname": "a"}}},
         {**MINIMAL, "metrics": {"tally": "http://books/metrics"}, "strategy": {"steps": [50, 100]}},
         {**MINIMAL, "gates": [{"signal": "bets", "margin": {"points": 1.0}}]},
+        {**MINIMAL, "mesh": {}},
     ],
 )
 def test_the_defaults_of_the_schema_are_those_of_the_model(spec: dict[str, Any]) -> None:

@@ -400,6 +400,24 @@ async def test_without_a_route_the_service_is_switched_as_a_whole_behind_nothing
     assert world.all(HTTP_ROUTES) == []
 
 
+async def test_callers_of_a_mesh_are_released_step_by_step_and_go_back_too(world: SmallCluster) -> None:
+    """S8.5. Prevents: a bad version of a service that no player reaches, in front of all its callers at once."""
+    operator = await world.operator()
+    await world.open(operator, route=None, mesh={})
+    stable = world.status()["stable"]
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: 0 < status.get("weight", 0) < 100)
+    (route,) = world.status()["routes"]
+    assert (route["name"], route["moves"], route["accepted"]) == (f"{POLICY_NAME}.mesh", "callers", True)
+    await world.until_ready(operator)
+    good = world.status()["stable"]
+    assert good != stable
+    await world.commit(BUILD="3", DEFECT="deposit-loss")
+    await world.until(operator, is_stalled)
+    assert world.weights() == {good: 100}
+    assert world.status()["stable"] == good
+
+
 async def test_a_route_on_a_cluster_without_gateway_api_is_refused_in_words(world: SmallCluster) -> None:
     operator = await world.operator(has_gateway=False)
     await world.configure(COLOUR="green")

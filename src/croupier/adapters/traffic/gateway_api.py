@@ -1,27 +1,34 @@
-"""Traffic by Gateway API: one HTTPRoute a service, with a backend a version, and the Service that callers know.
+"""Traffic by Gateway API: an HTTPRoute for players and one for callers in the cluster, with a backend a version, and
+the Service that those callers know.
 
-Where a policy's ``spec.route`` was taken away, our route goes, too.
+The second hangs on that Service, and a mesh reads it (GAMMA). Both are one change: they have the same weights, and a
+change counts once every gateway, and the mesh, say that they have accepted this generation of their route and found its
+backends; the players' counters then show whether it also took effect. Where a policy's ``spec.route`` or ``spec.mesh``
+was taken away, our route goes, too.
 
-A change counts once every gateway says that it has accepted this generation of the route and found its backends; the
-players' counters then show whether it also took effect. Where pods speak TLS, the Service of a version has a policy
-that says so, and gateways must have accepted that, too. While a version of the route declares ports and not that one,
-all of them are asked in the clear: what was made before TLS was asked for goes on serving, and can be gone back to.
-Callers inside the cluster stay with the stable version until a release has all players, or all but those held back: a
-Service cannot split. Clusters without Gateway API have only that Service.
+Where pods speak TLS, the Service of a version has a policy that says so, and gateways must have accepted that, too.
+While a version of the route declares ports and not that one, all of them are asked in the clear: what was made before
+TLS was asked for goes on serving, and can be gone back to. Callers past a mesh stay with the stable version until a
+release has all players, or all but those held back: a Service cannot split. Clusters without Gateway API have only that
+Service.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Literal
 
 from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, resource_of
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.adapters.traffic.checks import check_weights
+from croupier.adapters.traffic.gateway_objects import annotation, covers, revision, says, weights_of
 from croupier.core.render.route import (
-    REVISION,
     RUN,
     http_route,
+    mesh_route,
+    mesh_route_name,
     refusal,
     stable_service,
     tls_refusal,
@@ -29,7 +36,9 @@ from croupier.core.render.route import (
 )
 from croupier.core.render.version import DIGEST, Owner, intent_digest, labels, object_name, version_service
 from croupier.errors import Unreachable, UsageError
+from croupier.model.digest import short
 from croupier.model.objects import JsonObject
+from croupier.model.release_object import RouteStatus
 from croupier.model.release_policy import Route
 from croupier.model.traffic import ArmBackend, Capabilities, ObservedSplit, Split
 
@@ -38,6 +47,9 @@ CONFIRM_SECONDS = 9.0
 _PAUSE_SECONDS = 0.05
 CALLERS_MOVE_AT = 95
 """Percent: no more than the rest is ever held back, so callers in the cluster are with what is being baked."""
+
+Render = Callable[[Mapping[str, int], str, int], JsonObject]
+"""An HTTPRoute with these weights (digest -> percent), of this run and revision."""
 
 log = logging.getLogger(__name__)
 
@@ -60,74 +72,81 @@ class GatewayTraffic:
     async def set_split(self, split: Split) -> None:
         owner = self._cluster.owner(split.service)
         check_weights(split)
-        weights = _weights(split)
-        route = self._route(owner, weights)
-        if route is None and set(weights.values()) - {0, 100}:
+        weights = weights_of(split)
+        route, routes = self._route(owner, weights), self._routes(owner, weights)
+        if not routes and set(weights.values()) - {0, 100}:
             raise UsageError(
-                f"{split.service} has no route, and a Service cannot split", hint="use steps: [100], or give spec.route"
+                f"{split.service} has no route, and a Service cannot split",
+                hint="use steps: [100], or give spec.route, or spec.mesh where there is a mesh",
             )
-        left = self._left_behind(owner) if route is None else None
-        if left is not None and not self._cluster.is_usable(owner):
+        left = self._left_behind(owner)
+        if left and not self._cluster.is_usable(owner):
             raise Unreachable(
-                f"HTTPRoute {owner.namespace}/{owner.name} stays: without a ReleasePolicy that can be used nobody "
-                "knows whether its spec.route is gone"
+                f"HTTPRoute {owner.namespace}/{left[0]['metadata']['name']} stays: without a ReleasePolicy that can be "
+                "used nobody knows whether it is still wanted"
             )
         pointed = next((digest for digest, weight in weights.items() if weight >= CALLERS_MOVE_AT), split.stable.digest)
         selector = self._selector(owner, pointed)
         callers = stable_service(owner, pointed, selector, run=split.run, revision=split.revision)
-        if route is not None:
+        if routes:
             if route != owner.spec.route:
                 log.warning(
                     "%s is asked in the clear: not all its versions have the port of spec.route.tls", owner.service
                 )
             made = [version_service(owner, digest, self._selector(owner, digest)) for digest in weights]
             made += self._tls(owner, route, weights)
-            made.append(http_route(owner, route, weights, split.run, split.revision))
+            if owner.spec.mesh is not None and self._service(owner) is None:
+                made.append(callers)  # what a route of a mesh hangs on
+            made += [render(weights, split.run, split.revision) for render in routes.values()]
             if split.run == "-" and self._is_intent(owner, split.stable.digest):
                 for each in made:  # the service has left: its players must not notice that the policy is deleted
-                    del each["metadata"]["ownerReferences"]
+                    each["metadata"].pop("ownerReferences", None)
             if pointed == split.stable.digest:  # callers in the cluster go back whether or not a gateway answers
                 made.append(callers)
             for each in made:  # make before break: what the route names exists before it names it
                 await self._apply(each)
-            await self._confirm(owner)
+            await self._confirm(owner, routes)
         await self._apply(callers)
-        if left is not None:
-            await self._cluster.delete(HTTP_ROUTES, left)
+        for each in left:
+            await self._cluster.delete(HTTP_ROUTES, each)
 
     async def observe(self, service: str) -> ObservedSplit:
-        """What the gateways have accepted. While nothing of ours is there, the intent's own pods serve."""
+        """What the gateways and the mesh have accepted. While nothing of ours is there, the intent's own pods serve."""
         owner = self._cluster.owner(service)
         self._cluster.require_fresh(SERVICES)
-        stable = self._cluster.get(SERVICES, owner.namespace, owner.spec.service.name)
+        stable = self._service(owner)
         pointed = self._pointed(owner, stable)
-        if owner.spec.route is None:
-            if stable is None or not pointed:
-                return self._untouched(owner)
-            self._require_pointed(owner, stable, pointed)
-            if self._left_behind(owner) is not None:
-                raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name} is left, and sends players still")
-            return ObservedSplit(service, _annotation(stable, RUN), _revision(stable), {pointed: 100})
-        self._cluster.require_fresh(HTTP_ROUTES)
-        route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
-        if route is None and pointed:
-            raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name} was deleted")
-        if route is None:
+        names = list(self._routes(owner, ()))
+        if names:
+            self._cluster.require_fresh(HTTP_ROUTES)
+        found = {name: self._cluster.get(HTTP_ROUTES, owner.namespace, name) for name in names}
+        if not pointed and not any(found.values()):
             return self._untouched(owner)
-        weights = self._loaded(owner, route)
-        if why := refusal(route) or self._tls_refusal(owner, weights):
-            raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name}: {why}")
+        if pointed:
+            assert stable is not None
+            self._require_pointed(owner, stable, pointed)
+        if left := self._left_behind(owner):
+            raise Unreachable(
+                f"HTTPRoute {owner.namespace}/{left[0]['metadata']['name']} is left, and sends players still"
+            )
+        if not names:
+            assert stable is not None
+            return ObservedSplit(service, annotation(stable, RUN), revision(stable), {pointed: 100})
+        splits = [self._in_force(owner, name, route) for name, route in found.items()]
+        split, *others = splits
+        for name, other in zip(names[1:], others, strict=True):
+            is_one = (other.run, other.revision) == (split.run, split.revision)
+            if other.weights != split.weights or not (is_one or split.run == "-"):
+                raise Unreachable(
+                    f"HTTPRoute {owner.namespace}/{name} does not split as {owner.namespace}/{names[0]} does"
+                )
         if stable is None or not pointed:
             raise Unreachable(f"Service {owner.namespace}/{owner.spec.service.name} does not follow a version")
-        self._require_pointed(owner, stable, pointed)
-        run = _annotation(route, RUN)
         # Outside of a run the Service need only select what serves: a run that ends is not to wait for its annotations.
-        is_told = (_annotation(stable, RUN), _revision(stable)) == (run, _revision(route))
-        if not (weights.get(pointed) == 100 if run == "-" else is_told):
+        is_told = (annotation(stable, RUN), revision(stable)) == (split.run, split.revision)
+        if not (split.weights.get(pointed) == 100 if split.run == "-" else is_told):
             raise Unreachable(f"Service {owner.namespace}/{owner.spec.service.name} does not follow the route")
-        return ObservedSplit(
-            service, run, _revision(route), {digest: weight for digest, weight in weights.items() if weight}
-        )
+        return split
 
     async def put_back(self, service: str, digest: str) -> list[str]:
         """Outside of a run only ``digest`` serves: restore whatever somebody changed about that; tells what it was.
@@ -136,36 +155,55 @@ class GatewayTraffic:
         """
         owner = self._cluster.owner(service)
         found = []
-        if (declared := self._route(owner, (digest,))) is not None:
-            route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
+        for name in self._routes(owner, (digest,)):
+            route = self._cluster.get(HTTP_ROUTES, owner.namespace, name)
             if route is None:
-                found.append(f"HTTPRoute {owner.name} was deleted")
-            else:
-                try:
-                    if self._loaded(owner, route) != {digest: 100} or _annotation(route, RUN) != "-":
-                        found.append(f"HTTPRoute {owner.name} had other weights")
-                except Unreachable as error:
-                    found.append(error.message)
-            for wanted in self._tls(owner, declared, (digest,)):
-                name = wanted["metadata"]["name"]
-                known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
-                if known is None or not _says(known, wanted):
-                    found.append(f"BackendTLSPolicy {name} was {'deleted' if known is None else 'changed'}")
-        stable = self._cluster.get(SERVICES, owner.namespace, owner.spec.service.name)
+                found.append(f"HTTPRoute {name} was not there")
+                continue
+            try:
+                if self._loaded(owner, name, route) != {digest: 100} or annotation(route, RUN) != "-":
+                    found.append(f"HTTPRoute {name} had other weights")
+            except Unreachable as error:
+                found.append(error.message)
+        for wanted in self._tls(owner, self._route(owner, (digest,)), (digest,)):
+            name = wanted["metadata"]["name"]
+            known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
+            if known is None or not says(known, wanted):
+                found.append(f"BackendTLSPolicy {name} was {'deleted' if known is None else 'changed'}")
+        stable = self._service(owner)
+        has_routes = owner.spec.route is not None or owner.spec.mesh is not None
         if stable is None:
             found.append(f"Service {owner.spec.service.name} was deleted")
         elif stable["spec"].get("selector") != self._selector(owner, digest):
             found.append(f"Service {owner.spec.service.name} selected {stable['spec'].get('selector')}")
-        elif _annotation(stable, DIGEST) != digest or (
-            owner.spec.route is None and (_annotation(stable, RUN), _revision(stable)) != ("-", 0)
+        elif annotation(stable, DIGEST) != digest or (
+            not has_routes and (annotation(stable, RUN), revision(stable)) != ("-", 0)
         ):
             found.append(f"Service {owner.spec.service.name} had other annotations")
-        if owner.spec.route is None and self._left_behind(owner) is not None:
-            found.append(f"HTTPRoute {owner.name} was left of a spec.route that is gone")
+        for each in self._left_behind(owner):
+            found.append(f"HTTPRoute {each['metadata']['name']} was left of what the policy had once")
         if found:
             backend = ArmBackend(digest=digest, weight=100, endpoints=())
             await self.set_split(Split(service=service, run="-", revision=0, stable=backend))
         return found
+
+    def told(self, owner: Owner) -> tuple[RouteStatus, ...]:
+        """Each route for people to see: the split that it asks for, and what keeps it from being in force."""
+        if not self._cluster.has_gateway:
+            return ()
+        found = []
+        for name in self._routes(owner, ()):
+            what: Literal["players", "callers"] = "players" if name == owner.name else "callers"
+            weights: dict[str, int] = {}
+            try:
+                route = self._cluster.get(HTTP_ROUTES, owner.namespace, name)
+                weights = {} if route is None else self._loaded(owner, name, route)
+                why = "it is not there" if route is None else self._refusal(owner, name, route, weights)
+            except Unreachable as error:
+                why = error.message
+            split = ", ".join(f"{short(digest)} {weight} %" for digest, weight in sorted(weights.items()) if weight)
+            found.append(RouteStatus(name=name, moves=what, accepted=not why, split=split, message=why))
+        return tuple(found)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -173,30 +211,46 @@ class GatewayTraffic:
         digest = intent_digest(owner.namespace, owner.spec.deployment)
         return ObservedSplit(service=owner.service, run="-", revision=0, weights={digest: 100})
 
-    def _left_behind(self, owner: Owner) -> JsonObject | None:
-        """A route of ours, of the time when the policy had ``spec.route``: it would go on sending players to versions
-        that end. One that is not ours, or names no version any more, is none of our business."""
+    def _service(self, owner: Owner) -> JsonObject | None:
+        """The one that callers in the cluster know."""
+        return self._cluster.get(SERVICES, owner.namespace, owner.spec.service.name)
+
+    def _routes(self, owner: Owner, digests: Iterable[str]) -> dict[str, Render]:
+        """The HTTPRoutes that the policy asks for, by name: that of players first."""
+        found: dict[str, Render] = {}
+        if (route := self._route(owner, digests)) is not None:
+            found[owner.name] = partial(http_route, owner, route)
+        if owner.spec.mesh is not None:
+            found[mesh_route_name(owner)] = partial(mesh_route, owner, owner.spec.mesh)
+        return found
+
+    def _left_behind(self, owner: Owner) -> list[JsonObject]:
+        """Routes of ours, of the time when the policy had ``spec.route`` or ``spec.mesh``: they would go on sending
+        players to versions that end. One that is not ours, or names no version any more, is none of our business."""
         if not self._cluster.has_gateway:
-            return None
-        route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
-        if route is None:
-            return None
-        owners = route["metadata"].get("ownerReferences") or ()
-        is_ours = any(each.get("uid") == owner.uid for each in owners)
-        return route if is_ours and self._names_versions(owner, route) else None
+            return []
+        names = {owner.name, mesh_route_name(owner)} - self._routes(owner, ()).keys()
+        known = (self._cluster.get(HTTP_ROUTES, owner.namespace, name) for name in sorted(names))
+        return [
+            route
+            for route in known
+            if route is not None
+            and any(each.get("uid") == owner.uid for each in route["metadata"].get("ownerReferences") or ())
+            and self._names_versions(owner, route)
+        ]
 
     def _names_versions(self, owner: Owner, route: JsonObject) -> bool:
         """Whether a backend of the route is a version's Service, also one that is gone."""
         for rule in route["spec"].get("rules") or ():
             for name in {backend["name"] for backend in rule.get("backendRefs") or ()}:
                 service = self._cluster.get(SERVICES, owner.namespace, name)
-                if service is None or name == object_name(owner.name, _annotation(service, DIGEST)):
+                if service is None or name == object_name(owner.name, annotation(service, DIGEST)):
                     return True
         return False
 
     def _pointed(self, owner: Owner, stable: JsonObject | None) -> str:
         """The version that the Service follows; "" when it follows none, or one that went with an earlier policy."""
-        digest = _annotation(stable, DIGEST)
+        digest = annotation(stable, DIGEST)
         name = object_name(owner.name, digest)
         is_there = self._is_intent(owner, digest) or self._cluster.get(DEPLOYMENTS, owner.namespace, name) is not None
         return digest if is_there else ""
@@ -219,14 +273,14 @@ class GatewayTraffic:
         declared = {each["containerPort"] for container in containers for each in container.get("ports") or ()}
         return not declared or port in declared
 
-    def _tls(self, owner: Owner, route: Route, digests: Iterable[str]) -> list[JsonObject]:
+    def _tls(self, owner: Owner, route: Route | None, digests: Iterable[str]) -> list[JsonObject]:
         """What says that TLS is spoken to versions; nothing where it is not."""
-        return [] if route.tls is None else [version_tls(owner, route.tls, digest) for digest in digests]
+        tls = None if route is None else route.tls
+        return [] if tls is None else [version_tls(owner, tls, digest) for digest in digests]
 
     def _tls_refusal(self, owner: Owner, weights: Mapping[str, int]) -> str:
         """Why gateways speak no TLS to one of the versions; "" when all of them do, or are not to."""
-        route = self._route(owner, weights)
-        for wanted in self._tls(owner, route, weights) if route is not None else ():
+        for wanted in self._tls(owner, self._route(owner, weights), weights):
             name = wanted["metadata"]["name"]
             known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
             why = "it was deleted" if known is None else tls_refusal(known)
@@ -238,7 +292,7 @@ class GatewayTraffic:
         """Write what does not stand yet: where most writes fail, a way back goes on from the last one that did not."""
         metadata = wanted["metadata"]
         known = self._cluster.get(resource_of(wanted), metadata["namespace"], metadata["name"])
-        if known is None or not _says(known, wanted):
+        if known is None or not says(known, wanted):
             await self._cluster.apply(wanted)
 
     def _is_intent(self, owner: Owner, digest: str) -> bool:
@@ -260,75 +314,45 @@ class GatewayTraffic:
                 "somebody else has changed it"
             )
 
-    def _loaded(self, owner: Owner, route: JsonObject) -> dict[str, int]:
+    def _in_force(self, owner: Owner, name: str, route: JsonObject | None) -> ObservedSplit:
+        """The split of one route. Raises ``Unreachable`` while it is not as we make it, or not accepted."""
+        if route is None:
+            raise Unreachable(f"HTTPRoute {owner.namespace}/{name} is not there")
+        weights = self._loaded(owner, name, route)
+        if why := self._refusal(owner, name, route, weights):
+            raise Unreachable(f"HTTPRoute {owner.namespace}/{name}: {why}")
+        served = {digest: weight for digest, weight in weights.items() if weight}
+        return ObservedSplit(owner.service, annotation(route, RUN), revision(route), served)
+
+    def _refusal(self, owner: Owner, name: str, route: JsonObject, weights: Mapping[str, int]) -> str:
+        """Why a route is not in force as it stands; "" when it is."""
+        return refusal(route) or (self._tls_refusal(owner, weights) if name == owner.name else "")
+
+    def _loaded(self, owner: Owner, name: str, route: JsonObject) -> dict[str, int]:
         """Digest -> percent, of a route that is as we make it. Raises ``Unreachable`` for one that was changed."""
         weights: dict[str, int] = {}
         for rule in route["spec"].get("rules") or ():
             for backend in rule.get("backendRefs") or ():
                 service = self._cluster.get(SERVICES, owner.namespace, backend["name"])
-                digest = _annotation(service, DIGEST)
+                digest = annotation(service, DIGEST)
                 if not digest or object_name(owner.name, digest) != backend["name"]:
-                    raise Unreachable(
-                        f"HTTPRoute {owner.namespace}/{owner.name} names {backend['name']}, not a version"
-                    )
+                    raise Unreachable(f"HTTPRoute {owner.namespace}/{name} names {backend['name']}, not a version")
                 weights[digest] = weights.get(digest, 0) + int(backend.get("weight", 1))
-        wanted = self._route(owner, weights)
-        assert wanted is not None  # asked by the callers
-        made = http_route(owner, wanted, weights, "-", 0)
-        if not _covers(route["spec"], made["spec"]):
-            raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name} was changed by somebody else")
+        made = self._routes(owner, weights)[name](weights, "-", 0)
+        if not covers(route["spec"], made["spec"]):
+            raise Unreachable(f"HTTPRoute {owner.namespace}/{name} was changed by somebody else")
         return weights
 
-    async def _confirm(self, owner: Owner) -> None:
-        """Wait until every gateway has accepted the route as it is now. Raises ``Unreachable``."""
-        why = "it is gone"
+    async def _confirm(self, owner: Owner, names: Iterable[str]) -> None:
+        """Wait until every gateway, and the mesh, have accepted their route as it is now. Raises ``Unreachable``."""
         clock = self._cluster.clock
         deadline = clock.now() + CONFIRM_SECONDS
-        while clock.now() < deadline:
-            route = self._cluster.get(HTTP_ROUTES, owner.namespace, owner.name)
-            if route is not None:
-                why = refusal(route) or self._tls_refusal(owner, self._loaded(owner, route))
-                if not why:
-                    return
+        while why := next(filter(None, (self._unconfirmed(owner, name) for name in names)), ""):
+            if clock.now() >= deadline:
+                raise Unreachable(why)
             await clock.sleep(_PAUSE_SECONDS)
-        raise Unreachable(f"HTTPRoute {owner.namespace}/{owner.name} is not confirmed: {why}")
 
-
-def _weights(split: Split) -> dict[str, int]:
-    backends = [split.stable, *([split.canary] if split.canary is not None else [])]
-    return {backend.digest: backend.weight for backend in backends}
-
-
-def _annotation(obj: JsonObject | None, name: str) -> str:
-    return str(((obj or {}).get("metadata") or {}).get("annotations", {}).get(name, ""))
-
-
-def _revision(obj: JsonObject) -> int:
-    text = _annotation(obj, REVISION)
-    return int(text) if text.isdecimal() else -1
-
-
-def _says(known: JsonObject, wanted: JsonObject) -> bool:
-    """Whether writing ``wanted`` would change nothing of a route, of what says TLS, or of a Service."""
-    have, need = known["metadata"], wanted["metadata"]
-    is_marked = all((have.get(part) or {}).items() >= need[part].items() for part in ("labels", "annotations"))
-    is_owned = have.get("ownerReferences") == need.get("ownerReferences")
-    spec, made = known["spec"], wanted["spec"]
-    if wanted["kind"] in (HTTP_ROUTES.kind, BACKEND_TLS_POLICIES.kind):
-        return is_marked and is_owned and _covers(spec, made)
-    selects = spec.get("selector") == made["selector"] and _covers(spec.get("ports"), made["ports"])
-    return is_marked and is_owned and selects
-
-
-def _covers(found: object, wanted: object) -> bool:
-    """Whether ``found`` says what ``wanted`` says and adds nothing but defaults: lists have the same length, and a part
-    of a route that was not asked for (a filter, a timeout) is a change."""
-    if isinstance(wanted, dict) and isinstance(found, dict):
-        strange = found.keys() - wanted.keys() - _DEFAULTED
-        return not strange and all(key in found and _covers(found[key], wanted[key]) for key in wanted)
-    if isinstance(wanted, list) and isinstance(found, list):
-        return len(found) == len(wanted) and all(map(_covers, found, wanted))
-    return found == wanted
-
-
-_DEFAULTED = frozenset({"group", "kind", "namespace", "weight", "matches", "name"})
+    def _unconfirmed(self, owner: Owner, name: str) -> str:
+        route = self._cluster.get(HTTP_ROUTES, owner.namespace, name)
+        why = "it is gone" if route is None else self._refusal(owner, name, route, self._loaded(owner, name, route))
+        return f"HTTPRoute {owner.namespace}/{name} is not confirmed: {why}" if why else ""

@@ -97,9 +97,10 @@ def open_at(pods: JsonObject, port: int) -> JsonObject:
 def _calls(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     """What sidecars of callers are told of a service, that some in its cell depend on."""
     mesh = placed.region.mesh
-    called = any(service.name in each.depends_on for each in placed.services)
-    if mesh is None or not mesh.has_sidecars or not called:
+    if mesh is None or not mesh.has_sidecars or not placed.is_called(service):
         return []
+    if placed.splits_calls(service):
+        return []  # Istio takes one route a host from its mesh: the HTTPRoute of the operator says the timeout
     calls = service.calls or Calls()
     host = istio.host_of(placed.cell, service.name)
     port = ClusterService(name=service.name, target_port=service.port).port
@@ -120,7 +121,7 @@ def destination_of(placed: PlacedCell, service: ServiceSpec) -> JsonObject | Non
     of its pods at least are asked, so what it does is seen.
     """
     mesh = placed.region.mesh
-    if mesh is None or not mesh.has_sidecars or not any(service.name in each.depends_on for each in placed.services):
+    if mesh is None or not mesh.has_sidecars or not placed.is_called(service):
         return None
     calls = service.calls or Calls()
     breaker = calls.breaker or service.breaker or RouteBreaker(per_pod=service.sockets or MOST_TO_A_POD)

@@ -8,24 +8,33 @@ from croupier.core.policy.strategies import DECIDED, LADDER
 from croupier.core.render.names import of_service
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
-from croupier.model.release_policy import API_VERSION, ClusterService, ParentRef, ReleasePolicySpec, Route, RouteTls
+from croupier.model.release_policy import (
+    API_VERSION,
+    ClusterService,
+    MeshRoute,
+    ParentRef,
+    ReleasePolicySpec,
+    Route,
+    RouteTls,
+)
 from croupier.model.service import GatedObjective
 from croupier.model.service_spec import ServiceSpec
 
 _AT_ONCE = (100,)
-"""Without a route a Service is switched as a whole."""
+"""Without routes a Service is switched as a whole."""
 
 
 def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
     """The policy. Who scales a service says how few pods it may have, where nothing does, ``replicas`` does."""
-    route = route_of(placed, service)
+    route, mesh = route_of(placed, service), mesh_route_of(placed, service)
     strategy = service.release.strategy
-    if route is None:
+    if route is None and mesh is None:
         strategy = strategy.model_copy(update={"steps": _AT_ONCE})
     spec = ReleasePolicySpec(
         deployment=service.name,
         service=ClusterService(name=service.name, target_port=service.port),
         route=route,
+        mesh=mesh,
         tier=service.tier,
         replicas=service.scaling.min if service.scaling else service.replicas,
         drain_seconds=service.drain_seconds,
@@ -47,6 +56,14 @@ def _gated(service: ServiceSpec) -> Iterator[GatedObjective]:
     for each in service.objectives:
         if each.signal != "roundTrips":
             yield GatedObjective(**dict(each))
+
+
+def mesh_route_of(placed: PlacedCell, service: ServiceSpec) -> MeshRoute | None:
+    """How long callers in the cell wait, where a mesh splits them; None where it does not."""
+    if not placed.splits_calls(service):
+        return None
+    waits = None if service.calls is None else service.calls.timeout_seconds
+    return MeshRoute(timeout_seconds=waits or service.timeout_seconds)
 
 
 def route_of(placed: PlacedCell, service: ServiceSpec) -> Route | None:

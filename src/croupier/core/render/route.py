@@ -1,8 +1,8 @@
-"""The objects that send callers to versions: the HTTPRoute with its weights, how TLS is spoken to what it names, and
-the Service that callers know.
+"""The objects that send callers to versions: the HTTPRoutes with their weights, how TLS is spoken to what they name,
+and the Service that callers know.
 
 ``HTTPRoute.rules`` is one list to Kubernetes, so weights cannot be shared between managers: the whole route is ours,
-made from ``ReleasePolicy.spec.route`` (DESIGN §7).
+made from ``ReleasePolicy.spec.route`` for players, and from ``spec.mesh`` for callers in the cluster (DESIGN §7).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from croupier.core.render.version import DIGEST, POLICY_LABEL, TLS_PORT, TLS_PORT_NAME, Owner, metadata_of, object_name
 from croupier.model.objects import JsonObject
-from croupier.model.release_policy import GROUP, Route, RouteTls
+from croupier.model.release_policy import GROUP, MeshRoute, Route, RouteTls
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 
@@ -23,36 +23,66 @@ _NOBODY_HEEDS = (
     "no gateway has taken it up yet; one that knows no BackendTLSPolicy never does: take tls out of spec.route "
     "(platform: edge.backendTls), and players are sent on in the clear"
 )
+_NO_MESH = (
+    "no mesh has taken it up yet; one that reads no HTTPRoutes whose parent is a Service never does: take spec.mesh "
+    "out of the policy, and callers in the cluster move at once, when a release has the players"
+)
 
 
 def http_route(owner: Owner, route: Route, weights: Mapping[str, int], run: str, revision: int) -> JsonObject:
     """The route with ``weights`` (digest -> percent); versions at 0 % stay in it, so that they stay reachable."""
-    backends = [
-        {"name": object_name(owner.name, digest), "port": port_of(route, owner.spec.service.port), "weight": weight}
+    backends = _backends(owner, port_of(route, owner.spec.service.port), weights)
+    spec = {
+        "parentRefs": _parents(route),
+        **({"hostnames": list(route.hostnames)} if route.hostnames else {}),
+        "rules": [rule(route, backends)],
+    }
+    return _route(owner, owner.name, spec, run, revision)
+
+
+def mesh_route_name(owner: Owner) -> str:
+    """Of the route that a mesh reads. No policy is called so, because of the dot, and so no route of players."""
+    return f"{owner.name}.mesh"
+
+
+def mesh_route(owner: Owner, mesh: MeshRoute, weights: Mapping[str, int], run: str, revision: int) -> JsonObject:
+    """The same weights for callers inside the cluster: whatever they ask of the Service, a mesh sends to versions, at
+    the port without TLS, because it speaks TLS by itself."""
+    parent = {"group": "", "kind": "Service", "name": owner.spec.service.name}
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+        **_timeouts(mesh.timeout_seconds),
+        "backendRefs": _backends(owner, owner.spec.service.port, weights),
+    }
+    return _route(owner, mesh_route_name(owner), {"parentRefs": [parent], "rules": [rule]}, run, revision)
+
+
+def _backends(owner: Owner, port: int, weights: Mapping[str, int]) -> list[JsonObject]:
+    return [
+        {"name": object_name(owner.name, digest), "port": port, "weight": weight}
         for digest, weight in sorted(weights.items())
     ]
+
+
+def _route(owner: Owner, name: str, spec: JsonObject, run: str, revision: int) -> JsonObject:
     return {
         "apiVersion": GATEWAY_API,
         "kind": "HTTPRoute",
         "metadata": {
-            "name": owner.name,
+            "name": name,
             "namespace": owner.namespace,
             "labels": {POLICY_LABEL: owner.name},
             "annotations": {RUN: run, REVISION: str(revision)},
             "ownerReferences": [owner.reference],
         },
-        "spec": {
-            "parentRefs": _parents(route),
-            **({"hostnames": list(route.hostnames)} if route.hostnames else {}),
-            "rules": [rule(route, backends)],
-        },
+        "spec": spec,
     }
 
 
 def rule(route: Route, backends: Iterable[JsonObject]) -> JsonObject:
     """The one rule of an HTTPRoute: what it takes, what it does to answers, how long it waits, where it sends."""
     matches = [{"path": {"type": "PathPrefix", "value": prefix}} for prefix in route.path_prefixes]
-    return {"matches": matches, **_filters(route), **_timeouts(route), "backendRefs": list(backends)}
+    return {"matches": matches, **_filters(route), **_timeouts(route.timeout_seconds), "backendRefs": list(backends)}
 
 
 def port_of(route: Route, port: int) -> int:
@@ -100,22 +130,24 @@ def stable_service(
 
 
 def refusal(route: Mapping[str, Any]) -> str:
-    """Why the gateways do not serve this route as it stands, in their own words; "" when all of them do."""
-    metadata = route["metadata"]
+    """Why gateways, or a mesh, do not serve this route as it stands, in their own words; "" when all of them do."""
+    metadata, wanted = route["metadata"], route["spec"]["parentRefs"]
+    is_mesh = any(each.get("kind") == "Service" for each in wanted)
     parents = (route.get("status") or {}).get("parents") or ()
-    if len(parents) < len(route["spec"]["parentRefs"]):
-        return "no gateway has taken it up yet"
+    if len(parents) < len(wanted):
+        return _NO_MESH if is_mesh else "no gateway has taken it up yet"
     for parent in parents:
         conditions = {each["type"]: each for each in parent.get("conditions") or ()}
         for kind in ("Accepted", "ResolvedRefs"):
             found = conditions.get(kind)
             name = parent.get("parentRef", {}).get("name", "?")
+            who = f"mesh ({parent.get('controllerName', '?')})" if is_mesh else f"gateway {name}"
             if found is None:
-                return f"gateway {name} does not say whether it is {kind}"
+                return f"{who} does not say whether it is {kind}"
             if found.get("observedGeneration", 0) < metadata.get("generation", 0):
-                return f"gateway {name} has not seen its latest change yet"
+                return f"{who} has not seen its latest change yet"
             if found["status"] != "True":
-                return f"gateway {name}: {kind} is {found['status']}: {found.get('message') or found.get('reason')}"
+                return f"{who}: {kind} is {found['status']}: {found.get('message') or found.get('reason')}"
     return ""
 
 
@@ -139,8 +171,8 @@ def duration(seconds: float) -> str:
     return "".join(f"{n}{unit}" for n, unit in ((whole, "s"), (milliseconds, "ms")) if n)
 
 
-def _timeouts(route: Route) -> JsonObject:
-    return {} if route.timeout_seconds is None else {"timeouts": {"request": duration(route.timeout_seconds)}}
+def _timeouts(seconds: float | None) -> JsonObject:
+    return {} if seconds is None else {"timeouts": {"request": duration(seconds)}}
 
 
 def _filters(route: Route) -> JsonObject:

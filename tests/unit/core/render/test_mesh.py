@@ -124,15 +124,48 @@ def test_a_quota_has_room_for_sidecars_which_say_what_they_ask_for() -> None:
 
 
 def test_callers_give_up_in_time_and_ask_again_only_where_that_is_declared() -> None:
-    """S8.6, S7.5: Istio asks again by itself, after 503, too."""
+    """S8.6, S7.5: Istio asks again by itself, after 503, too. Where retries are declared, callers are not split."""
     made = _cell("sidecar")
+    assert "mesh" not in _one(made, "ReleasePolicy", "wallet")["spec"]
     (wallet,) = _one(made, "VirtualService", "wallet-calls")["spec"]["http"]
     assert (wallet["timeout"], wallet["retries"]["attempts"], wallet["retries"]["perTryTimeout"]) == ("5s", 1, "2s")
     assert wallet["route"][0]["destination"]["host"] == "wallet.lucky-mt.svc.cluster.local"
-    cells = _with(meshed("sidecar")[:1], "wallet", calls=None)
+    cells = _with(meshed("sidecar", released_by="kubernetes")[:1], "wallet", calls=None)
     (wallet,) = _one(_objects(cells), "VirtualService", "wallet-calls")["spec"]["http"]
     assert (wallet["timeout"], wallet["retries"]) == ("15s", {"attempts": 0})
     assert not _all(made, "VirtualService", "lobby-calls")  # nobody in the cell asks it
+
+
+def test_callers_are_split_where_croupier_releases_and_told_once() -> None:
+    """S8.5. Istio takes one route a host from its mesh: a VirtualService beside it would win, or lose, by its age."""
+    cells = _with(meshed("sidecar")[:1], "wallet", calls=Calls(timeout_seconds=5.0))
+    made = _objects(cells)
+    policy = _one(made, "ReleasePolicy", "wallet")["spec"]
+    assert policy["mesh"] == {"timeoutSeconds": 5.0}
+    assert policy.get("strategy", {}).get("steps") != [100]  # callers alone are enough for a canary
+    assert not _all(made, "VirtualService", "wallet-calls")
+    assert _one(made, "DestinationRule", "wallet")
+    made = _objects(_with(meshed("sidecar")[:1], "wallet", calls=None))
+    assert _one(made, "ReleasePolicy", "wallet")["spec"]["mesh"] == {"timeoutSeconds": 15.0}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nobody_is_split_whom_no_proxy_carries_or_nobody_calls(mode: Mode) -> None:
+    made = _cell(mode)
+    assert "mesh" not in _one(made, "ReleasePolicy", "lobby")["spec"]  # nobody in the cell asks it
+    if mode == "ambient":
+        assert not [each for each in _all(made, "ReleasePolicy") if "mesh" in each["spec"]]
+
+
+def test_what_a_split_of_callers_costs_is_noted() -> None:
+    """S7.5: what is not said, Istio does."""
+    (placed,) = meshed("sidecar")[:1]
+    (note,) = mesh_notes("north", placed.region, "x.yaml:1:1", [placed])
+    assert "callers of wallet in region north move all at once" in note
+    (note,) = mesh_notes("north", placed.region, "x.yaml:1:1", _with([placed], "wallet", calls=None))
+    assert "defaultHttpRetryPolicy.attempts: 0, for wallet moves money" in note
+    (placed,) = meshed("sidecar", released_by="kubernetes")[:1]
+    assert not list(mesh_notes("north", placed.region, "x.yaml:1:1", [placed]))
 
 
 def _with(cells: Iterable[PlacedCell], name: str, **fields: object) -> list[PlacedCell]:
@@ -231,5 +264,5 @@ def test_who_else_has_to_be_in_an_ambient_mesh_is_noted() -> None:
     shared = _with([placed], "lobby", release=ReleaseSettings())
     (note,) = mesh_notes("north", placed.region, "x.yaml:1:1", shared)
     assert "croupier, envoy-gateway-system, monitoring" in note
-    placed = meshed("sidecar")[0]
+    (placed,) = meshed("sidecar", released_by="kubernetes")[:1]
     assert not list(mesh_notes("north", placed.region, "x.yaml:1:1", [placed]))
