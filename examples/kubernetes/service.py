@@ -119,6 +119,7 @@ class Payments(Service):
         self.codes: collections.Counter[int] = collections.Counter()
         self.buckets = [0] * len(BUCKETS)
         self.seconds = 0.0
+        self.sockets = 0
         self.lock = threading.Lock()
         self.captures = Later(self._capture)
 
@@ -165,7 +166,7 @@ class Payments(Service):
 
     def metrics(self) -> Iterator[str]:
         with self.lock:
-            codes, buckets, seconds = dict(self.codes), list(self.buckets), self.seconds
+            codes, buckets, seconds, sockets = dict(self.codes), list(self.buckets), self.seconds, self.sockets
         codes.setdefault(200, 0)
         yield from head("http_requests_total", "Requests answered.", "counter")
         for code, count in sorted(codes.items()):
@@ -176,6 +177,19 @@ class Payments(Service):
             yield f'http_request_duration_seconds_bucket{{le="{edge}"}} {count}'
         yield f"http_request_duration_seconds_sum {seconds:.6f}"
         yield f"http_request_duration_seconds_count {total}"
+        yield from head("croupier_open_sockets", "WebSockets that are open.", "gauge")
+        yield f"croupier_open_sockets {sockets}"
+
+    @contextlib.contextmanager
+    def socket(self) -> Iterator[None]:
+        """One more WebSocket, until the end of the block."""
+        with self.lock:
+            self.sockets += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.sockets -= 1
 
 
 @dataclass
@@ -431,7 +445,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("sec-websocket-accept", accepted)
         self.end_headers()
         said = json.dumps({"version": service.version}).encode()
-        with contextlib.suppress(OSError):  # the other end has closed
+        with service.socket(), contextlib.suppress(OSError):  # the other end has closed
             while True:
                 self.wfile.write(bytes((0x81, len(said))) + said)  # one frame of text, shorter than 126 bytes
                 self.wfile.flush()

@@ -179,7 +179,7 @@ def test_an_open_socket_stays_with_its_version_through_a_release_and_has_the_dra
     casino: Casino, tmp_path: Path
 ) -> None:
     """Prevents: a change of the split, or a promotion, that cuts the sockets which players hold to the old version."""
-    casino.open(drainSeconds=DRAIN_SECONDS)
+    casino.open(drainSeconds=DRAIN_SECONDS, traffic="websocket")
     old = casino.status()["stable"]
     gateway = casino.cluster.gateway.url
     with casino.players(tmp_path / "players.log") as players, opened(gateway, host=casino.host) as socket:
@@ -187,6 +187,8 @@ def test_an_open_socket_stays_with_its_version_through_a_release_and_has_the_dra
         casino.commit(BUILD="2")
         run = casino.outcome("the new version is promoted")
         assert run["status"]["outcome"] == "promoted", run["status"]
+        told = [each.get("note", "") for each in casino.items("events.events.k8s.io")]
+        assert any("1 socket was still open to the old version" in each for each in told), told
         note = casino.get("deployment", f"payments-api-{old}")["metadata"]["annotations"]["croupier.dev/retire-at"]
         with opened(gateway, host=casino.host) as later:
             casino.until("a later socket speaks", lambda: bool(later.said))

@@ -188,6 +188,8 @@ class SmallCluster:
         """Status of its condition; "": it knows no BackendTLSPolicy."""
         self.losing: set[str] = set()
         """Short digests of versions that lose deposits from now on, whatever their template says."""
+        self.sockets: dict[str, int] = {}
+        """Short digest -> sockets that its pods count; absent: they count none, or do not say."""
         self._kubelet = self.server.acting_as("kubelet")
         self._gateway = self.server.acting_as("gateway")
         self._counts: dict[tuple[Target, str, str], list[float]] = {}
@@ -216,7 +218,7 @@ class SmallCluster:
         cluster = Cluster(self.writes, self.clock, has_gateway=has_gateway, has_backend_tls=has_backend_tls)
         following = asyncio.create_task(cluster.run(), name="follow the cluster")  # noqa: TID251
         await cluster.listed()
-        workloads, traffic = KubernetesWorkloads(cluster), GatewayTraffic(cluster)
+        workloads, traffic = KubernetesWorkloads(cluster), GatewayTraffic(cluster, self._open_sockets)
         desk = Desk(
             platform=Platform(services=()),
             traffic=traffic,
@@ -229,6 +231,11 @@ class SmallCluster:
         made = Operator(cluster, desk, Reconciler(desk, cluster, workloads, traffic), workloads, traffic, following)
         self._operators.append(made)
         return made
+
+    async def _open_sockets(self, service: str) -> dict[str, int]:
+        digests = ((each["metadata"].get("annotations") or {}).get(DIGEST, "") for each in self.all(DEPLOYMENTS))
+        found = {digest: self.sockets[short(digest)] for digest in digests if short(digest) in self.sockets}
+        return {INTENT: 0, **found}
 
     # --- what people and Git do ---------------------------------------------------------------------------------------
 

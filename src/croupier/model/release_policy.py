@@ -6,7 +6,7 @@ defaults stand here only.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -164,6 +164,9 @@ class ReleasePolicySpec(Value):
     """None: callers inside the cluster move all at once, when a release has the players. Without this and ``route``
     only steps of (100,) are possible."""
     tier: Tier = "standard"
+    traffic: Literal["http", "websocket"] = "http"
+    """``websocket``: players hold connections to it. A version that they have left ends when its pods count none any
+    more (``croupier_open_sockets`` on the page of ``metrics.pods``), or ``drainSeconds`` later."""
     replicas: Annotated[int, Field(ge=1, le=64)] = REPLICAS
     """Pods of the stable version where nothing scales it."""
     drain_seconds: Annotated[float, Field(ge=0.0, le=600.0)] = 5.0

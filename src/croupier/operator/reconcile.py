@@ -306,6 +306,7 @@ def service_of(owner: Owner, serving: int = 0) -> Service:
         tier=spec.tier,
         replicas=min(max(spec.replicas, serving), MOST_REPLICAS),
         routes=tuple(prefix if prefix.endswith("/") else f"{prefix}/" for prefix in routes),
+        traffic=spec.traffic,
         drain_seconds=spec.drain_seconds,
         objectives=spec.objectives,
     )

@@ -22,6 +22,7 @@ from croupier.adapters.kubernetes_client import KubernetesClient
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.adapters.kubernetes_lease import Lease
 from croupier.adapters.metrics.cluster import ClusterMetrics
+from croupier.adapters.metrics.sockets import PodSockets
 from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
 from croupier.engine.desk import Desk
@@ -84,10 +85,12 @@ async def operate(
 async def _work(cluster: Cluster, state: Path) -> None:
     await asyncio.to_thread(state.mkdir, parents=True, exist_ok=True, mode=0o700)
     workloads = KubernetesWorkloads(cluster)
-    traffic = GatewayTraffic(cluster)
+    sockets = PodSockets(cluster, workloads)
+    traffic = GatewayTraffic(cluster, sockets.count)
     metrics = ClusterMetrics(cluster, workloads, traffic)
     closing = AsyncExitStack()
     closing.push_async_callback(metrics.aclose)
+    closing.push_async_callback(sockets.aclose)
     journal = SqliteJournal(state / "journal.sqlite")
     closing.callback(journal.close)
     desk = Desk(

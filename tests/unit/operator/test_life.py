@@ -20,6 +20,7 @@ from tests.support.small_cluster import (
     is_ready,
     is_stalled,
 )
+from tests.unit.operator.test_drift import ask
 
 from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, RELEASE_POLICIES, RELEASES, SERVICES
 from croupier.core.render.version import DIGEST, VERSION_LABEL
@@ -98,6 +99,48 @@ async def test_a_version_that_begins_to_lose_deposits_in_the_bake_is_taken_back(
     assert "deposits" in condition(status, "Stalled")["message"]
     assert world.weights() == {first: 100}
     assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == first
+
+
+async def waiting_for_sockets(world: SmallCluster) -> tuple[Operator, str, str]:
+    """The operator, the old version, to which three sockets are open, and the new one, which everybody else is on."""
+    operator = await world.operator()
+    first = await world.open(operator, traffic="websocket", drainSeconds=300.0)
+    world.sockets[first] = 3
+    await world.commit(BUILD="2")
+    status = await world.until(operator, lambda status: status["phase"] == "promoting")
+    for _ in range(20):
+        await world.tick(operator)
+    assert world.status()["phase"] == "promoting"
+    assert world.weights() == {status["wanted"]: 100}
+    assert world.running() == {first: 4, status["wanted"]: 4}
+    assert "3 sockets to the old version" in world.release("r-0002")["waitingFor"]
+    return operator, first, status["wanted"]
+
+
+async def test_a_version_to_which_sockets_are_open_ends_when_its_pods_count_none(world: SmallCluster) -> None:
+    """S6.7."""
+    operator, first, second = await waiting_for_sockets(world)
+    world.sockets[first] = 0
+    await world.until(operator, lambda status: status["stable"] == second and is_ready(status), 20.0)
+    for _ in range(4):
+        await world.tick(operator)
+    assert world.running() == {second: 4}
+    assert [each.body["sockets"] for each in world.entries("sockets.drained")] == [0, 0]
+
+
+async def test_sockets_that_stay_open_are_cut_after_the_drain_seconds_and_told(world: SmallCluster) -> None:
+    operator, _, second = await waiting_for_sockets(world)
+    await world.until(operator, lambda status: status["stable"] == second and is_ready(status))
+    assert [each.body["sockets"] for each in world.entries("sockets.drained")] == [0, 3]
+    assert any("3 sockets were still open to the old version" in each["note"] for each in world.events())
+
+
+async def test_a_person_goes_back_while_sockets_are_waited_for(world: SmallCluster) -> None:
+    operator, first, _ = await waiting_for_sockets(world)
+    await ask(world, operator, "abort")
+    await world.until(operator, lambda status: status["phase"] == "rolled-back")
+    assert world.weights() == {first: 100}
+    assert world.status()["stable"] == first
 
 
 @pytest.mark.parametrize(("asked", "weight"), [(0, 100), (3, 97)])

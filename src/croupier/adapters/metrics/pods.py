@@ -103,17 +103,10 @@ class PodMetrics:
         return {pod.name: counts for pod, counts in zip(asked, answers, strict=True) if counts is not None}
 
     async def _fetch(self, url: str) -> PodCounts | None:
+        text = await fetch_page(self._client, url)
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self._client.stream("GET", url) as answer:
-                if answer.status_code != httpx.codes.OK:
-                    return None
-                body = bytearray()
-                async for chunk in answer.aiter_bytes():
-                    body += chunk
-                    if len(body) > LARGEST_BYTES:
-                        return None
-            return read_pod(body.decode())
-        except (httpx.HTTPError, TimeoutError, ValueError):
+            return None if text is None else read_pod(text)
+        except ValueError:
             return None
 
     async def _business(self, owners: Mapping[str, Owner], targets: Sequence[Target]) -> Mapping[Target, ArmSample]:
@@ -135,6 +128,22 @@ class PodMetrics:
             return {asked[key]: sample for key, sample in (await self._tallies[url].read(list(asked))).items()}
         except Unreachable:
             return {}
+
+
+async def fetch_page(client: httpx.AsyncClient, url: str) -> str | None:
+    """What a pod's page says; None when it does not answer in time, or with more than a page has."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS), client.stream("GET", url) as answer:
+            if answer.status_code != httpx.codes.OK:
+                return None
+            body = bytearray()
+            async for chunk in answer.aiter_bytes():
+                body += chunk
+                if len(body) > LARGEST_BYTES:
+                    return None
+        return body.decode()
+    except (httpx.HTTPError, TimeoutError, ValueError):
+        return None
 
 
 def read_pod(text: str) -> PodCounts:

@@ -16,7 +16,7 @@ Service.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Literal
 
@@ -57,17 +57,19 @@ log = logging.getLogger(__name__)
 class GatewayTraffic:
     """The traffic port on a cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, sockets: Callable[[str], Awaitable[dict[str, int]]] | None = None) -> None:
+        """``sockets``: counts those of each version of a service, as ``open_sockets`` tells them; None: nobody does."""
         self._cluster = cluster
+        self._sockets = sockets
 
     @property
     def capabilities(self) -> Capabilities:
         return Capabilities(sticky=False, mirroring=False, verifies=True)
 
     async def open_sockets(self, service: str) -> dict[str, int]:
-        """Of none: a Gateway tells nobody what goes through it."""
+        """As pods count them: a Gateway tells nobody what goes through it."""
         self._cluster.owner(service)
-        return {}
+        return {} if self._sockets is None else await self._sockets(service)
 
     async def set_split(self, split: Split) -> None:
         owner = self._cluster.owner(split.service)

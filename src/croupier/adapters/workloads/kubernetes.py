@@ -40,6 +40,9 @@ from croupier.model.service import Version
 from croupier.model.traffic import Endpoint
 from croupier.model.workload import Pod, VersionPods
 
+HEARD_SECONDS = 5.0
+"""By then all proxies know of a change of the split."""
+
 INTENT_LABEL = "intent"
 """What people see as the label of the intent's own pods."""
 
@@ -91,7 +94,10 @@ class KubernetesWorkloads:
         owner = self._owner(service)
         each = self._find(owner, digest)
         if each is not None and not _is_retired(each) and _desired(each):
-            await self._write(owner, each, _desired(each), self._cluster.clock.now() + owner.spec.drain_seconds)
+            # Sockets have been waited for before: proxies are yet to hear that nobody is sent there.
+            drain = owner.spec.drain_seconds
+            seconds = min(drain, HEARD_SECONDS) if owner.spec.traffic == "websocket" else drain
+            await self._write(owner, each, _desired(each), self._cluster.clock.now() + seconds)
 
     # --- what the operator asks beyond the port -----------------------------------------------------------------------
 

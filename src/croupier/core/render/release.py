@@ -36,6 +36,7 @@ def release_policy(placed: PlacedCell, service: ServiceSpec) -> JsonObject:
         route=route,
         mesh=mesh,
         tier=service.tier,
+        traffic="websocket" if service.traffic == "websocket" else "http",
         replicas=service.scaling.min if service.scaling else service.replicas,
         drain_seconds=service.drain_seconds,
         objectives=tuple(_gated(service)),
