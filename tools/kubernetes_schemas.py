@@ -54,6 +54,7 @@ OPERATORS = {
     "github.com/external-secrets/external-secrets@v1.3.2": (
         "config/crds/bases/external-secrets.io_externalsecrets.yaml",
     ),
+    "github.com/kedacore/http-add-on@v0.12.0": ("config/crd/bases/http.keda.sh_httpscaledobjects.yaml",),
     "github.com/kedacore/keda/v2@v2.21.0": (
         "config/crd/bases/keda.sh_scaledobjects.yaml",
         "config/crd/bases/keda.sh_triggerauthentications.yaml",

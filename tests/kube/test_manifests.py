@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from tests.support.crds import (
     ENVOY_GATEWAY,
     EXTERNAL_SECRETS,
     FLUX,
+    HTTP_ADD_ON,
     ISTIO,
     KEDA,
     PROMETHEUS_OPERATOR,
@@ -27,11 +29,14 @@ from tests.support.crds import (
     strimzi,
 )
 from tests.support.platforms import (
+    agented,
+    ahead,
     applied,
     eventful,
     example,
     fronted,
     gated,
+    intercepted,
     kept,
     manifests,
     meshed,
@@ -128,10 +133,47 @@ def test_secrets_by_a_driver_apply_and_a_second_time_change_nothing(kinds: Clust
     _applies_once(kinds, manifests(kept(secrets_driver=SecretsDriver(provider="vault"))))
 
 
+def test_secrets_by_an_agent_apply_and_pods_that_ask_for_one_are_taken(kinds: Cluster) -> None:
+    """S10.8: annotations that Vault's injector reads, and a token that only its agent has; no injector is there."""
+    _applies_once(kinds, manifests(agented()))
+    held = ("get", "pods", "--namespace=lucky-se", "--selector=app.kubernetes.io/name=payments-api", "--output=json")
+    kinds.until("pods of payments-api", lambda: bool(json.loads(kinds.kubectl(*held))["items"]), 60.0)
+    (pod, *_) = json.loads(kinds.kubectl(*held))["items"]
+    assert pod["metadata"]["annotations"]["vault.hashicorp.com/agent-inject"] == "true"
+
+
 def test_scalers_by_queue_apply_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
     """Against the definitions that KEDA publishes, with the calendar's schedules (S6.4)."""
     _define(kinds, *KEDA)
     _applies_once(kinds, manifests(eventful(queued())))
+
+
+def test_scalers_by_requests_apply_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
+    """S6.2: against the definitions that KEDA and its HTTP add-on publish; neither runs. Of one region: each is a
+    cluster."""
+    for each in (KEDA, HTTP_ADD_ON):
+        _define(kinds, *each)
+    files = manifests([each for each in eventful(intercepted()) if each.cell.region == "eu-north"])
+    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    assert {"HTTPScaledObject", "ScaledObject", "ReferenceGrant"} <= made
+    kinds.kubectl("create", "namespace", "keda")
+    try:
+        _applies_once(kinds, files)
+    finally:
+        kinds.kubectl("delete", "namespace", "keda", "--ignore-not-found", "--timeout=60s")
+
+
+def test_nodes_ahead_of_an_event_apply_and_a_second_time_change_nothing(kinds: Cluster) -> None:
+    """S6.4: what keeps room on warm nodes, and the schedule that raises it, against the definition that KEDA
+    publishes."""
+    _define(kinds, *KEDA)
+    files = {name: text for name, text in manifests(ahead()).items() if name.startswith("regions/eu-north/")}
+    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    assert "ScaledObject" in made
+    try:
+        _applies_once(kinds, files)
+    finally:
+        kinds.kubectl("delete", "namespace", "warm", "--ignore-not-found", "--timeout=60s")
 
 
 @pytest.mark.parametrize(

@@ -183,13 +183,13 @@ FIELDS = (
     "livenessProbe", "template", "spec", "metadata", "labels", "annotations", "selector", "rules", "http", "egress",
     "ingress", "podSelector", "matchLabels", "minAvailable", "replicas", "scaleTargetRef", "metrics", "subjects",
     "roleRef", "data", "image", "name", "tolerations", "nodeSelector", "affinity", "strategy", "postgresql",
-    "parameters",
+    "parameters", "ownerReferences",
 )  # fmt: skip
 NESTED = st.recursive(VALUES, lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4), max_leaves=10)
 KINDS = (
     "Pod", "Deployment", "CronJob", "Service", "Ingress", "NetworkPolicy", "Role", "RoleBinding", "ConfigMap", "Secret",
     "HorizontalPodAutoscaler", "PodDisruptionBudget", "Cluster", "Pooler", "VirtualService", "DestinationRule",
-    "ScaledObject",
+    "HTTPScaledObject", "ScaledObject",
     "ServiceMonitor", "PriorityClass", "StatefulSet", "ExternalSecret", "VerticalPodAutoscaler", "Anything",
 )  # fmt: skip
 

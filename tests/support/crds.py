@@ -40,6 +40,7 @@ ENVOY_GATEWAY = (
     "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_*policies.yaml",
 )
 ISTIO = ("istio.io/api@v1.32.0", "kubernetes/customresourcedefinitions.gen.yaml")
+HTTP_ADD_ON = ("github.com/kedacore/http-add-on@v0.12.0", "config/crd/bases/http.keda.sh_httpscaledobjects.yaml")
 KEDA = ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_*.yaml")
 SECRETS_STORE = (
     "sigs.k8s.io/secrets-store-csi-driver@v1.5.5",
@@ -60,7 +61,7 @@ PROMETHEUS_OPERATOR = tuple(
     for kind in ("podmonitors", "prometheusrules", "scrapeconfigs")
 )
 OPERATORS = (
-    *(ARGO_CD, *FLUX, CLOUDNATIVE_PG, BARMAN_CLOUD, CILIUM, REDIS_OPERATOR, ENVOY_GATEWAY, ISTIO, KEDA),
+    *(ARGO_CD, *FLUX, CLOUDNATIVE_PG, BARMAN_CLOUD, CILIUM, REDIS_OPERATOR, ENVOY_GATEWAY, ISTIO, KEDA, HTTP_ADD_ON),
     *(SECRETS_STORE, EXTERNAL_SECRETS, VPA, *PROMETHEUS_OPERATOR),
 )
 """Every kind of another project that is rendered."""

@@ -18,11 +18,12 @@ from croupier.model.events import Event, Expected
 from croupier.model.flags import Flag
 from croupier.model.gateway import Feature, Gateway, Target, able
 from croupier.model.gitops import GitOps
+from croupier.model.interceptor import HttpAddOn
 from croupier.model.kafka import Access, Kafka, Topic
 from croupier.model.mesh import Calls, Mesh
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import Node, NodePool, Taint, WarmNodes
-from croupier.model.platform import PlacedCell, Traces
+from croupier.model.platform import PlacedCell, SecretsAgent, Traces
 from croupier.model.postgres import Pooler, Postgres
 from croupier.model.providers import Egress, ProviderBreaker, ProviderObjective, SourceNode, Sources
 from croupier.model.redis import Redis
@@ -74,6 +75,22 @@ def queued() -> list[PlacedCell]:
     ]
 
 
+def intercepted(target: Target = "gatewayApi") -> list[PlacedCell]:
+    """The cells of the example where croupier does not release and KEDA's HTTP add-on counts who comes to the lobby:
+    from no pod on, and another service answers while there is none."""
+    http = {"kind": "http", "requestRate": 50, "coldStartSeconds": 40, "fallback": "sorry"}
+    scaling = Scaling.model_validate_json(json.dumps({"min": 0, "max": 9, "trigger": http}))
+    gateway = Gateway(name="web", namespace="gateway", target=target)
+    made = []
+    for placed in example(released_by="kubernetes", http_add_on=HttpAddOn(), gateway=gateway):
+        lobby = next(each for each in placed.services if each.name == "lobby")
+        plain = {"name": "sorry", "routes": (), "depends_on": (), "objectives": (), "data": {}, "scaling": None}
+        others = [each for each in placed.services if each is not lobby]
+        services = (lobby.model_copy(update={"scaling": scaling}), *others, lobby.model_copy(update=plain))
+        made.append(placed.model_copy(update={"services": services}))
+    return made
+
+
 def kept(**of_region: object) -> list[PlacedCell]:
     """The cells of the example with their Secrets in a store, or with ``of_region``."""
 
@@ -87,6 +104,19 @@ def kept(**of_region: object) -> list[PlacedCell]:
     return [
         placed.model_copy(update={"services": tuple(map(held, placed.services))})
         for placed in example(**(of_region or {"secret_store": "vault"}))
+    ]
+
+
+def agented() -> list[PlacedCell]:
+    """The cells of the example where croupier does not release and an agent beside each program brings its secrets."""
+
+    def beside(service: ServiceSpec) -> ServiceSpec:
+        secrets = {name: each.model_copy(update={"sidecar": True}) for name, each in service.secrets.items()}
+        return service.model_copy(update={"secrets": secrets})
+
+    return [
+        placed.model_copy(update={"services": tuple(map(beside, placed.services))})
+        for placed in kept(secrets_agent=SecretsAgent(role="casino"), released_by="kubernetes")
     ]
 
 
@@ -348,6 +378,16 @@ def warmed() -> list[PlacedCell]:
     """The cells of the example with two warm nodes of a pool in every region."""
     pool = NodePool(labels={"pool": "api"}, serves=("http",), node=Node(cpu="4", memory="14Gi"), warm_nodes=2)
     return example(pools={"api": pool}, warm=WarmNodes(image=f"registry.example/pause@sha256:{64 * 'f'}"))
+
+
+def ahead() -> list[PlacedCell]:
+    """The same, and nodes for the pods of a match ten minutes before those come."""
+    made = []
+    for placed in warmed():
+        assert placed.region.warm is not None
+        warm = placed.region.warm.model_copy(update={"ahead_minutes": 10})
+        made.append(placed.model_copy(update={"region": placed.region.model_copy(update={"warm": warm})}))
+    return eventful(made)
 
 
 def flagged() -> list[PlacedCell]:

@@ -28,6 +28,7 @@ Feature = Literal[
     "edge.breaker",
     "edge.backendTls",
     "edge.sticky",
+    "scaling.trigger http",
 ]
 GATEWAY_API: tuple[Target, ...] = ("gatewayApi", "envoyGateway", "istioGateway")
 """Those that are told by objects of the Gateway API."""
@@ -95,6 +96,11 @@ SAYS: Mapping[Feature, Mapping[Target, Said]] = {
         "istioGateway": Said("DestinationRule trafficPolicy.loadBalancer.consistentHash", "kubernetes"),
         "istio": Said("DestinationRule trafficPolicy.loadBalancer.consistentHash"),
         "nginxIngress": Said(f"{_NGINX}/affinity, upstream-hash-by"),
+    },
+    # An Ingress names Services of its own namespace only; a DestinationRule, which a VirtualService needs beside it, is
+    # of the service and not of the interceptor.
+    "scaling.trigger http": {
+        each: Said(f"{_ROUTE}.backendRefs[].namespace, ReferenceGrant", "kubernetes") for each in GATEWAY_API
     },
 }
 """Feature -> who can be told to, and by what."""

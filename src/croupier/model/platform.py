@@ -18,6 +18,7 @@ from croupier.model.container import Image, Resources
 from croupier.model.events import Event, Warm
 from croupier.model.gateway import Gateway, able
 from croupier.model.gitops import GitOps
+from croupier.model.interceptor import HttpAddOn
 from croupier.model.mesh import Mesh
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.nodes import NodePool, WarmNodes
@@ -202,6 +203,8 @@ class Region(Value):
     """None: what stands in the namespaces labelled ``svc: psp-egress`` and so on is yours."""
     mesh: Mesh | None = None
     """None: calls between pods are in the clear."""
+    http_add_on: HttpAddOn | None = None
+    """Who counts requests on their way, for ``scaling.trigger`` of kind ``http``. None: nobody does."""
     stores: Stores | None = None
     """What databases, caches and queues stand on there. None: none is rendered."""
     vpa: bool = False
@@ -266,6 +269,7 @@ class Region(Value):
         whose = {"default": "Kubernetes's own", self.operator_namespace: "the operator's"}
         whose |= {self.monitoring_namespace: "for monitoring"} if self.monitoring_namespace is not None else {}
         whose |= {self.mesh.namespace: "that of the mesh"} if self.mesh is not None else {}
+        whose |= {self.http_add_on.namespace: "that of KEDA's HTTP add-on"} if self.http_add_on is not None else {}
         operators = self.stores.operators.values() if self.stores is not None else ()
         whose |= {each.namespace: "that of an operator of stores" for each in operators}
         made = {"gateway": self.gateway.namespace} if self.gateway.makes_namespace else {}

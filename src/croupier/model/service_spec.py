@@ -16,6 +16,7 @@ from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
 from croupier.model.edge import Edge, RouteBreaker, Sticky
 from croupier.model.flags import Flag, FlagName
+from croupier.model.interceptor import Http
 from croupier.model.mesh import Calls
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, PortName, Strategy
@@ -108,13 +109,14 @@ class PodMetric(Value):
 class Scaling(Value):
     """How many pods there are when load moves (S6). None of a service: always ``replicas``."""
 
-    min: Annotated[int, Field(ge=1, le=64)]
+    min: Annotated[int, Field(ge=0, le=64)]
+    """0, and requests wait for the first pod, is of ``trigger: {kind: http}`` only."""
     max: Annotated[int, Field(ge=1, le=1000)]
     metric: PodMetric | None = None
     """None: the trigger decides, or CPU alone."""
     trigger: Trigger | None = None
-    """A queue, asked by KEDA (S6.2), which is for regions that croupier does not release in: its operator copies
-    scalers for each version, and a queue is read by all versions together."""
+    """A queue, or what counts requests, asked by KEDA (S6.2), which is for regions that croupier does not release in:
+    its operator copies scalers for each version, and a queue is read by all versions together."""
     cpu_percent: Annotated[int, Field(ge=10, le=95)] | None = None
     """Of the request. None: not by CPU, or 70 where no metric is given either."""
     down_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
@@ -124,6 +126,12 @@ class Scaling(Value):
     def _max_holds_min(self) -> Self:
         if self.max < self.min:
             raise PydanticCustomError("scaling", f"max {self.max} is below min {self.min}")
+        if self.min == 0 and not isinstance(self.trigger, Http):
+            message = "min 0 needs trigger: {kind: http}: nobody else holds a request until there is a pod"
+            raise PydanticCustomError("scaling", message, {"at": "min"})
+        if self.min == 0 and isinstance(self.trigger, Http) and self.trigger.cold_start_seconds is None:
+            message = "min 0 needs trigger.coldStartSeconds: how long requests wait for the first pod"
+            raise PydanticCustomError("scaling", message, {"at": "min"})
         if self.trigger is not None and self.metric is not None:
             raise PydanticCustomError("scaling", "metric and trigger: one scaler would follow one, another the other")
         return self
@@ -316,6 +324,12 @@ class ServiceSpec(Service):
     def is_reached(self) -> bool:
         """Whether players come to it."""
         return bool(self.routes) and not self.internal
+
+    @property
+    def intercepted(self) -> Http | None:
+        """How its requests are counted on their way; None: nobody stands between the gateway and its pods."""
+        trigger = self.scaling.trigger if self.scaling is not None else None
+        return trigger if isinstance(trigger, Http) else None
 
     @property
     def sticky(self) -> Sticky | None:

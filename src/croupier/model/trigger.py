@@ -1,4 +1,7 @@
-"""Queues that pods are scaled by, as KEDA asks them (S6.2). Field names are the keys of the platform file."""
+"""What pods are scaled by, as KEDA asks it (S6.2): queues, and here what counts requests, too (``interceptor``).
+
+Field names are the keys of the platform file.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Value
+from croupier.model.interceptor import Http
 
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s{}]{1,200}$")]
 Address = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?:[0-9]{1,5}$")]
@@ -86,4 +90,4 @@ class Prometheus(_Queue):
     """A pod."""
 
 
-Trigger = Annotated[KafkaLag | RabbitMq | RedisList | Prometheus, Field(discriminator="kind")]
+Trigger = Annotated[KafkaLag | RabbitMq | RedisList | Prometheus | Http, Field(discriminator="kind")]

@@ -17,6 +17,7 @@ from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_fl
 from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import FIXED
 from croupier.spec.front import front_flaws
+from croupier.spec.interceptor import http_flaws
 from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
@@ -136,7 +137,7 @@ class Cells:
             and placed.providers.keys() >= set(each.egress)
             and all(map(self._names.has_sound_region, regions_of([each])))
         }
-        while odd := [name for name, each in good.items() if not good.keys() >= {*each.depends_on, *_shares(each)}]:
+        while odd := [name for name, each in good.items() if not good.keys() >= _needed(each)]:
             for name in odd:
                 del good[name]
         if len(good) == len(placed.services):
@@ -193,7 +194,7 @@ class Cells:
         )
         for spec, flaw in store_flaws(Where(placed, regions, beside)):
             self._report(cell, spec, flaw, merged)
-        for spec, flaw in pod_flaws(placed):
+        for spec, flaw in (*pod_flaws(placed), *http_flaws(placed, beside)):
             self._report(cell, spec, flaw, merged)
         return placed.model_copy(update=self._watched(placed))
 
@@ -266,7 +267,7 @@ class Cells:
         beside = [name for where, name in merged if where == cell.name and name not in sound]
         if not self._names.services.keys() >= set(cell.services or ()):
             beside += self._names.services  # whoever is meant by a name that nobody has
-        named = [name for each in services for name in (*each.depends_on, *_shares(each))]
+        named = [name for each in services for name in _needed(each)]
         return beside + [name for name in named if self._names.is_lost("service", name)]
 
     def _flaws(
@@ -506,9 +507,11 @@ def _layers(names: Names, lost: Lost) -> Iterator[tuple[Fits, Layer]]:
             yield fits, layer
 
 
-def _shares(service: ServiceSpec) -> list[str]:
-    """Services whose stores it uses."""
-    return [use.of for use in service.data.values() if use.of is not None]
+def _needed(service: ServiceSpec) -> set[str]:
+    """Services that it calls, whose stores it uses, that answer for it."""
+    http = service.intercepted
+    instead = {http.fallback} if http is not None and http.fallback is not None else set()
+    return {*service.depends_on, *(use.of for use in service.data.values() if use.of is not None), *instead}
 
 
 def _regions_of(rules: Residency) -> Iterator[str]:

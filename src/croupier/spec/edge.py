@@ -19,7 +19,7 @@ def edge_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Flaw
     if not service.is_reached:
         return
     edge, target = service.edge, region.gateway.target
-    for location, feature in _asked(service):
+    for location, feature in _asked(service, region):
         others = able(feature, region.released_by)
         if target not in others:
             here = f"the gateway of region {name}, {target}, cannot be told"
@@ -73,7 +73,7 @@ def route_flaws(services: Sequence[ServiceSpec], target: Target) -> Iterator[tup
                 break
 
 
-def _asked(service: ServiceSpec) -> Iterator[tuple[Location, Feature]]:
+def _asked(service: ServiceSpec, region: Region) -> Iterator[tuple[Location, Feature]]:
     edge = service.edge
     if edge.hsts is not None:
         yield ("edge", "hsts"), "edge.hsts"
@@ -86,6 +86,8 @@ def _asked(service: ServiceSpec) -> Iterator[tuple[Location, Feature]]:
         yield ("edge", "breaker"), "edge.breaker"
     if edge.backend_tls is not None:
         yield ("edge", "backendTls"), "edge.backendTls"
+    if service.intercepted is not None and region.released_by == "kubernetes":
+        yield ("scaling", "trigger"), "scaling.trigger http"
     if service.sticky is not None:
         yield ("edge", "sticky") if edge.sticky is not None else ("traffic",), "edge.sticky"
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from croupier.model.events import Event, Expected, Warm
+from croupier.model.interceptor import Http
 from croupier.model.platform import Cell, PlacedCell
 from croupier.model.service_spec import Scaling, ServiceSpec
 from croupier.model.trigger import KafkaLag, Prometheus, RabbitMq, RedisList
@@ -97,6 +98,8 @@ def _carried(scaling: Scaling) -> float | None:
             return length
         case Prometheus(average=average):
             return average
+        case Http():
+            return scaling.trigger.average
         case _:
             return None
 

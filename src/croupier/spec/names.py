@@ -228,6 +228,7 @@ class Names:
             region.gateway.namespace: "the gateway's",
             region.traces.namespace if region.traces else None: "the collectors'",
             region.warm.namespace if region.warm else None: "for pods that keep room",
+            region.http_add_on.namespace if region.http_add_on else None: "that of KEDA's HTTP add-on",
             **self._data_namespaces,
             **(
                 dict.fromkeys(map(egress_namespace, get_args(ProviderClass)), "an egress gateway's")

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from croupier.core.policy.objects import Object, Pod, at, mapping, text
-from croupier.core.policy.world import World
+from croupier.core.policy.world import SCALERS, World
 from croupier.model.objects import JsonObject
 from croupier.model.policy import FindingView
 
@@ -79,7 +79,7 @@ class Bundle:
             return True
         if each.kind in _PLAIN:
             return each.name in self._named or text(at(each.spec, "target", "name")) in self._named
-        if each.kind in ("HorizontalPodAutoscaler", "ScaledObject"):
+        if each.kind in SCALERS:
             return any(each is scaler for owner in self.owners for scaler in self.world.scalers_of(owner))
         selector = self._selector(each)
         # What selects everything in the namespace is the namespace's, not the service's.

@@ -11,7 +11,7 @@ from croupier.core.policy.objects import SEVERAL, Object, Pod, at, items, listed
 from croupier.core.policy.quantities import of_total, whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule, pod_rule
 from croupier.core.policy.selectors import matches
-from croupier.core.policy.world import World, maximum, minimum
+from croupier.core.policy.world import BOUNDS, SCALERS, World, maximum, minimum
 
 ROLLING = ("Deployment", "DeploymentConfig")
 SYSTEM_CLASSES = ("system-cluster-critical", "system-node-critical")
@@ -108,7 +108,7 @@ def pdb_above_hpa(world: World) -> Iterator[Found]:
     for budget in world.of("PodDisruptionBudget"):
         for pod in world.selected(budget.namespace, budget.spec.get("selector")):
             for scaler in world.scalers_of(pod.owner):
-                if whole(scaler.spec.get("minReplicas", scaler.spec.get("minReplicaCount"))) is None:
+                if whole(at(scaler.spec, *BOUNDS[scaler.kind].least)) is None:
                     continue
                 least = of_total(budget.spec.get("minAvailable"), minimum(scaler), up=True)
                 if least is not None and least > minimum(scaler):
@@ -195,13 +195,13 @@ def three_replicas(each: Object) -> Iterator[Hit]:
 @object_rule(
     "hpa-range", "An autoscaler has room to move", level=Level.WARNING, source="S6.1",
     why="With equal bounds it scales nothing; with a least number of one, each night ends in one pod.",
-    fix="Set minReplicas to two at least and maxReplicas above it.", kinds=("HorizontalPodAutoscaler", "ScaledObject"),
+    fix="Set minReplicas to two at least and maxReplicas above it.", kinds=SCALERS,
     bad=SCALER + "  minReplicas: 3\n  maxReplicas: 3\n", good=SCALER + "  minReplicas: 3\n  maxReplicas: 30\n",
 )  # fmt: skip
 def hpa_range(each: Object) -> Iterator[Hit]:
-    key = "maxReplicas" if each.kind == "HorizontalPodAutoscaler" else "maxReplicaCount"
-    if key in each.spec and maximum(each) <= minimum(each):
-        yield Hit(("spec", key), f"between {minimum(each)} and {maximum(each)} there is nothing to choose")
+    most = BOUNDS[each.kind].most
+    if at(each.spec, *most) is not None and maximum(each) <= minimum(each):
+        yield Hit(("spec", *most), f"between {minimum(each)} and {maximum(each)} there is nothing to choose")
 
 
 @object_rule(
@@ -228,7 +228,7 @@ def hpa_least_three(each: Object) -> Iterator[Hit]:
 @bundle_rule(
     "hpa-replicas", "What is scaled has no fixed number of pods", level=Level.WARNING, source="S5.1, S6.1",
     why="Each sync from Git sets the number back, in the middle of the match.",
-    fix="Remove spec.replicas from what an HPA or ScaledObject scales.",
+    fix="Remove spec.replicas from what an HPA, ScaledObject or HTTPScaledObject scales.",
     bad=DEPLOYMENT + "---" + SCALER + "  minReplicas: 3\n",
     good=DEPLOYMENT.replace("  replicas: 3\n", "") + "---" + SCALER + "  minReplicas: 3\n",
 )  # fmt: skip

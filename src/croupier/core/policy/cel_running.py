@@ -11,6 +11,7 @@ from croupier.core.policy.facts import DRAIN, SPOT, START
 from croupier.core.policy.rollout import LEAST_GRACE_SECONDS, LEAST_REALTIME_GRACE_SECONDS
 from croupier.core.policy.scaling import ASKS_NOBODY
 from croupier.core.policy.watching import RUNBOOKS
+from croupier.core.policy.world import NOT_SCALED, SCALERS
 
 
 def _set(part: str, resource: str) -> str:
@@ -39,6 +40,7 @@ _BEHAVIOR = (
     "(object.kind == 'ScaledObject' ? object.?spec.?advanced.?horizontalPodAutoscalerConfig.?behavior.orValue({}) : "
     "object.?spec.?behavior.orValue({}))"
 )
+_NOT_SCALED = f"object.?metadata.?annotations[?'{NOT_SCALED}'].orValue('') == 'true'"
 _NUMBER = "^[0-9]+([.][0-9]+)?$"
 _AFTER_SLEEP = (
     "(c.?lifecycle.?preStop.?exec.?command.orValue([]).join(' ') + ' sleep -').split('sleep ')[1]"
@@ -175,7 +177,9 @@ OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "three-replicas": (("Deployment",), "object.?spec.?replicas.orValue(1) >= 3"),
     "hpa-range": (
-        ("HorizontalPodAutoscaler", "ScaledObject"),
+        SCALERS,
+        "object.kind == 'HTTPScaledObject' ? !object.?spec.?replicas.?max.hasValue() || "
+        "object.spec.replicas.max > object.spec.replicas.?min.orValue(0) : "
         "object.kind == 'ScaledObject' ? !object.?spec.?maxReplicaCount.hasValue() || "
         "object.spec.maxReplicaCount > object.spec.?minReplicaCount.orValue(0) : "
         "!object.?spec.?maxReplicas.hasValue() || object.spec.maxReplicas > object.spec.?minReplicas.orValue(1)",
@@ -214,13 +218,17 @@ OF_OBJECTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     # scaling.py
     "scale-down": (
-        ("HorizontalPodAutoscaler", "ScaledObject"),
+        SCALERS,
+        f"object.kind == 'HTTPScaledObject' ? {_NOT_SCALED} || object.?spec.?scaledownPeriod.orValue(60) >= 60 || "
+        "object.?spec.?replicas.?min.orValue(0) != 0 : "
         f"({_asks_nobody(('cron',))} || {_BEHAVIOR}.?scaleDown.?stabilizationWindowSeconds.orValue(60) >= 60) && "
         f"{_BEHAVIOR}.?scaleUp.?selectPolicy.orValue('') != 'Disabled'",
     ),
     "keda-bounds": (
-        ("ScaledObject",),
-        " && ".join(
+        ("ScaledObject", "HTTPScaledObject"),
+        f"object.kind == 'HTTPScaledObject' ? {_NOT_SCALED} || (object.?spec.?replicas.?min.hasValue() && "
+        "object.?spec.?replicas.?max.hasValue() && object.?spec.?scaledownPeriod.hasValue()) : "
+        + " && ".join(
             f"object.?spec.?{key}.hasValue()" for key in ("minReplicaCount", "maxReplicaCount", "cooldownPeriod")
         )
         + f" && (object.?spec.?fallback.hasValue() || {_asks_nobody(ASKS_NOBODY)})",

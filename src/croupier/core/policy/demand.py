@@ -95,7 +95,8 @@ def _periods(grace: float, period: float) -> int:
 
 
 def _taken_away(scaler: Object, pods: int, grace: float) -> int:
-    """Most pods that a scaler takes away within a grace period. What it does where nothing is written: all at once."""
+    """Most pods that a scaler takes away within a grace period. What it does where nothing is written: all at once; of
+    an HTTPScaledObject nothing can be."""
     config = () if scaler.kind == "HorizontalPodAutoscaler" else ("advanced", "horizontalPodAutoscalerConfig")
     down = mapping(at(scaler.spec, *config, "behavior", "scaleDown"))
     if down.get("selectPolicy") == "Disabled":

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from croupier.core.policy.objects import Object, at, items, listed, text
 from croupier.core.policy.quantities import number
 from croupier.core.policy.rule import Found, Level, bundle_rule
-from croupier.core.policy.world import World, target
+from croupier.core.policy.world import SCALERS, World, scales, target
 from croupier.model.manifest import Path
 
 ARGO_CD = "argocd.argoproj.io/"
@@ -51,7 +51,7 @@ MIGRATION = (
 )  # fmt: skip
 def gitops_replicas(world: World) -> Iterator[Found]:
     applications = list(_applications(world))
-    for scaler in world.of("HorizontalPodAutoscaler", "ScaledObject") if applications else ():
+    for scaler in filter(scales, world.of(*SCALERS)) if applications else ():
         scaled = world.named(*target(scaler))
         if scaled is None or "replicas" not in scaled.spec:
             continue

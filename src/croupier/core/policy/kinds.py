@@ -57,6 +57,7 @@ OTHERS = (
     Resource("flagger.app", "canaries", "Canary", ("v1beta1",)),
     Resource("gateway.networking.k8s.io", "grpcroutes", "GRPCRoute"),
     Resource("gateway.networking.k8s.io", "httproutes", "HTTPRoute", ("v1", "v1beta1")),
+    Resource("http.keda.sh", "httpscaledobjects", "HTTPScaledObject", ("v1alpha1",)),
     Resource("kafka.strimzi.io", "kafkas", "Kafka", ("v1", "v1beta2")),
     Resource("kafka.strimzi.io", "kafkatopics", "KafkaTopic", ("v1", "v1beta2")),
     Resource("keda.sh", "scaledobjects", "ScaledObject", ("v1alpha1",)),

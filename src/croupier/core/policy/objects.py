@@ -48,6 +48,7 @@ WITHOUT_PODS = frozenset(
         "gateway.networking.k8s.io": ("HTTPRoute", "Gateway"),
         "networking.istio.io": ("VirtualService", "DestinationRule", "Gateway"),
         "keda.sh": ("ScaledObject",),
+        "http.keda.sh": ("HTTPScaledObject",),
         "external-secrets.io": ("ExternalSecret",),
         "postgresql.cnpg.io": ("Pooler",),
     }.items()

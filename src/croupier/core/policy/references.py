@@ -11,7 +11,7 @@ from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping
 from croupier.core.policy.rule import Found, Level, bundle_rule
 from croupier.core.policy.secret_sources import Makers
 from croupier.core.policy.selectors import matches
-from croupier.core.policy.world import World, target
+from croupier.core.policy.world import SCALERS, World, target
 from croupier.model.manifest import Path
 
 POD = "{apiVersion: v1, kind: Pod, metadata: {name: bets, labels: {app: bets}}, spec: {containers: [{name: app%s}]}}"
@@ -65,10 +65,16 @@ def dangling_service(world: World) -> Iterator[Found]:
     bad=f"{DEPLOYMENT % 'bet'}\n---\n{HPA}", good=f"{DEPLOYMENT % 'bets'}\n---\n{HPA}",
 )  # fmt: skip
 def dangling_hpa(world: World) -> Iterator[Found]:
-    for each in world.of("HorizontalPodAutoscaler", "ScaledObject"):
+    for each in world.of(*SCALERS):
         kind, namespace, name = target(each)
         if world.named(kind, namespace, name) is None and (world.controllers or world.has((kind,))):
             yield Found(each, ("spec", "scaleTargetRef"), f"there is no {kind} {name}")
+    for each in world.of("HTTPScaledObject"):
+        for key in ("scaleTargetRef", "coldStartTimeoutFailoverRef"):
+            name = text(at(each.spec, key, "service"))
+            is_known = world.named("Service", each.namespace, name) is not None
+            if name and not is_known and world.has_in("Service", each.namespace):
+                yield Found(each, ("spec", key, "service"), f"there is no Service {name}")
     for each in world.of("VerticalPodAutoscaler"):
         kind, name = text(at(each.spec, "targetRef", "kind")), text(at(each.spec, "targetRef", "name"))
         if world.named(kind, each.namespace, name) is None and (world.controllers or world.has((kind,))):

@@ -7,8 +7,9 @@ from typing import Any
 
 from croupier.core.policy.facts import is_batch
 from croupier.core.policy.objects import Object, at, listed, mapping, text
+from croupier.core.policy.quantities import whole
 from croupier.core.policy.rule import Found, Hit, Level, bundle_rule, object_rule
-from croupier.core.policy.world import World, target
+from croupier.core.policy.world import SCALERS, World, minimum, scales, target
 
 HPA = (
     "{apiVersion: autoscaling/v2, kind: HorizontalPodAutoscaler, metadata: {name: %s}, spec: {scaleTargetRef: "
@@ -83,11 +84,16 @@ def one_scaler(world: World) -> Iterator[Found]:
     "scale-down", "Scaling down waits for the next burst", level=Level.WARNING, source="S1.2, S6.1",
     why="Pods that go in the break are missing when the match goes on.",
     fix="Let behavior.scaleDown.stabilizationWindowSeconds be 300 or more.",
-    kinds=("HorizontalPodAutoscaler", "ScaledObject"),
+    kinds=SCALERS,
     bad=(HPA % ("bets", RPS)).replace("metrics", "behavior: {scaleDown: {stabilizationWindowSeconds: 0}}, metrics"),
     good=(HPA % ("bets", RPS)).replace("metrics", "behavior: {scaleDown: {stabilizationWindowSeconds: 600}}, metrics"),
 )  # fmt: skip
 def scale_down(each: Object) -> Iterator[Hit]:
+    if each.kind == "HTTPScaledObject":
+        period = whole(each.spec.get("scaledownPeriod"))
+        if scales(each) and period is not None and period < 60 and minimum(each) == 0:
+            yield Hit(("spec", "scaledownPeriod"), f"the last pod goes {period} s after the last player")
+        return
     path: tuple[str, ...] = ()
     if each.kind == "ScaledObject":
         path = ("advanced", "horizontalPodAutoscalerConfig")
@@ -107,19 +113,24 @@ def _asks_nobody(scaled: Object, kinds: tuple[str, ...] = ASKS_NOBODY) -> bool:
 
 
 @object_rule(
-    "keda-bounds", "A ScaledObject says what happens at its ends and without its metric", level=Level.WARNING,
+    "keda-bounds", "What KEDA scales by says what happens at its ends and without its metric", level=Level.WARNING,
     source="S6.2",
     why="Without bounds it goes to zero and to a hundred; without a fallback, a broken metric decides.",
-    fix="Set minReplicaCount, maxReplicaCount, fallback and cooldownPeriod.", kinds=("ScaledObject",),
+    fix="Set minReplicaCount, maxReplicaCount, fallback and cooldownPeriod; of an HTTPScaledObject replicas.min, "
+    "replicas.max and scaledownPeriod.", kinds=("ScaledObject", "HTTPScaledObject"),
     bad=SCALED % "",
     good=SCALED % ", minReplicaCount: 2, maxReplicaCount: 30, cooldownPeriod: 300, fallback: {replicas: 6}",
 )  # fmt: skip
 def keda_bounds(each: Object) -> Iterator[Hit]:
-    missing = [
-        key
-        for key in ("minReplicaCount", "maxReplicaCount", "fallback", "cooldownPeriod")
-        if each.spec.get(key) is None and not (key == "fallback" and _asks_nobody(each))
-    ]
+    if each.kind == "HTTPScaledObject":
+        wanted = (("replicas", "min"), ("replicas", "max"), ("scaledownPeriod",))
+        missing = [".".join(path) for path in wanted if scales(each) and at(each.spec, *path) is None]
+    else:
+        missing = [
+            key
+            for key in ("minReplicaCount", "maxReplicaCount", "fallback", "cooldownPeriod")
+            if each.spec.get(key) is None and not (key == "fallback" and _asks_nobody(each))
+        ]
     if missing:
         yield Hit(("spec",), f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set")
 

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-from croupier.core.policy.objects import SEVERAL, Object, Pod, at, text
+from croupier.core.policy.objects import SEVERAL, Object, Pod, at, items, text
 from croupier.core.policy.operated import labels_of
 from croupier.core.policy.quantities import whole
 from croupier.core.policy.selectors import matches
 from croupier.model.objects import JsonObject
+
+NOT_SCALED = "httpscaledobject.keda.sh/skip-scaledobject-creation"
+"""Annotation of an HTTPScaledObject by which the add-on makes no ScaledObject of it."""
+
+
+class Bounds(NamedTuple):
+    """Where in its ``spec`` a scaler says how many pods there are, and what holds where it does not."""
+
+    least: tuple[str, ...]
+    least_otherwise: int
+    most: tuple[str, ...]
+    most_otherwise: int
+
+
+BOUNDS: Mapping[str, Bounds] = {
+    "HorizontalPodAutoscaler": Bounds(("minReplicas",), 1, ("maxReplicas",), 1),
+    "ScaledObject": Bounds(("minReplicaCount",), 0, ("maxReplicaCount",), 100),
+    "HTTPScaledObject": Bounds(("replicas", "min"), 0, ("replicas", "max"), 100),
+}
+SCALERS = tuple(BOUNDS)
+"""Kinds that say how many pods something has."""
 
 
 class World:
@@ -107,11 +128,18 @@ class World:
 
     @cached_property
     def scalers(self) -> dict[tuple[str, str, str], list[Object]]:
-        """(kind, namespace, name) of what is scaled -> the HPAs and ScaledObjects that scale it."""
+        """(kind, namespace, name) of what is scaled -> what scales it, of ``SCALERS``."""
         held: dict[tuple[str, str, str], list[Object]] = defaultdict(list)
-        for each in self.of("HorizontalPodAutoscaler", "ScaledObject"):
-            held[target(each)].append(each)
+        for each in self.of(*SCALERS):
+            if scales(each) and not self._is_made_of_another(each):
+                held[target(each)].append(each)
         return held
+
+    def _is_made_of_another(self, scaler: Object) -> bool:
+        """Whether ``scaler`` is the ScaledObject that KEDA's HTTP add-on makes of an HTTPScaledObject among these."""
+        owners = [each for _, each in items(scaler.metadata.get("ownerReferences"))]
+        names = [text(each.get("name")) for each in owners if each.get("kind") == "HTTPScaledObject"]
+        return any(self.named("HTTPScaledObject", scaler.namespace, name) is not None for name in names)
 
     def scalers_of(self, each: Object) -> list[Object]:
         held = self.scalers.get((each.kind, each.namespace, each.name), [])
@@ -167,18 +195,21 @@ def is_beside(one: Object, other: Object) -> bool:
 
 
 def target(scaler: Object) -> tuple[str, str, str]:
-    """(kind, namespace, name) of what an HPA or a ScaledObject scales."""
+    """(kind, namespace, name) of what one of ``SCALERS`` scales."""
     reference = scaler.spec.get("scaleTargetRef")
     return text(at(reference, "kind")) or "Deployment", scaler.namespace, text(at(reference, "name"))
 
 
+def scales(scaler: Object) -> bool:
+    """Whether it changes a number of pods: KEDA's HTTP add-on can be told to route and count only."""
+    return scaler.kind != "HTTPScaledObject" or scaler.annotations.get(NOT_SCALED) != "true"
+
+
 def minimum(scaler: Object) -> int:
-    key, otherwise = ("minReplicas", 1) if scaler.kind == "HorizontalPodAutoscaler" else ("minReplicaCount", 0)
-    held = whole(scaler.spec.get(key))
-    return otherwise if held is None else held
+    held = whole(at(scaler.spec, *BOUNDS[scaler.kind].least))
+    return BOUNDS[scaler.kind].least_otherwise if held is None else held
 
 
 def maximum(scaler: Object) -> int:
-    key, otherwise = ("maxReplicas", 1) if scaler.kind == "HorizontalPodAutoscaler" else ("maxReplicaCount", 100)
-    held = whole(scaler.spec.get(key))
-    return otherwise if held is None else held
+    held = whole(at(scaler.spec, *BOUNDS[scaler.kind].most))
+    return BOUNDS[scaler.kind].most_otherwise if held is None else held

@@ -20,6 +20,7 @@ from croupier.core.render.flags import flag_map
 from croupier.core.render.front import front, told
 from croupier.core.render.gateway import gateways
 from croupier.core.render.gitops import gitops, guarded
+from croupier.core.render.interceptor import grants
 from croupier.core.render.mesh import in_the_mesh, labels_of
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
@@ -79,6 +80,8 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
             files[f"regions/{region}/tallies.yaml"] = scrapes
         if gateway := gateways(here[0].region, here):
             files[f"regions/{region}/gateway.yaml"] = gateway
+        if granted := grants(here):
+            files[f"regions/{region}/interceptor.yaml"] = granted
         if traced := collectors(here):
             files[f"regions/{region}/traces.yaml"] = [*traced, *watch(region, here[0].region)]
         for kind, gateway in egress_gateways(here).items():

@@ -7,6 +7,7 @@ service names the route only, and is the same for both: ``told``.
 from __future__ import annotations
 
 from croupier.core.render import envoy_gateway, ingress_nginx, istio, mesh
+from croupier.core.render.interceptor import backend_of
 from croupier.core.render.names import of_service, selector, service_labels
 from croupier.core.render.release import route_of
 from croupier.core.render.route import GATEWAY_API, port_of, rule, tls_to
@@ -62,10 +63,14 @@ def told(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
 
 def _routed(placed: PlacedCell, service: ServiceSpec, route: Route, port: int) -> list[JsonObject]:
     """By the Gateway API."""
+    ends = {"name": service.name, "port": port_of(route, port)}
+    if (http := service.intercepted) is not None:
+        ends = backend_of(placed)
+        route = route.model_copy(update={"timeout_seconds": service.timeout_seconds + http.held_seconds})
     spec = {
         "parentRefs": [each.model_dump(by_alias=True, exclude_none=True) for each in route.parent_refs],
         "hostnames": list(route.hostnames),
-        "rules": [rule(route, [{"name": service.name, "port": port_of(route, port)}])],
+        "rules": [rule(route, [ends])],
     }
     made = [of_service(placed.cell, service, GATEWAY_API, "HTTPRoute", {"spec": spec})]
     if route.tls is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from croupier.core.render.collector import GRPC, HTTP
 from croupier.core.render.engines import reached
+from croupier.core.render.interceptor import is_passed_on_to
 from croupier.core.render.mesh import tunnelled
 from croupier.core.render.names import of_cell, of_service, selector
 from croupier.core.render.peers import allowed, door, names_looked_up, nothing_else, within
@@ -47,6 +48,8 @@ def _callers(placed: PlacedCell, service: ServiceSpec) -> _Doors:
         # Beside the port with TLS the one without: what is declared, a route and this policy change at their own times.
         ports = [service.port, *([route.tls.port] if route.tls else [])]
         yield [within(region.gateway.runs_in(placed.cell.namespace))], tunnelled(region.mesh, ports)
+    if region.http_add_on is not None and is_passed_on_to(placed, service):
+        yield [within(region.http_add_on.namespace)], [service.port]
     callers = [each.name for each in placed.services if service.name in each.depends_on]
     if callers:
         yield [{"podSelector": selector(name)} for name in callers], _called_at(placed, service)

@@ -1,4 +1,5 @@
-"""How pods follow load (S6): a HorizontalPodAutoscaler, or KEDA's ScaledObject where a queue decides; never both.
+"""How pods follow load (S6): a HorizontalPodAutoscaler, or KEDA's ScaledObject where a queue decides, or what counts
+requests; never both.
 
 Where croupier releases, the autoscaler rests beside the intent, and each version gets its copy.
 """
@@ -10,9 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from croupier.core.render.engines import variable
+from croupier.core.render.interceptor import http_scaled_object, scaler_of
 from croupier.core.render.names import of_service
 from croupier.core.render.version import WARM
 from croupier.model.events import Warm
+from croupier.model.interceptor import Http
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import Scaling, ServiceSpec
@@ -36,7 +39,8 @@ def scaler(placed: PlacedCell, service: ServiceSpec, warm: Iterable[Warm] = ()) 
     if wanted is None:
         return []
     if wanted.trigger is not None:
-        return _queue_scaler(placed, service, wanted, wanted.trigger, due)
+        counted = [http_scaled_object(placed, service, wanted.trigger)] if isinstance(wanted.trigger, Http) else []
+        return [*counted, *_keda_scaler(placed, service, wanted, wanted.trigger, due)]
     body = {
         "spec": {
             "scaleTargetRef": _target(service),
@@ -70,10 +74,10 @@ def _cron(local: str) -> str:
     return f"{int(minute)} {int(hour)} {int(date)} {int(month)} *"
 
 
-def _queue_scaler(
+def _keda_scaler(
     placed: PlacedCell, service: ServiceSpec, wanted: Scaling, trigger: Trigger, due: Iterable[Warm]
 ) -> list[JsonObject]:
-    """keda.sh/v1alpha1. A queue that does not answer leaves as many pods as there are, and ``min`` at least."""
+    """keda.sh/v1alpha1. Who counts and does not answer leaves as many pods as there are, and ``min`` at least."""
     cell = placed.cell
     kind, metadata = _asked(placed, service, trigger)
     triggers: list[JsonObject] = [{"type": kind, "metricType": "AverageValue", "metadata": metadata}]
@@ -110,6 +114,8 @@ def _authentication(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) 
 
 def asked_with(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) -> dict[str, tuple[str, str]]:
     """Parameter of KEDA's scaler -> Secret of the cell, and key of it; of a version, as pods mount it."""
+    if isinstance(trigger, Http):
+        return {}
     mounted = secrets_of(placed, service)
     names = {each.secret: each.mounted for each in mounted.values()}
     items = {name: (names.get(item.secret, item.secret), item.key) for name, item in trigger.credentials.items()}
@@ -138,6 +144,8 @@ def _asked(placed: PlacedCell, service: ServiceSpec, trigger: Trigger) -> tuple[
         case Prometheus():
             told = {"serverAddress": trigger.url, "query": trigger.query}
             return "prometheus", {**told, "threshold": f"{trigger.average:g}"}
+        case Http():
+            return "external-push", {"scalerAddress": scaler_of(placed), "httpScaledObject": service.name}
 
 
 def _target(service: ServiceSpec) -> JsonObject:

@@ -8,10 +8,13 @@ from typing import get_args
 import pytest
 import yaml
 from tests.support.platforms import (
+    agented,
+    ahead,
     applied,
     eventful,
     fronted,
     gated,
+    intercepted,
     kept,
     manifests,
     queued,
@@ -35,6 +38,9 @@ CELLS = {
     "driver": lambda: kept(secrets_driver=SecretsDriver(provider="vault", parameters={"roleName": "casino"})),
     "queues": queued,
     "calendar": lambda: eventful(queued()),
+    "requests": intercepted,
+    "agent": agented,
+    "warm ahead": ahead,
     "stores": stored,
     "redis-sentinel": remembered,
     "redis-cluster": lambda: remembered(redis(mode="cluster")),
