@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,24 @@ def _wish(platform: Path, old: str, new: str) -> None:
     assert file.read_text().count(old) == 1
     file.write_text(file.read_text().replace(old, new))
     _commit(platform)
+
+
+def test_an_event_that_is_over_is_not_proposed(
+    platform: Path, deployments: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S6.4: as ``check`` and ``render`` refuse it. Dates in KEDA's schedules have no year: it would come back."""
+    event = {"title": "Final", "starts": "2030-07-14T18:00", "zone": "UTC", "lastsMinutes": 60, "markets": ["se"]}
+    (platform / "events.yaml").write_text(
+        json.dumps({"events": {"final": event | {"services": {"payments-api": {"pods": 12}}}}})
+    )
+    _commit(platform)
+    assert _propose(platform, deployments, "croupier/before").exit_code == 0
+    over = datetime(2030, 7, 14, 19, 0, tzinfo=UTC).timestamp()
+    monkeypatch.setattr("croupier.adapters.clock.SystemClock.now", lambda _: over)
+    said = _propose(platform, deployments, "croupier/after")
+    assert said.exit_code == 2
+    assert "PAST the event is over" in said.stderr
+    assert _git(deployments, "branch", "--list", "croupier/after") == ""
 
 
 def test_a_change_becomes_a_branch_with_its_review(platform: Path, deployments: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from croupier.adapters.files import replace_file
+from croupier.adapters.files import PUBLIC, replace_file
 from croupier.errors import Refused
 
 _RENDERED = (
@@ -95,8 +95,7 @@ def write(out: Path, files: Mapping[str, str], marker: str) -> Differences:
         folder.mkdir(parents=True, exist_ok=True)
     for name in (*found.missing, *found.changed):
         path = out / name
-        replace_file(path, files[name].encode(), durable=False)
-        path.chmod(0o644)
+        replace_file(path, files[name].encode(), durable=False, mode=PUBLIC)
     for name in found.left_over:
         path = out / name
         path.unlink()

@@ -44,7 +44,7 @@ def explain(*, run: str, picture: Path | None, output: Output, **where: Unpack[W
     Per gate: the evidence over time against its bar, the failures of both versions, when it fell, and what would have
     been needed for another answer. Everything is judged again from the recorded evidence.
     """
-    from croupier.adapters.files import replace_file
+    from croupier.adapters.files import PUBLIC, replace_file
     from croupier.core.explain import explain as explained
     from croupier.report.explain import explanation_text
     from croupier.report.picture import draw
@@ -60,7 +60,7 @@ def explain(*, run: str, picture: Path | None, output: Output, **where: Unpack[W
     else:
         click.echo(explanation_text(told))
     if picture is not None:
-        replace_file(picture.absolute(), draw(told).encode())
+        replace_file(picture.absolute(), draw(told).encode(), mode=PUBLIC)
         say(f"\ndrawn: {picture}")
     elif output == "text":
         say(f"\nTo see it: croupier gate explain {run} --picture {run}.svg")

@@ -116,7 +116,7 @@ def matrix(*, paths: tuple[str, ...], exclude: tuple[str, ...], picture: Path | 
 
     All NetworkPolicies and AuthorizationPolicies of Istio count together. Of one pair, croupier policy reach tells why.
     """
-    from croupier.adapters.files import replace_file
+    from croupier.adapters.files import PUBLIC, replace_file
     from croupier.engine.policy import reach_matrix
     from croupier.report.matrix import matrix_picture, matrix_text
 
@@ -128,7 +128,7 @@ def matrix(*, paths: tuple[str, ...], exclude: tuple[str, ...], picture: Path | 
     else:
         click.echo(matrix_text(found))
     if picture is not None:
-        replace_file(picture.absolute(), matrix_picture(found).encode())
+        replace_file(picture.absolute(), matrix_picture(found).encode(), mode=PUBLIC)
 
 
 @policy.command()

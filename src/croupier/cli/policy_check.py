@@ -182,7 +182,7 @@ def check(
     from datetime import UTC, datetime
 
     from croupier.adapters.clock import SystemClock
-    from croupier.adapters.files import replace_file
+    from croupier.adapters.files import PUBLIC, replace_file
     from croupier.core.policy.catalogue import chosen
     from croupier.core.policy.objects import Settings
     from croupier.core.policy.rule import Level
@@ -213,13 +213,14 @@ def check(
     report = checked.report(fail_on=Level(fail_on), excuses=excuses)
     if write_baseline is not None:
         held = sorted({each.fingerprint for each in report.findings if each.waiver is None})
-        replace_file(write_baseline.absolute(), json.dumps({"fingerprints": held}, indent=1).encode() + b"\n")
+        baselined = json.dumps({"fingerprints": held}, indent=1) + "\n"
+        replace_file(write_baseline.absolute(), baselined.encode(), mode=PUBLIC)
     if fix:
         _print_fixes(checked, excuses, output)
     else:
         click.echo(_as(output, report, rules), nl=output in ("text", "json"))
     for name, file in reports:
-        replace_file(file.absolute(), _as(name, report, rules).encode())
+        replace_file(file.absolute(), _as(name, report, rules).encode(), mode=PUBLIC)
     if not report.is_complete:
         raise click.exceptions.Exit(EXIT_WAITING)
     if report.failed:

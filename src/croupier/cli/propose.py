@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from croupier.adapters.files import replace_file
+from croupier.adapters.files import PUBLIC, replace_file
 from croupier.adapters.manifests import Differences
 from croupier.cli.options import Output, ends_soon, form_option, kubernetes_option, output_option, print_json, say
-from croupier.errors import CroupierError, Refused, UsageError
+from croupier.errors import CroupierError, Refused, SpecError, UsageError
 
 if TYPE_CHECKING:
     from croupier.adapters.git import Revision
@@ -56,6 +56,7 @@ def propose(
     The review says which values change, in which cells, and what will be released for it: text for the pull request.
     Nothing is forced, nothing is merged, no cluster is touched. DIR must be as it is committed.
     """
+    from croupier.adapters.clock import SystemClock
     from croupier.adapters.git import revision_of
     from croupier.adapters.git_branch import commit_to_branch
     from croupier.adapters.manifests import write
@@ -74,6 +75,8 @@ def propose(
             f"{directory} has changes that are not committed", hint="commit them: others must find what they review"
         )
     described = load_described(directory)
+    if past := described.over(SystemClock().now()):
+        raise SpecError(past)
     files = rendered(described.cells, kubernetes, directory, form)
     made: list[_Proposal] = []
 
@@ -170,8 +173,7 @@ def _note(out: Path, revision: Revision) -> None:
     path = out / SOURCE
     path.parent.mkdir(exist_ok=True)
     said = json.dumps({"commit": revision.commit, "folder": revision.folder}, indent=2) + "\n"
-    replace_file(path, said.encode(), durable=False)  # not written through a link
-    path.chmod(0o644)
+    replace_file(path, said.encode(), durable=False, mode=PUBLIC)  # not written through a link
 
 
 def _plan(before: tuple[str, str] | None, directory: Path, described: Described) -> tuple[PlatformPlan | None, str]:

@@ -32,7 +32,8 @@ _CLASSES: Mapping[str, ChangeClass] = {
         ("probes", "readinessPath", "startSeconds", "drainSeconds", "user", "writable", "rollout"), "runtime"
     ),
     **dict.fromkeys(
-        ("name", "tier", "layer", "traffic", "journeys", "objectives", "release", "metrics", "alerts"), "policy"
+        ("name", "tier", "layer", "traffic", "journeys", "objectives", "release", "metrics", "alerts", "people"),
+        "policy",
     ),
 }
 """First key of a path in a service -> class of its change."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 
 class Value(BaseModel):
@@ -48,3 +49,15 @@ Remote = Annotated[str, StringConstraints(pattern=r"^[^\s{}]{1,500}$")]
 """Where something is in the secret store of a region, like ``casino/ledger``."""
 Cron = Annotated[str, StringConstraints(pattern=r"^[0-9*/,-]+( [0-9*/,-]+){4}$")]
 """Minute, hour, day, month, day of the week, in UTC."""
+
+
+def _of_people(groups: tuple[str, ...]) -> tuple[str, ...]:
+    for at, group in enumerate(groups):
+        if group.startswith("system:"):
+            raise PydanticCustomError("group", f"{group} is everybody, or machines", {"at": at})
+    return groups
+
+
+Group = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,200}$")]
+"""A group of people as the clusters' identity provider names it."""
+Groups = Annotated[tuple[Group, ...], Field(max_length=32), AfterValidator(_of_people)]

@@ -16,10 +16,13 @@ from croupier.model.base import LongName, Name, Value
 class Patch(Value):
     """A change to rendered objects that no key of a service makes: the last way out. It fits, or it is a problem."""
 
+    of: Literal["cell", "stores", "region"] = "cell"
+    """Whose objects: those of a cell, those of its stores (in every region that has them; a layer that names a region
+    means what stands there, one that names a service the stores that it owns), or what a region has once."""
     kind: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,62}$")]
     """Of the objects, like ``HorizontalPodAutoscaler``."""
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")] | None = None
-    """Of the object. None: all of the kind in each cell where the layer applies; those of the service it names."""
+    """Of the object. None: all of the kind where the layer applies; those of the service it names."""
     op: Literal["add", "replace", "remove"]
     """``add``: what is not there yet; ``replace`` and ``remove``: what is there."""
     path: Annotated[str, StringConstraints(pattern=r"^(/([^/~]|~[01])+)+$", max_length=500)]
@@ -46,11 +49,13 @@ class Patch(Value):
 class PlacedPatch(Value):
     """A patch where it applies, and where it stands.
 
-    ``service``: whose objects alone it changes; None: all of the cell. ``path_at``, ``value_at``: line and column.
+    ``service``: whose objects alone it changes; None: all of the cell. ``region``: where they stand; None: wherever the
+    layer applies. ``path_at``, ``value_at``: line and column.
     """
 
     patch: Patch
     service: Name | None
+    region: Name | None
     layer: str
     file: str
     path_at: tuple[int, int]
@@ -64,6 +69,8 @@ class PlacedPatch(Value):
     def target(self) -> str:
         """What it is about, like ``wallet HorizontalPodAutoscaler/wallet/spec/minReplicas``; ``*``: all of the kind."""
         whose = f"{self.service} " if self.service is not None else ""
+        if self.patch.of != "cell":
+            whose = f"{self.patch.of}{f' in {self.region}' if self.region is not None else ''} {whose}"
         return f"{whose}{self.patch.kind}/{self.patch.name or '*'}{self.patch.path}"
 
     @property

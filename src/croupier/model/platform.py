@@ -13,7 +13,7 @@ from pydantic import Field, JsonValue, StringConstraints, field_validator, model
 from pydantic_core import PydanticCustomError
 
 from croupier.model.address import Endpoint, Hostname
-from croupier.model.base import LongName, Name, Value
+from croupier.model.base import Groups, LongName, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.events import Event, Warm
 from croupier.model.gateway import Gateway, able
@@ -37,26 +37,15 @@ SLACK_SECONDS = 5
 TRACES_REGION = "croupier.traces"
 """Resource attribute of every span: the region that its service sends traces to."""
 
-Group = Annotated[str, StringConstraints(pattern=r"^[^\s]{1,200}$")]
-"""A group of people as the clusters' identity provider names it."""
-
 
 class Brand(Value):
     """A site that players see."""
 
     title: LongName
-    readers: Annotated[tuple[Group, ...], Field(max_length=32)] = ()
+    readers: Groups = ()
     """Groups that may look at its cells; never at Secrets."""
-    releasers: Annotated[tuple[Group, ...], Field(max_length=32)] = ()
+    releasers: Groups = ()
     """Groups that may also pause, promote and abort releases there (S1.3)."""
-
-    @field_validator("readers", "releasers")
-    @classmethod
-    def _groups_are_of_people(cls, groups: tuple[str, ...]) -> tuple[str, ...]:
-        for at, group in enumerate(groups):
-            if group.startswith("system:"):
-                raise PydanticCustomError("group", f"{group} is everybody, or machines", {"at": at})
-        return groups
 
 
 class DataClass(Value):

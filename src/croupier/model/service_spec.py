@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from croupier.model.base import KmsKey, Memory, Name, Value
+from croupier.model.base import Groups, KmsKey, Memory, Name, Value
 from croupier.model.container import Image, Resources
 from croupier.model.data import DataUse
 from croupier.model.edge import Edge, RouteBreaker, Sticky
@@ -242,6 +242,16 @@ class Alerts(Value):
     """A quarter of an hour is busy if yesterday and a week ago it had so many; a tenth of that, or nothing, calls."""
 
 
+class People(Value):
+    """The team of a service: what it may do in the cells where the service runs, beside those whom the brand names
+    (S1.3). Access rights of Kubernetes do not tell releases of one service from those of another in its namespace."""
+
+    readers: Groups = ()
+    """Groups that may look at the cell; never at Secrets."""
+    releasers: Groups = ()
+    """Groups that may also pause, promote and abort releases there."""
+
+
 class ReleaseSettings(Value):
     """How a new version of the service is released; fields as in a ReleasePolicy."""
 
@@ -293,6 +303,8 @@ class ServiceSpec(Service):
     """Beside it pods are told what to call themselves in each line: ``OTEL_SERVICE_NAME`` and brand, market, region,
     cell and version in ``OTEL_RESOURCE_ATTRIBUTES``. None: nothing is told of logs."""
     metrics: Metrics = Metrics()
+    people: People | None = None
+    """None: nobody but those whom the brand names."""
     alerts: Alerts | None = None
     """Needed where its region has a ``prometheus`` and it has objectives."""
     user: Annotated[int, Field(ge=1, le=2_147_483_647)] = 65_532

@@ -189,7 +189,7 @@ class Cells:
             traces_kept=self._traces(cell, region, services, merged),
             gitops=names.gitops.value if names.gitops is not None else None,
             elsewhere={name: regions[name] for name in sorted(regions_of(services) - {cell.region}) if name in regions},
-            patches=self._patches.of(cell, [each.name for each in services]),
+            patches=self._patches.of(cell, services),
             events={},
         )
         for spec, flaw in store_flaws(Where(placed, regions, beside)):

@@ -157,7 +157,10 @@ def _of_declared(names: Names, placed: PlacedCell, part: str, rest: str) -> list
     }[part]
     wanted = parse_path(rest, AROUND[part]) if rest else ()
     called = {"region": cell.region, "market": cell.market, "brand": cell.brand, "cell": cell.name}.get(part)
-    return _written(part, f"{part} {called}" if called else part, declared, wanted)
+    written = _written(part, f"{part} {called}" if called else part, declared, wanted)
+    is_patched = part == "region" and not rest
+    patches = [_of_patch(each) for each in placed.patches if is_patched and _is_of_region(each, cell.region)]
+    return [*written, *patches]
 
 
 def _of_section(names: Names, placed: PlacedCell, section: str, rest: str) -> list[Told]:
@@ -214,8 +217,15 @@ def _keys(model: type[BaseModel]) -> list[str]:
 
 
 def _is_of(each: PlacedPatch, service: str) -> bool:
-    """Whether a patch may change objects of ``service``."""
+    """Whether a patch may change objects of ``service``, or of its stores."""
+    if each.patch.of != "cell":
+        return each.patch.of == "stores" and each.service in (None, service)
     return each.service == service or (each.service is None and each.patch.name in (None, service))
+
+
+def _is_of_region(each: PlacedPatch, region: str) -> bool:
+    """Whether a patch changes what ``region`` has once."""
+    return each.patch.of == "region" and each.region == region
 
 
 def _of_patch(each: PlacedPatch) -> Told:

@@ -19,13 +19,24 @@ from pydantic_core import ErrorDetails
 
 from croupier.errors import Problem, SpecError
 from croupier.model.address import Address, Cidr, Hostname
-from croupier.model.base import Cpu, Cron, Digest, KmsKey, LabelKey, LabelValue, Memory, Name, Remote, ServiceName
+from croupier.model.base import (
+    Cpu,
+    Cron,
+    Digest,
+    Group,
+    KmsKey,
+    LabelKey,
+    LabelValue,
+    Memory,
+    Name,
+    Remote,
+    ServiceName,
+)
 from croupier.model.container import IMAGE
 from croupier.model.events import LocalTime, Zone
 from croupier.model.gitops import Branch, Folder, GitAddress
 from croupier.model.kafka import TopicName
 from croupier.model.monitoring import Page
-from croupier.model.platform import Group
 from croupier.model.postgres import PostgresImage
 from croupier.model.providers import Method
 from croupier.model.release_policy import PortName

@@ -117,6 +117,11 @@ class Names:
                     yield from self._unknown(file, (*at, axis), axis, name, names)
             if layer.set is None and not layer.unset and not layer.patches:
                 yield file.problem(("layers", index), "EMPTY", "says nothing", "give set, unset or patches")
+            for number, patch in enumerate(layer.patches):
+                others = [axis for axis, name in layer.at if name is not None and axis != "region"]
+                if patch.of == "region" and others:
+                    message = f"a region has it once, whatever {others[0]} the layer names"
+                    yield file.problem((*at[:-1], "patches", number, "of"), "PATCH", message, "name the region alone")
             for number, path in enumerate(layer.unset):
                 yield from _path_flaw(file, ("layers", index, "unset", number), path)
         for name, market in file.value.markets.items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from croupier.errors import Problem
 from croupier.model.patches import Patch, PlacedPatch
 from croupier.model.platform import Cell
+from croupier.model.service_spec import ServiceSpec
 from croupier.spec.load import Location, place
 from croupier.spec.names import File
 from croupier.spec.yaml12 import Mark
@@ -38,14 +39,23 @@ class Patches:
         self._used: set[int] = set()
         self.conflicts: set[Problem] = set()
 
-    def of(self, cell: Cell, services: Collection[str]) -> tuple[PlacedPatch, ...]:
-        """Those that apply to ``cell``, in which ``services`` run; lighter ones first: heavier may build on them."""
-        facts = {"brand": cell.brand, "market": cell.market, "region": cell.region}
+    def of(self, cell: Cell, services: Sequence[ServiceSpec]) -> tuple[PlacedPatch, ...]:
+        """Those that apply to ``cell``, in which ``services`` run, to its stores, or to regions where it or a copy of
+        its stores is; lighter ones first: heavier may build on them."""
+        names = {each.name for each in services}
+        owners = {each.name for each in services for use in each.data.values() if use.engine is not None}
+        copies = {region for each in services for use in each.data.values() if use.engine for region in use.copies}
+        facts = {"brand": {cell.brand}, "market": {cell.market}}
         found: list[_Said] = []
         for each in self._said:
-            service = each.placed.service
-            is_here = service is None or service in services
-            if not is_here or any(facts[axis] != value for axis, value in each.axes.items() if axis != "service"):
+            patch = each.placed.patch
+            here = {
+                **facts,
+                "region": {cell.region} if patch.of == "cell" else {cell.region, *copies},
+                "service": owners if patch.of == "stores" else names,
+            }
+            has_any = patch.of != "stores" or bool(owners)
+            if not has_any or any(value not in here[axis] for axis, value in each.axes.items()):
                 continue
             self._used.add(id(each))
             against = [other for other in found if each.layer != other.layer and _meet(other.placed, each.placed)]
@@ -62,7 +72,8 @@ class Patches:
         """Patches of layers that fit no declared cell."""
         for each in self._said:
             if id(each) not in self._used:
-                message = f"{each.placed.layer} fits no service of any declared cell"
+                what = {"cell": "service", "stores": "store", "region": "region"}[each.placed.patch.of]
+                message = f"{each.placed.layer} fits no {what} of any declared cell"
                 yield each.problem("UNUSED", message, "declare the cell, or take the patch away")
 
 
@@ -75,6 +86,7 @@ def _of_file(file: File) -> Iterator[_Said]:
             placed = PlacedPatch(
                 patch=patch,
                 service=layer.at.service,
+                region=layer.at.region,
                 layer=f"layer {words}",
                 file=file.name,
                 path_at=_at(place(file.root, (*at, "path"))),
@@ -90,7 +102,8 @@ def _at(mark: Mark) -> tuple[int, int]:
 def _same(one: _Said, other: _Said) -> bool:
     """Whether both say the same, for the same objects, so that one is enough."""
     mine, its = one.placed, other.placed
-    return mine.service == its.service and _what(mine.patch) == _what(its.patch)
+    region = mine.patch.of == "cell" or mine.region == its.region
+    return region and mine.service == its.service and _what(mine.patch) == _what(its.patch)
 
 
 def _what(patch: Patch) -> dict[str, object]:
@@ -101,7 +114,8 @@ def _meet(one: PlacedPatch, other: PlacedPatch) -> bool:
     """Whether both may change one value of one object."""
     mine, its = one.patch.tokens, other.patch.tokens
     return (
-        one.patch.kind == other.patch.kind
+        (one.patch.of, one.patch.kind) == (other.patch.of, other.patch.kind)
+        and (one.patch.of == "cell" or one.region is None or other.region in (None, one.region))
         and (one.patch.name is None or other.patch.name in (None, one.patch.name))
         and (one.service is None or other.service in (None, one.service))
         and all(part == its_part for part, its_part in zip(mine, its, strict=False))

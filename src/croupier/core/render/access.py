@@ -17,9 +17,12 @@ _LOOK = ["get", "list", "watch"]
 
 
 def access(placed: PlacedCell) -> list[JsonObject]:
-    """Roles and who has them; nothing where a brand names nobody, no releases where the operator makes none."""
-    cell, brand = placed.cell, placed.brand
-    lookers = sorted({*brand.readers, *brand.releasers})
+    """Roles and who has them: groups of the brand, and the teams of its services. Nothing where neither names anybody,
+    no releases where the operator makes none."""
+    cell = placed.cell
+    named = [placed.brand, *(each.people for each in placed.services if each.people is not None)]
+    releasers = sorted({group for each in named for group in each.releasers})
+    lookers = sorted({*releasers, *(group for each in named for group in each.readers)})
     if not lookers:
         return []
     if placed.region.released_by != "croupier":
@@ -31,10 +34,10 @@ def access(placed: PlacedCell) -> list[JsonObject]:
         _bound(cell, "reader", "ClusterRole", "view", lookers),
         _bound(cell, "release-reader", "Role", "release-reader", lookers),
     ]
-    if brand.releasers:
+    if releasers:
         made += [
             of_cell(cell, _API, "Role", "releaser", {"rules": [steer]}),
-            _bound(cell, "releaser", "Role", "releaser", sorted(brand.releasers)),
+            _bound(cell, "releaser", "Role", "releaser", releasers),
         ]
     return made
 

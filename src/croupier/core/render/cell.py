@@ -5,7 +5,8 @@ A new concern is a module, and a line in ``objects_of`` or ``tenancy``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 from croupier.core.render.access import access
 from croupier.core.render.calendar import calendar
@@ -25,7 +26,7 @@ from croupier.core.render.mesh import in_the_mesh, labels_of
 from croupier.core.render.monitor import pod_monitor, scrape_jobs, tally_scrapes
 from croupier.core.render.names import MANAGED_BY, cell_labels, priority_class
 from croupier.core.render.network import doors, walls
-from croupier.core.render.patch import Found, patched
+from croupier.core.render.patch import Found, cell_place, patched, region_place, store_place
 from croupier.core.render.pods import restricted
 from croupier.core.render.prometheus import prometheus_rule, rule_file
 from croupier.core.render.provider_watch import provider_groups, provider_rules
@@ -72,29 +73,57 @@ def objects(cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
     found = Found()
     for placed in every:
         made = _of_cell(placed)
-        files |= patched(placed, made, _with_part_of, found) if placed.patches else made
+        place = cell_place(placed)
+        files |= patched(place, made, _parts_of_cell, found) if place.patches else made
+        kept = stores([placed])
+        place = store_place(placed)
+        files |= patched(place, kept, _stores_of, found) if place.patches else kept
+    for region, there in _regions(every).items():
+        # Where copies alone are, what there is once depends on the cells that have them.
+        near = [each for each in every if region in (each.cell.region, *each.elsewhere)]
+        made = _of_region(region, there, near)
+        place = region_place(region, near)
+        files |= patched(place, made, partial(_moved_region, region, there), found) if place.patches else made
     if problems := found.problems():
         raise SpecError(problems)
-    for region, here in _by_region(every).items():
-        if scrapes := tally_scrapes(here[0].region, here):
-            files[f"regions/{region}/tallies.yaml"] = scrapes
-        if gateway := gateways(here[0].region, here):
-            files[f"regions/{region}/gateway.yaml"] = gateway
+    return dict(sorted(files.items()))
+
+
+def _of_region(name: str, region: Region, cells: Iterable[PlacedCell]) -> dict[str, list[JsonObject]]:
+    """File -> what a region has once, for those of ``cells`` that run there."""
+    files: dict[str, list[JsonObject]] = {}
+    here = sorted((each for each in cells if each.cell.region == name), key=lambda each: each.cell.name)
+    if here:
+        if scrapes := tally_scrapes(region, here):
+            files[f"regions/{name}/tallies.yaml"] = scrapes
+        if gateway := gateways(region, here):
+            files[f"regions/{name}/gateway.yaml"] = gateway
         if granted := grants(here):
-            files[f"regions/{region}/interceptor.yaml"] = granted
+            files[f"regions/{name}/interceptor.yaml"] = granted
         if traced := collectors(here):
-            files[f"regions/{region}/traces.yaml"] = [*traced, *watch(region, here[0].region)]
+            files[f"regions/{name}/traces.yaml"] = [*traced, *watch(name, region)]
         for kind, gateway in egress_gateways(here).items():
-            files[f"regions/{region}/egress-{kind}.yaml"] = [*gateway, *gateway_watch(region, kind, here[0].region)]
-        if rules := provider_rules(region, here):
-            files[f"regions/{region}/providers.yaml"] = rules
-    for name, place in _regions(every).items():
-        files[f"regions/{name}/priorities.yaml"] = priorities()
-        if classes := storage_classes(place):
-            files[f"regions/{name}/storage.yaml"] = classes
-        if room := warm_nodes(place, [each for each in every if each.cell.region == name]):
-            files[f"regions/{name}/warm.yaml"] = room
-    return dict(sorted({**files, **stores(every)}.items()))
+            files[f"regions/{name}/egress-{kind}.yaml"] = [*gateway, *gateway_watch(name, kind, region)]
+        if rules := provider_rules(name, here):
+            files[f"regions/{name}/providers.yaml"] = rules
+    files[f"regions/{name}/priorities.yaml"] = priorities()
+    if classes := storage_classes(region):
+        files[f"regions/{name}/storage.yaml"] = classes
+    if room := warm_nodes(region, here):
+        files[f"regions/{name}/warm.yaml"] = room
+    return files
+
+
+def _moved_region(
+    name: str, region: Region, cells: Sequence[PlacedCell], _: str | None
+) -> Mapping[str, list[JsonObject]]:
+    """The same, of cells with other values."""
+    there = next((each.where(name) for each in cells if name in (each.cell.region, *each.elsewhere)), region)
+    return _of_region(name, there, cells)
+
+
+def _stores_of(cells: Sequence[PlacedCell], _: str | None) -> Mapping[str, list[JsonObject]]:
+    return stores(cells)
 
 
 def _regions(cells: Iterable[PlacedCell]) -> dict[str, Region]:
@@ -106,20 +135,24 @@ def _regions(cells: Iterable[PlacedCell]) -> dict[str, Region]:
     return found
 
 
-def _of_cell(placed: PlacedCell) -> dict[str, list[JsonObject]]:
+def _of_cell(placed: PlacedCell, only: str | None = None) -> dict[str, list[JsonObject]]:
+    """File -> the objects of a cell; of its services those of ``only`` (None: all)."""
     folder = f"cells/{placed.cell.name}"
     # kubectl applies the files of a folder by name: the namespace must be there before what lives in it.
     files = {f"{folder}/00-namespace.yaml": guarded(placed, tenancy(placed))}
     if secrets := external_secrets(placed):
         files[f"{folder}/01-secrets.yaml"] = list(secrets)
-    for service in placed.services:
+    for service in placed.services if only is None else [each for each in placed.services if each.name == only]:
         files[f"{folder}/{service.name}.yaml"] = guarded(placed, objects_of(placed, service))
     return files
 
 
-def _with_part_of(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
-    """What would be other objects if ``service`` were another."""
-    return [*tenancy(placed), *external_secrets(placed), *objects_of(placed, service)]
+def _parts_of_cell(cells: Sequence[PlacedCell], service: str | None) -> Mapping[str, list[JsonObject]]:
+    """File -> what would be other objects if ``service`` were another; None: if any were."""
+    found: dict[str, list[JsonObject]] = {}
+    for placed in cells:
+        found |= _of_cell(placed, service)
+    return found
 
 
 def prometheus_files(cells: Iterable[PlacedCell]) -> dict[str, str]:

@@ -1,30 +1,23 @@
-"""Patches of layers, applied to what a cell comes to: each fits where it applies, or is a problem at its place.
-
-What a market locks a patch may not touch. Which fields of objects a lock is about nobody has to write down: the value
-that is locked is moved a little, and what is rendered otherwise then depends on it.
+"""Patches of layers, applied to what they are about: objects of a cell, of its stores, or what a region has once. Each
+fits where it applies, or is a problem at its place. What a market holds (``held.py``) a patch may not touch.
 """
 
 from __future__ import annotations
 
 import copy
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import JsonValue, ValidationError
-
+from croupier.core.render.held import Files, Held, Refusal, Render, Tokens, related, told
 from croupier.core.render.names import APP, cell_labels
 from croupier.errors import Problem
 from croupier.model.manifest import Path
 from croupier.model.objects import JsonObject
 from croupier.model.patches import Patch, PlacedPatch
-from croupier.model.platform import Lock, PlacedCell
-from croupier.model.service_spec import LIST_KEYS, ServiceSpec
+from croupier.model.platform import PlacedCell
+from croupier.model.store import stores_of
 
-Render = Callable[[PlacedCell, ServiceSpec], list[JsonObject]]
-"""All objects that a service has a part in, in one cell."""
-_Tokens = tuple[str, ...]
 _MOST_TOLD = 8
 
 
@@ -48,49 +41,97 @@ class Found:
         return told
 
 
-def patched(
-    placed: PlacedCell, files: Mapping[str, list[JsonObject]], render: Render, found: Found
-) -> dict[str, list[JsonObject]]:
-    """``files`` of one cell, patched. ``render``: what tells which objects depend on a value that is locked."""
+class Place(NamedTuple):
+    """What patches are applied to together.
+
+    ``name``: of the cell or region. ``cells``: all that have a part in it. ``owner``: file and object -> the service
+    that it is of; "": of all. ``kept``: labels of objects and pods that nobody changes; None: all that an object has.
+    """
+
+    name: str
+    cells: Sequence[PlacedCell]
+    patches: Sequence[PlacedPatch]
+    owner: Callable[[str, JsonObject], str]
+    kept: Sequence[str] | None
+    is_alone: bool
+    """Whether objects of a service depend on that service alone."""
+
+
+def cell_place(placed: PlacedCell) -> Place:
+    kept = tuple(cell_labels(placed.cell))
+    return Place(placed.cell.name, [placed], _patches([placed], "cell"), _service_of, kept, is_alone=True)
+
+
+def store_place(placed: PlacedCell) -> Place:
+    """All stores of a cell, primaries and copies, wherever they are."""
+    owners = {store.name: store.owner.name for store in stores_of(placed)}
+
+    def owner(_: str, each: JsonObject) -> str:
+        return owners.get(each["metadata"]["labels"].get(APP, ""), "")
+
+    return Place(placed.cell.name, [placed], _patches([placed], "stores"), owner, None, is_alone=False)
+
+
+def region_place(region: str, cells: Sequence[PlacedCell]) -> Place:
+    """``cells``: those of the region, and those whose stores have copies there."""
+    return Place(f"region {region}", cells, _patches(cells, "region", region), lambda *_: "", None, is_alone=False)
+
+
+def _patches(cells: Iterable[PlacedCell], of: str, region: str | None = None) -> list[PlacedPatch]:
+    """Those of ``cells`` that are about such objects; with a ``region``, those that are about objects there."""
+    every = (each for placed in cells for each in placed.patches if each.patch.of == of)
+    return list({each.place: each for each in every if region is None or each.region in (None, region)}.values())
+
+
+def patched(place: Place, files: Files, render: Render, found: Found) -> dict[str, list[JsonObject]]:
+    """``files`` of one place, patched. ``render``: what tells which objects depend on a value that is held."""
     made = {name: list(objects) for name, objects in files.items()}
-    locks = _Locks(placed, render)
-    for each in placed.patches:
+    held = Held(place.cells, render)
+    for each in place.patches:
         hits = [
             (name, index)
             for name, objects in made.items()
             for index, candidate in enumerate(objects)
-            if fits(each, _service_of(name), candidate)
+            if _is_there(each, name) and fits(each, place.owner(name, candidate), candidate)
         ]
         if not hits:
-            found.add(_nothing(each, made), placed.cell.name)
+            found.add(_nothing(each, made, place), place.name)
         for name, index in hits:
             before = made[name][index]
-            if problem := locks.against(each, _service_of(name), before):
-                found.add(problem, placed.cell.name)
-                continue
-            after, why = _changed(before, each.patch)
+            after, why = _tried(place, held, each, name, before)
             if after is None:
-                found.add(_problem(each, before, *why), placed.cell.name)
-            elif _identity(placed, before) != _identity(placed, after):
-                message = "a name, a kind, a selector, or a label that pods are found by would be another"
-                found.add(
-                    _problem(each, before, "IDENTITY", message, "walls and selectors go by those"), placed.cell.name
-                )
+                found.add(_problem(each, before, *why), place.name)
             else:
                 made[name][index] = after
     return made
 
 
+def _tried(
+    place: Place, held: Held, each: PlacedPatch, file: str, before: JsonObject
+) -> tuple[JsonObject | None, Refusal]:
+    """The object as it is then; or None, and why not."""
+    service = place.owner(file, before)
+    named = [service] if service else [spec.name for placed in place.cells for spec in placed.services]
+    refusal = held.against(each.patch.tokens, file, before, named if place.is_alone else [None])
+    if refusal is not None:
+        return None, refusal
+    after, why = _changed(before, each.patch)
+    if after is not None and _identity(place, before, before) != _identity(place, before, after):
+        message = "a name, a kind, a selector, or a label that pods are found by would be another"
+        return None, Refusal("IDENTITY", message, "walls and selectors go by those")
+    return after, why
+
+
 def patched_alone(placed: PlacedCell, service: str, each: JsonObject) -> JsonObject:
     """One object of a service, patched as far as patches fit."""
     for patch in placed.patches:
-        if fits(patch, service, each):
+        if patch.patch.of == "cell" and fits(patch, service, each):
             each = _changed(each, patch.patch)[0] or each
     return each
 
 
 def fits(each: PlacedPatch, service: str, candidate: JsonObject) -> bool:
-    """Whether a patch is about an object of ``service``; "": of the cell as a whole."""
+    """Whether a patch of such objects is about this one of ``service``; "": of all of them."""
     patch = each.patch
     return (
         candidate["kind"] == patch.kind
@@ -99,45 +140,44 @@ def fits(each: PlacedPatch, service: str, candidate: JsonObject) -> bool:
     )
 
 
+def _is_there(each: PlacedPatch, file: str) -> bool:
+    """Whether a patch is about objects of a region that ``file`` is of; cells it was chosen for already."""
+    return each.patch.of == "cell" or each.region in (None, file.split("/")[1])
+
+
 def blame(cells: Iterable[PlacedCell]) -> Callable[[str, JsonObject, Path], PlacedPatch | None]:
-    """File, object and a path in it -> the last patch of a cell that may have written there."""
+    """File, object and a path in it -> the last patch that may have written there."""
     of_cell = {each.cell.name: each for each in cells}
 
-    def told(file: str, each: JsonObject, path: Path) -> PlacedPatch | None:
-        area, place, _ = file.split("/")
-        return _blamed(of_cell[place], file, each, path) if area == "cells" else None
+    def blamed(file: str, each: JsonObject, path: Path) -> PlacedPatch | None:
+        area, name, *more = file.split("/")
+        if area == "cells":
+            place = cell_place(of_cell[name])
+        elif area == "stores":
+            place = store_place(of_cell[more[0].removesuffix(".yaml")])
+        else:
+            place = region_place(name, list(of_cell.values()))
+        where = tuple(map(str, path))
+        there = (patch for patch in reversed(place.patches) if _is_there(patch, file))
+        fitting = (patch for patch in there if fits(patch, place.owner(file, each), each))
+        return next((patch for patch in fitting if related(patch.patch.tokens, where)), None)
 
-    return told
-
-
-def _blamed(placed: PlacedCell, file: str, each: JsonObject, path: Path) -> PlacedPatch | None:
-    where = tuple(map(str, path))
-    return next(
-        (
-            patch
-            for patch in reversed(placed.patches)
-            if fits(patch, _service_of(file), each) and _related(patch.patch.tokens, where)
-        ),
-        None,
-    )
+    return blamed
 
 
-def _service_of(file: str) -> str:
+def _service_of(file: str, _: JsonObject) -> str:
     """Files of a cell are called like their service; those of the cell as a whole begin with a number."""
     name = file.rpartition("/")[2].removesuffix(".yaml")
     return "" if name[:1].isdigit() else name
 
 
-def _related(one: _Tokens, other: _Tokens) -> bool:
-    return all(part == its_part for part, its_part in zip(one, other, strict=False))
-
-
-def _identity(placed: PlacedCell, each: JsonObject) -> Any:
+def _identity(place: Place, before: JsonObject, each: JsonObject) -> Any:
     """What others find an object and its pods by, and which pods it is about."""
     metadata = each.get("metadata")
     if not isinstance(metadata, dict):
         return None
-    fixed = {key: _at(metadata, "labels", key) for key in cell_labels(placed.cell)}
+    kept = before["metadata"].get("labels", ()) if place.kept is None else place.kept
+    fixed = {key: _at(metadata, "labels", key) for key in kept}
     pods = {key: _at(each, "spec", "template", "metadata", "labels", key) for key in (APP, *fixed)}
     chosen = _at(each, "spec", "selector"), _at(each, "spec", "podSelector")
     return (
@@ -160,7 +200,7 @@ def _at(value: Any, *way: str) -> Any:
 # --- one patch on one object ------------------------------------------------------------------------------------------
 
 
-def _changed(before: JsonObject, patch: Patch) -> tuple[JsonObject | None, tuple[str, str, str]]:
+def _changed(before: JsonObject, patch: Patch) -> tuple[JsonObject | None, Refusal]:
     """The object as it is then; or None, and code, message and hint."""
     after = copy.deepcopy(before)
     *way, last = patch.tokens
@@ -177,26 +217,27 @@ def _changed(before: JsonObject, patch: Patch) -> tuple[JsonObject | None, tuple
             here.insert(int(last), patch.value)
         else:
             return None, _absent(patch.tokens, here)
-        return after, ("", "", "")
+        return after, _NOTHING
     there = _step(here, last)
     if patch.op == "add":
         if there is not _ABSENT:
-            return None, ("UNUSED", f"{patch.path} is there already", "replace it")
+            return None, Refusal("UNUSED", f"{patch.path} is there already", "replace it")
         if not isinstance(here, dict):
             return None, _absent(patch.tokens, here)
         here[last] = patch.value
     elif there is _ABSENT:
         return None, _absent(patch.tokens, here)
     elif patch.op == "replace":
-        if _told(there) == _told(patch.value):
-            return None, ("UNUSED", f"{patch.path} is that without it", "take the patch away")
+        if told(there) == told(patch.value):
+            return None, Refusal("UNUSED", f"{patch.path} is that without it", "take the patch away")
         here[int(last) if isinstance(here, list) else last] = patch.value
     else:
         del here[int(last) if isinstance(here, list) else last]
-    return after, ("", "", "")
+    return after, _NOTHING
 
 
 _ABSENT: Any = object()
+_NOTHING = Refusal("", "", "")
 
 
 def _step(here: Any, part: str) -> Any:
@@ -207,20 +248,16 @@ def _step(here: Any, part: str) -> Any:
     return _ABSENT
 
 
-def _absent(tokens: _Tokens, here: Any) -> tuple[str, str, str]:
+def _absent(tokens: Tokens, here: Any) -> Refusal:
     """What to say of the last of ``tokens``, which ``here`` does not have."""
     path = "".join(f"/{each.replace('~', '~0').replace('/', '~1')}" for each in tokens)
     if isinstance(here, list):
-        return "UNUSED", f"there is no {path}", f"the list has {len(here)} items, from 0 on"
+        return Refusal("UNUSED", f"there is no {path}", f"the list has {len(here)} items, from 0 on")
     known = list(here) if isinstance(here, dict) else []
     near = get_close_matches(tokens[-1], known, n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    return "UNUSED", f"there is no {path}", f"{hint}there is: {', '.join(known[:_MOST_TOLD]) or 'nothing below it'}"
-
-
-def _told(value: Any) -> str:
-    """Told apart as JSON tells apart: ``true`` is not 1."""
-    return json.dumps(value, sort_keys=True)
+    there = ", ".join(known[:_MOST_TOLD]) or "nothing below it"
+    return Refusal("UNUSED", f"there is no {path}", f"{hint}there is: {there}")
 
 
 def _problem(each: PlacedPatch, about: JsonObject, code: str, message: str, hint: str) -> Problem:
@@ -228,14 +265,14 @@ def _problem(each: PlacedPatch, about: JsonObject, code: str, message: str, hint
     return Problem(each.file, *each.path_at, code, f"patch of {subject}: {message}", hint)
 
 
-def _nothing(each: PlacedPatch, files: Mapping[str, Sequence[JsonObject]]) -> Problem:
+def _nothing(each: PlacedPatch, files: Mapping[str, Sequence[JsonObject]], place: Place) -> Problem:
     """A patch that fits no object."""
     patch = each.patch
     here = [
         candidate
         for file, objects in files.items()
         for candidate in objects
-        if each.service in (None, _service_of(file))
+        if _is_there(each, file) and each.service in (None, place.owner(file, candidate))
     ]
     names = sorted({candidate["metadata"]["name"] for candidate in here if candidate["kind"] == patch.kind})
     known = names if names else sorted({candidate["kind"] for candidate in here})
@@ -244,102 +281,3 @@ def _nothing(each: PlacedPatch, files: Mapping[str, Sequence[JsonObject]]) -> Pr
     whose = f" of {each.service}" if each.service is not None else ""
     message = f"there is no {patch.kind}{f' {patch.name}' if patch.name else ''}{whose} to patch"
     return Problem(each.file, *each.path_at, "UNUSED", message, hint)
-
-
-# --- locks ------------------------------------------------------------------------------------------------------------
-
-
-class _Locks:
-    """What the locks of a cell's market are about, among its objects."""
-
-    def __init__(self, placed: PlacedCell, render: Render) -> None:
-        self._placed, self._render = placed, render
-        self._known: dict[str, list[tuple[Lock, str, str, _Tokens]]] = {}
-
-    def against(self, each: PlacedPatch, service: str, about: JsonObject) -> Problem | None:
-        """Why the market forbids the patch. ``service``: whose object it is; "": that of any in the cell."""
-        its = about["kind"], about["metadata"]["name"]
-        for spec in self._placed.services:
-            for lock, kind, name, where in self._of(spec) if service in ("", spec.name) else ():
-                if (kind, name) == its and _related(where, each.patch.tokens):
-                    message = f"market {self._placed.cell.market} locks it by {lock.path} of {spec.name}"
-                    return _problem(each, about, "LOCKED", message, f"set {lock.path} in a layer: {lock.why}")
-        return None
-
-    def _of(self, spec: ServiceSpec) -> list[tuple[Lock, str, str, _Tokens]]:
-        if spec.name not in self._known:
-            self._known[spec.name] = [
-                (lock, *found)
-                for lock in self._placed.market.locks
-                for found in _dependent(self._placed, spec, lock, self._render)
-            ]
-        return self._known[spec.name]
-
-
-def _dependent(placed: PlacedCell, spec: ServiceSpec, lock: Lock, render: Render) -> Iterator[tuple[str, str, _Tokens]]:
-    """Kind, name and place of all that is rendered otherwise when the locked value is another."""
-    before = {(one["kind"], one["metadata"]["name"]): one for one in render(placed, spec)}
-    for other in _moved(spec, lock):
-        services = tuple(other if one.name == spec.name else one for one in placed.services)
-        made = render(placed.model_copy(update={"services": services}), other)
-        after = {(one["kind"], one["metadata"]["name"]): one for one in made}
-        for kind, name in before.keys() | after.keys():
-            for where in _different(before.get((kind, name)), after.get((kind, name)), ()):
-                yield kind, name, where
-
-
-def _moved(spec: ServiceSpec, lock: Lock) -> Iterator[ServiceSpec]:
-    """The service with another value where the lock is; nothing where it has none."""
-    tree = spec.model_dump(mode="json", by_alias=True)
-    *way, last = lock.path.split(".")
-    here: Any = tree
-    for at, part in enumerate(way):
-        here = _within(here, part, way[at - 1] if at else "")
-        if here is None:
-            return
-    if not isinstance(here, dict):
-        return
-    value = here.get(last)
-    for candidate in _others(value, lock):
-        here[last] = candidate
-        try:
-            yield ServiceSpec.model_validate_json(json.dumps(tree), strict=True, by_alias=True, by_name=False)
-        except ValidationError:
-            continue
-        return
-
-
-def _within(here: Any, part: str, of: str) -> Any:
-    if isinstance(here, dict):
-        return here.get(part)
-    if isinstance(here, list) and of in LIST_KEYS:
-        return next((item for item in here if item.get(LIST_KEYS[of]) == part), None)
-    return None
-
-
-def _others(value: JsonValue, lock: Lock) -> Iterator[JsonValue]:
-    """Values near ``value``, one of which is a value that a service may have."""
-    match value:
-        case bool():
-            yield not value
-        case int():
-            yield from (value + 1, value - 1)
-        case float():
-            yield from (value * 1.01, value * 0.99)
-        case str():
-            yield from (each for each in lock.within or () if each != value)
-            yield f"{value}x"
-        case list() if value:
-            yield value[1:]
-
-
-def _different(before: Any, after: Any, path: _Tokens) -> Iterator[_Tokens]:
-    """Where two objects differ; lists of other lengths as a whole."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        for key in before.keys() | after.keys():
-            yield from _different(before.get(key), after.get(key), (*path, key))
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from _different(one, other, (*path, str(index)))
-    elif _told(before) != _told(after):
-        yield path

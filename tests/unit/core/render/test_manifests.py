@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.support.platforms import EXAMPLE
+from tests.support.platforms import EXAMPLE, example
 
+from croupier.core.render.access import access
 from croupier.core.render.cell import render
 from croupier.core.render.version import config_map_names
 from croupier.model.quantity import size
 from croupier.model.release_policy import ReleasePolicySpec
+from croupier.model.service_spec import People
 from croupier.spec.platform import load_described
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -186,6 +188,36 @@ def test_people_may_look_and_releasers_may_steer_and_nobody_may_write() -> None:
         ("reader", "view"): {"support", "lucky-releases"},
         ("release-reader", "release-reader"): {"support", "lucky-releases"},
         ("releaser", "releaser"): {"lucky-releases"},
+    }
+
+
+def test_the_team_of_a_service_has_rights_where_the_service_runs_and_nowhere_else() -> None:
+    """S1.3: per team and market, by layers: here lobby's in one cell; and those of the brand keep theirs."""
+    here, other = example()
+    team = People(readers=("lobby", "support"), releasers=("lobby-releases",))
+    services = tuple(
+        each.model_copy(update={"people": team}) if each.name == "lobby" else each for each in here.services
+    )
+    bound = {
+        placed.cell.name: {
+            each["metadata"]["name"]: [subject["name"] for subject in each["subjects"]]
+            for each in access(placed)
+            if each["kind"] == "RoleBinding"
+        }
+        for placed in (here.model_copy(update={"services": services}), other)
+    }
+    lookers = ["lobby", "lobby-releases", "lucky-releases", "support"]
+    assert bound == {
+        here.cell.name: {
+            "reader": lookers,
+            "release-reader": lookers,
+            "releaser": ["lobby-releases", "lucky-releases"],
+        },
+        other.cell.name: {
+            "reader": ["lucky-releases", "support"],
+            "release-reader": ["lucky-releases", "support"],
+            "releaser": ["lucky-releases"],
+        },
     }
 
 

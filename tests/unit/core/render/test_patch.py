@@ -12,7 +12,10 @@ from tests.support.platforms import EXAMPLE
 
 from croupier.core.compare import compare
 from croupier.core.render.cell import objects, render
+from croupier.core.render.patch import blame
+from croupier.engine.schemas import checked
 from croupier.errors import SpecError
+from croupier.model.schemas import NEWEST
 from croupier.spec.cells import Described
 from croupier.spec.explain import explained
 from croupier.spec.platform import load_described
@@ -136,3 +139,179 @@ def test_patches_are_in_what_is_written(folder: Path) -> None:
     )
     files = render(_described(folder, layer).cells)
     assert sum("unhealthyPodEvictionPolicy: AlwaysAllow" in text for text in files.values()) == 2
+
+
+# --- stores, and what a region has once -------------------------------------------------------------------------------
+
+
+_REGION = f"""\
+    secretStore: vault
+    stores:
+      apiServers: [10.0.0.1/32]
+      postgres: {{image: "registry.example/postgresql:17.6@sha256:{64 * "d"}"}}
+      objectStore: {{bucket: "s3://casino", credentials: casino/object-store}}
+      storage: {{plain: {{purpose: replicated, provisioner: csi.example, pool: money}}}}
+    pools: {{money: {{labels: {{pool: money}}, taints: [{{key: pool, value: money}}]}}}}
+    egress: {{image: "registry.example/envoy@sha256:{64 * "e"}"}}
+    traces: {{image: "registry.example/collector@sha256:{64 * "c"}", endpoint: {{host: traces.example.net}}}}
+"""
+_LEDGER = "postgres: {storage: plain, size: 100Gi, resources: {cpu: '2', memory: 8Gi}}"
+
+
+@pytest.fixture
+def stored(folder: Path) -> Path:
+    """The example with the ledger rendered (Sweden's has a copy in eu-south), egress gateways and collectors."""
+    platform, services = folder / "platform.yaml", folder / "services.yaml"
+    head, rest = platform.read_text().split("  eu-south: *region\n")
+    platform.write_text(f"{head.rstrip()}\n{_REGION}  eu-south: *region\n{rest}")
+    said = services.read_text()
+    assert said.count("namespace: databases") == 1
+    services.write_text(said.replace("namespace: databases", _LEDGER))
+    return folder
+
+
+def _part(of: str, at: dict[str, str], patch: tuple[str, str, str, Any], **more: str) -> dict[str, Any]:
+    layer = _layer(at, patch)
+    layer["patches"][0] |= {"of": of, **more}
+    return layer
+
+
+def _changes(folder: Path, *layers: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """File, kind and name of what layers change."""
+    (folder / "patches.yaml").unlink(missing_ok=True)
+    before, after = objects(load_described(folder).cells), objects(_described(folder, *layers).cells)
+    return [
+        (file, one["kind"], one["metadata"]["name"])
+        for file in before
+        for one, other in zip(before[file], after[file], strict=True)
+        if one != other
+    ]
+
+
+CLUSTER = ("Cluster", "add", "/spec/description", "the ledger")
+DOWN = ("Deployment", "add", "/spec/minReadySeconds", 5)
+
+
+def test_a_patch_of_stores_reaches_them_wherever_they_are_and_no_cell(stored: Path) -> None:
+    """S7.1: the primaries of both cells, and the copy of one."""
+    assert [file for file, *_ in _changes(stored, _part("stores", {"brand": "lucky"}, CLUSTER))] == [
+        "stores/eu-north/lucky-se-eu-north.yaml",
+        "stores/eu-south/lucky-mt-eu-south.yaml",
+        "stores/eu-south/lucky-se-eu-north.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("at", "files"),
+    [
+        ({"region": "eu-south"}, ["lucky-mt-eu-south", "lucky-se-eu-north"]),
+        ({"region": "eu-south", "market": "se"}, ["lucky-se-eu-north"]),
+        ({"region": "eu-south", "service": "wallet"}, ["lucky-mt-eu-south", "lucky-se-eu-north"]),
+    ],
+)
+def test_a_region_of_a_patch_of_stores_is_where_they_stand(stored: Path, at: dict[str, str], files: list[str]) -> None:
+    assert _changes(stored, _part("stores", at, CLUSTER)) == [
+        (f"stores/eu-south/{name}.yaml", "Cluster", "ledger") for name in files
+    ]
+
+
+def test_a_patch_of_a_region_changes_what_it_has_once(stored: Path) -> None:
+    assert _changes(stored, _part("region", {"region": "eu-south"}, DOWN, name="gateway")) == [
+        ("regions/eu-south/egress-psp.yaml", "Deployment", "gateway")
+    ]
+
+
+def test_a_patch_of_cells_reaches_neither(stored: Path) -> None:
+    with pytest.raises(SpecError, match=r"UNUSED there is no Cluster to patch"):
+        objects(_described(stored, _layer({"brand": "lucky"}, CLUSTER)).cells)
+
+
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        (_part("region", {"region": "eu-south", "market": "mt"}, DOWN), "PATCH a region has it once"),
+        (_part("region", {"brand": "lucky"}, DOWN), "PATCH a region has it once"),
+        (_part("stores", {"service": "lobby"}, CLUSTER), "UNUSED layer service=lobby fits no store"),
+        (_part("stores", {"market": "se"}, ("Clster", "add", "/spec/a", 1)), "did you mean Cluster"),
+        (_part("stores", {"market": "se"}, ("Cluster", "add", "/spec/instnces/a", 1)), "did you mean instances"),
+        (_part("stores", {"market": "se"}, ("Cluster", "add", "/spec/instances", 9)), "is there already"),
+        (
+            _part("region", {"region": "eu-north"}, ("Deployment", "remove", "/spec/nothing", None)),
+            "there is no /spec/nothing",
+        ),
+        (_part("region", {"region": "eu-north"}, ("Namespace", "remove", "/metadata/labels", None)), "IDENTITY"),
+        (_part("stores", {"market": "mt"}, ("Cluster", "replace", "/metadata/name", "other")), "IDENTITY"),
+    ],
+)
+def test_what_does_not_fit_there_is_a_problem_at_its_place(stored: Path, layer: dict[str, Any], said: str) -> None:
+    with pytest.raises(SpecError, match=said) as refused:
+        objects(_described(stored, layer).cells)
+    assert all(problem.file.endswith("patches.yaml") and problem.line for problem in refused.value.problems)
+
+
+def test_what_a_store_is_made_of_is_held_against_locks(stored: Path) -> None:
+    file = stored / "platform.yaml"
+    lock = "    locks:\n      - {path: data.ledger.postgres.instances, atLeast: 3, why: the ledger outlives a zone}\n"
+    assert file.read_text().count("    locks:\n") == 1
+    file.write_text(file.read_text().replace("    locks:\n", lock))
+    fewer = ("Cluster", "replace", "/spec/instances", 2)
+    with pytest.raises(SpecError, match=r"LOCKED .*market se locks it by data.ledger.postgres.instances"):
+        objects(_described(stored, _part("stores", {"market": "se"}, fewer)).cells)
+    assert _changes(stored, _part("stores", {"market": "mt"}, fewer))
+
+
+def test_what_a_region_has_once_is_held_against_locks_of_every_market_in_it(stored: Path) -> None:
+    """Collectors count as slow what is slower than the objective; Malta, in another region, has no such lock."""
+    file = stored / "platform.yaml"
+    lock = "    locks:\n      - {path: objectives.latency.p95Seconds, atMost: 0.4, why: players see it}\n"
+    file.write_text(file.read_text().replace("    locks:\n", lock))
+    told = ("ConfigMap", "replace", "/data", {})
+    with pytest.raises(SpecError, match=r"LOCKED .*market se locks it by objectives.latency.p95Seconds"):
+        objects(_described(stored, _part("region", {"region": "eu-north"}, told)).cells)
+    assert _changes(stored, _part("region", {"region": "eu-south"}, told))
+
+
+@pytest.mark.parametrize(
+    ("of", "free", "patch"),
+    [
+        (
+            "stores",
+            {"market": "mt"},
+            ("ObjectStore", "replace", "/spec/configuration/destinationPath", "s3://elsewhere"),
+        ),
+        ("region", {"region": "eu-south"}, ("ConfigMap", "replace", "/data", {})),
+    ],
+)
+def test_where_data_goes_is_not_patched_where_a_market_says_where_it_may_be(
+    stored: Path, of: str, free: dict[str, str], patch: tuple[str, str, str, Any]
+) -> None:
+    """S10.14: backups and traces. Malta has no rule about either."""
+    held = {"market": "se"} if of == "stores" else {"region": "eu-north"}
+    with pytest.raises(SpecError, match=r"RESIDENCY .*market se says where its data may be"):
+        objects(_described(stored, _part(of, held, patch)).cells)
+    assert _changes(stored, _part(of, free, patch))
+
+
+def test_plan_and_explain_tell_whose_objects_a_patch_is_about(stored: Path) -> None:
+    before = load_described(stored).cells
+    described = _described(
+        stored,
+        _part("stores", {"service": "wallet", "region": "eu-south"}, CLUSTER),
+        _part("region", {"region": "eu-south"}, DOWN, name="gateway"),
+    )
+    assert {each.path for each in compare(before, described.cells).changes} == {
+        "stores in eu-south wallet Cluster/*/spec/description",
+        "region in eu-south Deployment/gateway/spec/minReadySeconds",
+    }
+    assert not compare(before, described.cells).versions
+    told = explained(described, "lucky-mt-eu-south", "region")[-1].as_text()
+    assert told.startswith("patch of region in eu-south Deployment/gateway/spec/minReadySeconds: 5")
+    assert "description" in explained(described, "lucky-mt-eu-south", "wallet")[-1].as_text()
+    assert "description" not in explained(described, "lucky-mt-eu-south", "lobby")[-1].as_text()
+
+
+def test_what_kubernetes_refuses_of_a_store_is_told_where_the_patch_stands(stored: Path) -> None:
+    two = ("Cluster", "replace", "/spec/instances", "two")
+    cells = _described(stored, _part("stores", {"market": "se"}, two)).cells
+    with pytest.raises(SpecError, match=r"patches.yaml:\d+:\d+ SCHEMA patch of Cluster ledger"):
+        checked(objects(cells), NEWEST, blame(cells))
