@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from croupier.core.render.names import of_cell
 from croupier.model.objects import JsonObject
-from croupier.model.platform import Cell, PlacedCell
+from croupier.model.platform import Brand, Cell, PlacedCell
 from croupier.model.release_policy import GROUP
+from croupier.model.service_spec import People
 
 _API = "rbac.authorization.k8s.io/v1"
 _GROUP = "rbac.authorization.k8s.io"
@@ -20,7 +21,7 @@ def access(placed: PlacedCell) -> list[JsonObject]:
     """Roles and who has them: groups of the brand, and the teams of its services. Nothing where neither names anybody,
     no releases where the operator makes none."""
     cell = placed.cell
-    named = [placed.brand, *(each.people for each in placed.services if each.people is not None)]
+    named: list[Brand | People] = [placed.brand, *(each.people for each in placed.services if each.people is not None)]
     releasers = sorted({group for each in named for group in each.releasers})
     lookers = sorted({*releasers, *(group for each in named for group in each.readers)})
     if not lookers:
