@@ -213,9 +213,13 @@ class SmallCluster:
                 for task in beside:
                     task.cancel()
 
-    async def operator(self, *, has_gateway: bool = True, has_backend_tls: bool = True) -> Operator:
+    async def operator(
+        self, *, has_gateway: bool = True, has_backend_tls: bool = True, has_istio: bool = True
+    ) -> Operator:
         """A new process, as after a start."""
-        cluster = Cluster(self.writes, self.clock, has_gateway=has_gateway, has_backend_tls=has_backend_tls)
+        cluster = Cluster(
+            self.writes, self.clock, has_gateway=has_gateway, has_backend_tls=has_backend_tls, has_istio=has_istio
+        )
         following = asyncio.create_task(cluster.run(), name="follow the cluster")  # noqa: TID251
         await cluster.listed()
         workloads, traffic = KubernetesWorkloads(cluster), GatewayTraffic(cluster, self._open_sockets)

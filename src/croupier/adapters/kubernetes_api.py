@@ -32,6 +32,7 @@ SERVICES = Resource("v1", "Service", "services")
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 HTTP_ROUTES = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 BACKEND_TLS_POLICIES = Resource("gateway.networking.k8s.io/v1", "BackendTLSPolicy", "backendtlspolicies")
+DESTINATION_RULES = Resource("networking.istio.io/v1", "DestinationRule", "destinationrules")
 HPAS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 EVENTS = Resource("events.k8s.io/v1", "Event", "events")
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
@@ -46,6 +47,7 @@ RESOURCES = (
     CONFIG_MAPS,
     HTTP_ROUTES,
     BACKEND_TLS_POLICIES,
+    DESTINATION_RULES,
     HPAS,
     EVENTS,
     LEASES,

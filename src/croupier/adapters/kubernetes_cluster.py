@@ -19,6 +19,7 @@ from croupier.adapters.kubernetes_api import (
     BACKEND_TLS_POLICIES,
     CONFIG_MAPS,
     DEPLOYMENTS,
+    DESTINATION_RULES,
     HPAS,
     HTTP_ROUTES,
     PODS,
@@ -88,6 +89,7 @@ class Cluster:
         namespace: None: all namespaces.
         has_gateway: whether the cluster has the Gateway API; without it, routes are not watched.
         has_backend_tls: whether that can be told of TLS to pods, which it can since 1.4.
+        has_istio: whether it has Istio's definitions, and lets its DestinationRules be read.
         has_calendars: whether the cluster has the definition of ``ReleaseCalendar``, and lets it be read.
     """
 
@@ -99,6 +101,7 @@ class Cluster:
         namespace: str | None = None,
         has_gateway: bool = True,
         has_backend_tls: bool = True,
+        has_istio: bool = False,
         has_calendars: bool = True,
     ) -> None:
         self.kubernetes = kubernetes
@@ -107,6 +110,7 @@ class Cluster:
         self._namespace = namespace
         kinds = (*WATCHED, HTTP_ROUTES) if has_gateway else WATCHED
         kinds = (*kinds, BACKEND_TLS_POLICIES) if has_gateway and has_backend_tls else kinds
+        kinds = (*kinds, DESTINATION_RULES) if has_istio else kinds
         kinds = (*kinds, RELEASE_CALENDARS) if has_calendars else kinds
         self._caches = {
             kind: Cache(kubernetes, kind, clock, namespace=namespace, terms_of=_TERMS.get(kind, labels_of))

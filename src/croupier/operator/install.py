@@ -74,6 +74,8 @@ def _cluster_role() -> JsonObject:
                 *watch,
                 *("create", "patch", "delete"),
             ),
+            # Copies for versions of what Git holds for the Service.
+            rule(["networking.istio.io"], ["destinationrules"], *watch, "create", "patch", "delete"),
             rule(["events.k8s.io"], ["events"], "create", "patch"),
         ],
     }

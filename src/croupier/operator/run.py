@@ -17,7 +17,13 @@ from croupier.adapters.clock import SystemClock
 from croupier.adapters.history.files import FileHistory
 from croupier.adapters.journal.evidence import FileEvidence
 from croupier.adapters.journal.sqlite import SqliteJournal
-from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, HTTP_ROUTES, RELEASE_CALENDARS, Resource
+from croupier.adapters.kubernetes_api import (
+    BACKEND_TLS_POLICIES,
+    DESTINATION_RULES,
+    HTTP_ROUTES,
+    RELEASE_CALENDARS,
+    Resource,
+)
 from croupier.adapters.kubernetes_client import KubernetesClient
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.adapters.kubernetes_lease import Lease
@@ -69,6 +75,7 @@ async def operate(
             namespace=namespace,
             has_gateway=has_gateway,
             has_backend_tls=has_backend_tls,
+            has_istio=await _has(client, DESTINATION_RULES),
             has_calendars=await _has(client, RELEASE_CALENDARS),
         )
         holder = f"{socket.gethostname()}-{os.getpid()}"
@@ -132,6 +139,13 @@ async def _reconcile(reconciler: Reconciler, cluster: Cluster) -> None:
         await reconciler.close()
 
 
+_NEEDS = {
+    BACKEND_TLS_POLICIES: "a policy has spec.route.tls",
+    DESTINATION_RULES: "a policy has spec.mesh, where DestinationRules are to hold for versions",
+    RELEASE_CALENDARS: "a ReleaseCalendar counts",
+}
+
+
 async def _has(client: KubernetesClient, kind: Resource) -> bool:
     try:
         await client.list(kind, namespace="default")
@@ -140,7 +154,6 @@ async def _has(client: KubernetesClient, kind: Resource) -> bool:
     except Refused as error:
         if kind == HTTP_ROUTES:
             raise
-        what = "a policy has spec.route.tls" if kind == BACKEND_TLS_POLICIES else "a ReleaseCalendar counts"
-        log.warning("%s: apply croupier operator manifests again before %s", error.message, what)
+        log.warning("%s: apply croupier operator manifests again before %s", error.message, _NEEDS[kind])
         return False
     return True

@@ -31,6 +31,7 @@ def test_the_operator_may_do_what_it_does_and_no_more() -> None:
     assert ("", "secrets") not in may
     for routed in ("httproutes", "backendtlspolicies"):
         assert may["gateway.networking.k8s.io", routed] == {*watched, "create", "patch", "delete"}
+    assert may["networking.istio.io", "destinationrules"] == {*watched, "create", "patch", "delete"}
     assert {"create", "patch", "delete"} <= may["", "services"] & may["", "configmaps"] & may["apps", "deployments"]
 
 

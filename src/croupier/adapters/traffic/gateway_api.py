@@ -20,10 +20,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Literal
 
-from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, resource_of
+from croupier.adapters.kubernetes_api import (
+    BACKEND_TLS_POLICIES,
+    DEPLOYMENTS,
+    DESTINATION_RULES,
+    HTTP_ROUTES,
+    SERVICES,
+    resource_of,
+)
 from croupier.adapters.kubernetes_cluster import Cluster
 from croupier.adapters.traffic.checks import check_weights
 from croupier.adapters.traffic.gateway_objects import annotation, covers, revision, says, weights_of
+from croupier.adapters.traffic.version_rules import rules_of, spare_rules
 from croupier.core.render.route import (
     RUN,
     http_route,
@@ -96,7 +104,7 @@ class GatewayTraffic:
                     "%s is asked in the clear: not all its versions have the port of spec.route.tls", owner.service
                 )
             made = [version_service(owner, digest, self._selector(owner, digest)) for digest in weights]
-            made += self._tls(owner, route, weights)
+            made += [*self._tls(owner, route, weights), *rules_of(self._cluster, owner, weights)]
             if owner.spec.mesh is not None and self._service(owner) is None:
                 made.append(callers)  # what a route of a mesh hangs on
             made += [render(weights, split.run, split.revision) for render in routes.values()]
@@ -167,11 +175,14 @@ class GatewayTraffic:
                     found.append(f"HTTPRoute {name} had other weights")
             except Unreachable as error:
                 found.append(error.message)
-        for wanted in self._tls(owner, self._route(owner, (digest,)), (digest,)):
+        tls = self._tls(owner, self._route(owner, (digest,)), (digest,))
+        for wanted in (*tls, *rules_of(self._cluster, owner, (digest,))):
             name = wanted["metadata"]["name"]
-            known = self._cluster.get(BACKEND_TLS_POLICIES, owner.namespace, name)
+            known = self._cluster.get(resource_of(wanted), owner.namespace, name)
             if known is None or not says(known, wanted):
-                found.append(f"BackendTLSPolicy {name} was {'deleted' if known is None else 'changed'}")
+                found.append(f"{wanted['kind']} {name} was {'not there' if known is None else 'changed'}")
+        for each in spare_rules(self._cluster, owner, digest):
+            await self._cluster.delete(DESTINATION_RULES, each)
         stable = self._service(owner)
         has_routes = owner.spec.route is not None or owner.spec.mesh is not None
         if stable is None:

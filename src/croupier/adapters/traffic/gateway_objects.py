@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, HTTP_ROUTES
+from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, DESTINATION_RULES, HTTP_ROUTES
 from croupier.core.render.route import REVISION
 from croupier.model.objects import JsonObject
 from croupier.model.traffic import Split
@@ -23,12 +23,12 @@ def revision(obj: JsonObject) -> int:
 
 
 def says(known: JsonObject, wanted: JsonObject) -> bool:
-    """Whether writing ``wanted`` would change nothing of a route, of what says TLS, or of a Service."""
+    """Whether writing ``wanted`` would change nothing of a route, of what says how it is gone, or of a Service."""
     have, need = known["metadata"], wanted["metadata"]
     is_marked = all((have.get(part) or {}).items() >= need[part].items() for part in ("labels", "annotations"))
     is_owned = have.get("ownerReferences") == need.get("ownerReferences")
     spec, made = known["spec"], wanted["spec"]
-    if wanted["kind"] in (HTTP_ROUTES.kind, BACKEND_TLS_POLICIES.kind):
+    if wanted["kind"] in (HTTP_ROUTES.kind, BACKEND_TLS_POLICIES.kind, DESTINATION_RULES.kind):
         return is_marked and is_owned and covers(spec, made)
     selects = spec.get("selector") == made["selector"] and covers(spec.get("ports"), made["ports"])
     return is_marked and is_owned and selects

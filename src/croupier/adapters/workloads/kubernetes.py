@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, CONFIG_MAPS, DEPLOYMENTS, HPAS, PODS, SERVICES
+from croupier.adapters.kubernetes_api import (
+    BACKEND_TLS_POLICIES,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    DESTINATION_RULES,
+    HPAS,
+    PODS,
+    SERVICES,
+)
 from croupier.adapters.kubernetes_cluster import SCALES, Cluster
 from croupier.core.render.version import (
     ASKED,
@@ -178,7 +186,7 @@ class KubernetesWorkloads:
     async def _sweep(self, owner: Owner, keep: frozenset[str]) -> None:
         """Delete what belongs to versions that are gone."""
         standing = {short(digest) for digest in keep} | {short(_digest(each)) for each in self._deployments(owner)}
-        kinds = (SERVICES, CONFIG_MAPS, HPAS, BACKEND_TLS_POLICIES)
+        kinds = (SERVICES, CONFIG_MAPS, HPAS, BACKEND_TLS_POLICIES, DESTINATION_RULES)
         for kind in filter(self._cluster.has, kinds):
             for each in self._cluster.find(kind, owner.namespace, {POLICY_LABEL: owner.name}):
                 if each["metadata"]["labels"].get(VERSION_LABEL, "") not in {"", *standing}:

@@ -187,6 +187,15 @@ def version_scaler(owner: Owner, digest: str, scaler: Mapping[str, Any], floor: 
     }
 
 
+def version_rule(owner: Owner, digest: str, rule: Mapping[str, Any]) -> JsonObject:
+    """A version's own copy of the DestinationRule that Git holds for the Service: calls that a mesh splits go to hosts
+    of versions, which it does not name."""
+    name, host = object_name(owner.name, digest), str(rule["spec"]["host"])
+    made = {**copy.deepcopy(dict(rule["spec"])), "host": ".".join((name, *host.split(".")[1:]))}
+    metadata = metadata_of(owner, digest, name, {COPY_OF: rule["metadata"]["name"]})
+    return {"apiVersion": rule["apiVersion"], "kind": rule["kind"], "metadata": metadata, "spec": made}
+
+
 def version_template(policy: str, digest: str, template: Mapping[str, Any]) -> JsonObject:
     """The intent's pod template with the version's labels, reading the frozen copies of its ConfigMaps."""
     made = copy.deepcopy(dict(template))

@@ -355,7 +355,7 @@ async def test_what_says_tls_is_put_back(encrypted: Stage, is_deleted: bool) -> 
         await encrypted.world.change(BACKEND_TLS_POLICIES, name, another_host)
     await encrypted.world.settle()
     (told,) = await encrypted.traffic.put_back(SERVICE, encrypted.old)
-    assert told == f"BackendTLSPolicy {name} was {'deleted' if is_deleted else 'changed'}"
+    assert told == f"BackendTLSPolicy {name} was {'not there' if is_deleted else 'changed'}"
     assert (await encrypted.traffic.observe(SERVICE)).weights == {encrypted.old: 100}
     assert await encrypted.traffic.put_back(SERVICE, encrypted.old) == []
 
