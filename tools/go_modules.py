@@ -15,6 +15,7 @@ from pathlib import Path
 
 PINNED: Mapping[str, str] = {
     "github.com/OT-CONTAINER-KIT/redis-operator@v0.23.0": "h1:Cx2soYpremzU6vOeP5/fF+ODVFr7GyWzRM8CdW8jru0=",
+    "github.com/percona/percona-xtradb-cluster-operator@v1.18.0": "h1:qUfxoYsegxIr3g8vrH8es2Leiqu8NnVMbBzxaAv1Q2o=",
 }
 """Module and version -> the checksum of its files, as ``go.sum`` has it, of what Go's database does not know."""
 

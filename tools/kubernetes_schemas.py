@@ -47,6 +47,9 @@ OPERATORS = {
         "config/crd/bases/redis.redis.opstreelabs.in_redisreplications.yaml",
         "config/crd/bases/redis.redis.opstreelabs.in_redissentinels.yaml",
     ),
+    "github.com/percona/percona-xtradb-cluster-operator@v1.18.0": (
+        "config/crd/bases/pxc.percona.com_perconaxtradbclusters.yaml",
+    ),
     "github.com/envoyproxy/gateway@v1.9.1": (
         "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_backendtrafficpolicies.yaml",
         "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_clienttrafficpolicies.yaml",

@@ -21,6 +21,7 @@ from tests.support.crds import (
     HTTP_ADD_ON,
     ISTIO,
     KEDA,
+    PERCONA_XTRADB,
     PROMETHEUS_OPERATOR,
     REDIS_OPERATOR,
     SECRETS_STORE,
@@ -35,11 +36,13 @@ from tests.support.platforms import (
     eventful,
     example,
     fronted,
+    galera,
     gated,
     intercepted,
     kept,
     manifests,
     meshed,
+    mysql,
     queued,
     redis,
     remembered,
@@ -207,6 +210,48 @@ def _take_pods_of_redis(kinds: Cluster, made: Sequence[dict[str, Any]]) -> None:
             name = f"{each['kind']}-{each['metadata']['name']}-{part}".lower().rstrip("-")
             metadata = {"name": name, "namespace": each["metadata"]["namespace"]}
             kinds.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})
+
+
+def test_mysql_applies_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
+    """S2.7, S7.1: against the definition that Percona publishes."""
+    for each in (PERCONA_XTRADB, EXTERNAL_SECRETS):
+        _define(kinds, *each)
+    certified = galera(mysql(certificate="casino/nodes", system="casino/system"))
+    _applies_stores(kinds, manifests(certified), "eu-north", _take_pods_of_mysql)
+
+
+def _take_pods_of_mysql(kinds: Cluster, made: Sequence[dict[str, Any]]) -> None:
+    """Pods are taken as Percona's operator 1.18 makes them: nodes, proxies, and what takes a copy or brings the log."""
+    for each in made:
+        if each["kind"] != "PerconaXtraDBCluster":
+            continue
+        spec, whose = each["spec"], each["metadata"]["name"]
+        scripts = spec["initContainer"]
+        parts = {"pxc": spec["pxc"], "haproxy": spec["haproxy"]}
+        parts |= {name: {**held, "image": spec["backup"]["image"]} for name, held in spec["backup"]["storages"].items()}
+        for name, held in parts.items():
+            containers = [{"name": "main", **_of_percona(held)}]
+            for sidecar in held.get("sidecars", ()):
+                containers.append(_container(sidecar["name"], sidecar))
+            if name == "haproxy":
+                containers.append({"name": "watch", **_of_percona(held), "resources": held["sidecarResources"]})
+            pod = {
+                "serviceAccountName": spec["backup"]["serviceAccountName"],
+                "priorityClassName": held["priorityClassName"],
+                "securityContext": held["podSecurityContext"],
+                "initContainers": [{"name": "scripts", **_of_percona(scripts)}],
+                "containers": containers,
+            }
+            metadata = {"name": f"{whose}-{name}", "namespace": each["metadata"]["namespace"]}
+            kinds.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod})
+
+
+def _of_percona(held: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "image": held["image"],
+        "resources": held["resources"],
+        "securityContext": held["containerSecurityContext"],
+    }
 
 
 def _container(name: str, said: Mapping[str, Any]) -> dict[str, Any]:

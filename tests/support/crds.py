@@ -35,6 +35,10 @@ REDIS_OPERATOR = (
     "github.com/OT-CONTAINER-KIT/redis-operator@v0.23.0",
     "config/crd/bases/redis.redis.opstreelabs.in_redis[crs]*.yaml",
 )
+PERCONA_XTRADB = (
+    "github.com/percona/percona-xtradb-cluster-operator@v1.18.0",
+    "config/crd/bases/pxc.percona.com_perconaxtradbclusters.yaml",
+)
 ENVOY_GATEWAY = (
     "github.com/envoyproxy/gateway@v1.9.1",
     "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_*policies.yaml",
@@ -61,8 +65,8 @@ PROMETHEUS_OPERATOR = tuple(
     for kind in ("podmonitors", "prometheusrules", "scrapeconfigs")
 )
 OPERATORS = (
-    *(ARGO_CD, *FLUX, CLOUDNATIVE_PG, BARMAN_CLOUD, CILIUM, REDIS_OPERATOR, ENVOY_GATEWAY, ISTIO, KEDA, HTTP_ADD_ON),
-    *(SECRETS_STORE, EXTERNAL_SECRETS, VPA, *PROMETHEUS_OPERATOR),
+    *(ARGO_CD, *FLUX, CLOUDNATIVE_PG, BARMAN_CLOUD, CILIUM, REDIS_OPERATOR, PERCONA_XTRADB),
+    *(ENVOY_GATEWAY, ISTIO, KEDA, HTTP_ADD_ON, SECRETS_STORE, EXTERNAL_SECRETS, VPA, *PROMETHEUS_OPERATOR),
 )
 """Every kind of another project that is rendered."""
 

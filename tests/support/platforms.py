@@ -22,6 +22,7 @@ from croupier.model.interceptor import HttpAddOn
 from croupier.model.kafka import Access, Kafka, Topic
 from croupier.model.mesh import Calls, Mesh
 from croupier.model.monitoring import Monitoring, OnCall
+from croupier.model.mysql import Mysql
 from croupier.model.nodes import Node, NodePool, Taint, WarmNodes
 from croupier.model.platform import PlacedCell, SecretsAgent, Traces
 from croupier.model.postgres import Pooler, Postgres
@@ -29,7 +30,15 @@ from croupier.model.providers import Egress, ProviderBreaker, ProviderObjective,
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Hsts, MetricsSource, PodMetrics
 from croupier.model.service_spec import NamedPort, ReleaseSettings, Scaling, ServiceSpec, Volume
-from croupier.model.stores import KafkaOperator, ObjectStore, PostgresOperator, RedisOperator, StorageClass, Stores
+from croupier.model.stores import (
+    KafkaOperator,
+    MysqlOperator,
+    ObjectStore,
+    PostgresOperator,
+    RedisOperator,
+    StorageClass,
+    Stores,
+)
 from croupier.spec.events import Times, is_in, times_of, warm_of
 from croupier.spec.platform import load_described
 
@@ -267,6 +276,38 @@ def applied(tool: Literal["argocd", "flux"], *, released_by: str = "croupier", *
     repository = "https://git.example.net/casino/deployments.git"
     wanted = GitOps(tool=tool, repository=repository, path="clusters", **of_gitops)
     return [placed.model_copy(update={"gitops": wanted}) for placed in example(released_by=released_by)]
+
+
+def mysql(**changes: object) -> Mysql:
+    resources = Resources(cpu="2", memory="8Gi")
+    return Mysql(**{"storage": "money", "size": "100Gi", "resources": resources, **changes})
+
+
+def galera(engine: Mysql | None = None, **of_region: object) -> list[PlacedCell]:
+    """The cells of the example with the wallet's ledger in MySQL, which lobby shares."""
+    images = {
+        name: f"registry.example/{name.replace('_', '-')}@sha256:{digit * 64}"
+        for name, digit in zip(
+            ("image", "proxy_image", "backup_image", "operator_image", "exporter"), "12345", strict=True
+        )
+    }
+    made = []
+    for placed in example(secret_store="vault", **of_region):
+        name = placed.cell.region
+        bucket = {"bucket": f"s3://{name}/archive", "credentials": "casino/object-store"}
+        archive = ObjectStore(**bucket, region="eu-north-1", key=f"key-of-{name}")
+        held = stands(name, mysql=MysqlOperator(**images), object_store=archive)
+        services = []
+        for service in placed.services:
+            own = {
+                "wallet": DataUse(classes=("wallet-ledger",), mysql=engine or mysql(), credentials="casino/ledger"),
+                "lobby": DataUse(classes=("wallet-ledger",), of="wallet", credentials="casino/lobby", connections=5),
+            }
+            data = {**service.data, **({"ledger": own[service.name]} if service.name in own else {})}
+            services.append(service.model_copy(update={"data": data}))
+        region = placed.region.model_copy(update={"stores": held, "pools": {"money": MONEY_NODES}})
+        made.append(placed.model_copy(update={"services": tuple(services), "region": region}))
+    return made
 
 
 SESSIONS = f"registry.example/redis@sha256:{64 * 'b'}"

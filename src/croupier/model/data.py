@@ -13,13 +13,14 @@ from pydantic_core import PydanticCustomError
 
 from croupier.model.base import Name, Remote, Value
 from croupier.model.kafka import Access, Kafka
+from croupier.model.mysql import Mysql
 from croupier.model.postgres import Postgres
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
-Engine: TypeAlias = Postgres | Redis | Kafka
+Engine: TypeAlias = Postgres | Mysql | Redis | Kafka
 """What runs a store that is rendered."""
-ENGINES: tuple[type[Engine], ...] = (Postgres, Redis, Kafka)
+ENGINES: tuple[type[Engine], ...] = (Postgres, Mysql, Redis, Kafka)
 
 
 class DataUse(Value):
@@ -58,6 +59,8 @@ class DataUse(Value):
     ``<store>-<service>`` beside the store, which Redis does without."""
     postgres: Postgres | None = None
     """PostgreSQL. None, as every other engine: the store is run by other means."""
+    mysql: Mysql | None = None
+    """MySQL, in the region of the cell alone, with backups where ``backup`` says."""
     kafka: Kafka | None = None
     """Kafka, in the region of the cell alone."""
     access: Access | None = None
@@ -81,7 +84,7 @@ class DataUse(Value):
     @property
     def engine(self) -> Engine | None:
         """What runs it; None: it is not rendered here."""
-        return self.postgres or self.redis or self.kafka
+        return self.postgres or self.mysql or self.redis or self.kafka
 
     @property
     def copies(self) -> tuple[str, ...]:

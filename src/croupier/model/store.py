@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Generic, NamedTuple, TypeGuard, TypeVar
 
+from croupier.model.base import Remote
 from croupier.model.connections import Demand, demand
 from croupier.model.container import Resources
 from croupier.model.data import DataUse, Engine
 from croupier.model.kafka import KAFKA_PORT, Kafka
+from croupier.model.mysql import Mysql
 from croupier.model.platform import PlacedCell
 from croupier.model.postgres import Postgres
 from croupier.model.redis import Redis
@@ -75,7 +77,7 @@ def secrets_of(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]
         if remote is not None and store.name not in own:
             secret = credentials_of(service, store.name)
             own[store.name] = SecretRef(secret=secret, keys=store.engine.credentials, remote=remote)
-        certificate = store.engine.certificate if isinstance(store.engine, Kafka) else None
+        certificate = certificate_of(store.engine)
         if certificate is not None and authority_of(store.name) not in own:
             secret = credentials_of(service, authority_of(store.name))
             own[authority_of(store.name)] = SecretRef(secret=secret, keys=("ca.crt",), remote=certificate)
@@ -97,6 +99,15 @@ def credentials_of(service: ServiceSpec, store: str) -> str:
 def pooler_of(store: Store[Postgres]) -> str | None:
     """What stands before the database; None: nothing."""
     return f"{store.name}-pooler" if store.engine.pooler else None
+
+
+def certificate_of(engine: Engine) -> Remote | None:
+    """Where the certificate of a store is, as the platform says; None: it has none, or its operator makes one."""
+    return engine.certificate if isinstance(engine, Kafka | Mysql) else None
+
+
+def is_mysql(store: Store[Engine]) -> TypeGuard[Store[Mysql]]:
+    return isinstance(store.engine, Mysql)
 
 
 def is_redis(store: Store[Engine]) -> TypeGuard[Store[Redis]]:
@@ -124,7 +135,7 @@ def kafka_user_of(store: str, service: str) -> str:
 
 
 def authority_of(store: str) -> str:
-    """Folder below ``/secrets`` with what pods trust the brokers by."""
+    """Folder below ``/secrets`` with what pods trust brokers or nodes by."""
     return f"{store}-ca"
 
 
@@ -135,7 +146,7 @@ def scaled_by(placed: PlacedCell, store: str) -> bool:
 
 
 def role_of(name: str) -> str:
-    """A user or database of PostgreSQL that is called like a store or a service."""
+    """A user or database of PostgreSQL or MySQL that is called like a store or a service."""
     return name.replace("-", "_")
 
 

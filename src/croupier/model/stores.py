@@ -13,10 +13,12 @@ from croupier.model.address import Cidr, Endpoint, networks
 from croupier.model.base import KmsKey, LabelKey, Name, Remote, Value
 from croupier.model.container import Image
 from croupier.model.kafka import Kafka
+from croupier.model.mysql import Mysql
 from croupier.model.postgres import Postgres, PostgresImage
 from croupier.model.redis import Redis
 from croupier.model.release_policy import Port
 
+AwsRegion = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 Bucket = Annotated[str, StringConstraints(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*$")]
 KafkaVersion = Annotated[str, StringConstraints(pattern=r"^[4-9]\.[0-9]+\.[0-9]+$")]
 Provisioner = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9./-]{0,251}$")]
@@ -43,6 +45,12 @@ class ObjectStore(Value):
     """``s3://name``, or a folder in it. Each cell has its own folder there."""
     endpoint: Endpoint | None = None
     """None: the one of AWS."""
+    region: AwsRegion | None = None
+    """What the object store calls its region, like ``eu-north-1``. None: whoever asks finds out, which MySQL's backups
+    to AWS do not."""
+    key: KmsKey | None = None
+    """The key that the bucket by itself encrypts with what comes without one (its default encryption). None: the object
+    store's own."""
     credentials: Remote | None = None
     """Where ``accessKeyId`` and ``secretAccessKey`` are in the secret store. None: by the role that
     ``serviceAccountAnnotations`` name."""
@@ -57,6 +65,23 @@ class PostgresOperator(Value):
     """What databases run unless they say otherwise."""
     namespace: Name = "cnpg-system"
     """Where the operator runs."""
+
+
+class MysqlOperator(Value):
+    """Percona's operator for XtraDB Cluster 1.18. All images are said here, so that none of its own choice runs."""
+
+    image: Image
+    """Percona XtraDB Cluster 8.0, which databases run unless they say otherwise."""
+    proxy_image: Image
+    """Percona's of HAProxy."""
+    backup_image: Image
+    """Percona's of XtraBackup, of the same version of MySQL."""
+    operator_image: Image
+    """The operator's own, 1.18.0: pods take their scripts from it."""
+    exporter: Image | None = None
+    """mysqld_exporter 0.15 or newer, which counts what nodes do. None: nobody does."""
+    namespace: Name = "pxc-operator"
+    """Where the operator runs; it has to watch the namespaces of stores."""
 
 
 class RedisOperator(Value):
@@ -99,16 +124,18 @@ class Stores(Value):
     """The key that backups with ``keys`` there are encrypted with (S5.5). None: with the object store's own."""
     postgres: PostgresOperator | None = None
     """None: no PostgreSQL can be run there."""
+    mysql: MysqlOperator | None = None
+    """None: no MySQL can be run there."""
     redis: RedisOperator | None = None
     """None: no Redis can be run there."""
     kafka: KafkaOperator | None = None
     """None: no Kafka can be run there."""
 
     @property
-    def operators(self) -> dict[str, PostgresOperator | RedisOperator | KafkaOperator]:
+    def operators(self) -> dict[str, PostgresOperator | MysqlOperator | RedisOperator | KafkaOperator]:
         """Key of an engine -> what runs it there."""
-        every: dict[str, PostgresOperator | RedisOperator | KafkaOperator | None]
-        every = {Postgres.KEY: self.postgres, Redis.KEY: self.redis, Kafka.KEY: self.kafka}
+        every: dict[str, PostgresOperator | MysqlOperator | RedisOperator | KafkaOperator | None]
+        every = {Postgres.KEY: self.postgres, Mysql.KEY: self.mysql, Redis.KEY: self.redis, Kafka.KEY: self.kafka}
         return {key: each for key, each in every.items() if each is not None}
 
     @field_validator("api_servers")

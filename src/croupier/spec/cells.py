@@ -12,7 +12,7 @@ from croupier.model.events import Event, Warm
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
 from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
-from croupier.model.store import is_kafka, stores_of
+from croupier.model.store import is_kafka, is_mysql, stores_of
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
 from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import FIXED
@@ -479,6 +479,12 @@ def _awaited(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merge
                 yield (
                     f"{store.name} of {store.owner.name} in {placed.cell.name} has certificates of Strimzi's making: "
                     f"somebody else brings ca.crt of the Secret {store.name}-cluster-ca-cert to the pods"
+                )
+        for store in filter(is_mysql, stores_of(placed)):
+            if store.engine.certificate is None:
+                yield (
+                    f"{store.name} of {store.owner.name} in {placed.cell.name} has certificates of its operator's "
+                    f"making: somebody else brings ca.crt of the Secret {store.name}-ssl-internal to the pods"
                 )
     for (service_name, store_name, secret, at), spaces in sorted(found.items()):
         where = f"{min(spaces)} and {len(spaces) - 1} more" if len(spaces) > 1 else spaces[0]

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from croupier.model.data import Engine
 from croupier.model.kafka import Kafka
+from croupier.model.mysql import Mysql
 from croupier.model.postgres import Postgres
 from croupier.model.redis import Redis
 from croupier.model.store import Store
-from croupier.spec import kafka, postgres, redis
+from croupier.spec import kafka, mysql, postgres, redis
 from croupier.spec.load import Flaw, Location
 
 
@@ -29,6 +30,7 @@ class _Rules(NamedTuple):
 
 _ENGINES: Mapping[type[Engine], _Rules] = {
     Postgres: _Rules(postgres.LONGEST_NAME, postgres.made, postgres.flaws, postgres.use_flaws),
+    Mysql: _Rules(mysql.LONGEST_NAME, mysql.made, mysql.flaws, mysql.use_flaws),
     Redis: _Rules(redis.LONGEST_NAME, redis.made, redis.flaws, redis.use_flaws),
     Kafka: _Rules(kafka.LONGEST_NAME, kafka.made, kafka.flaws, kafka.use_flaws),
 }

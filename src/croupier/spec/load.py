@@ -37,11 +37,12 @@ from croupier.model.events import LocalTime, Zone
 from croupier.model.gitops import Branch, Folder, GitAddress
 from croupier.model.kafka import TopicName
 from croupier.model.monitoring import Page
+from croupier.model.mysql import Setting, Variable
 from croupier.model.postgres import PostgresImage
 from croupier.model.providers import Method
 from croupier.model.release_policy import PortName
 from croupier.model.service_spec import EnvName, Path, Runbook, SecretKey
-from croupier.model.stores import Bucket, KafkaVersion, Provisioner
+from croupier.model.stores import AwsRegion, Bucket, KafkaVersion, Provisioner
 from croupier.spec.files import read_text
 from croupier.spec.partial import Change
 from croupier.spec.yaml12 import Mark, Node, old_boolean, parse
@@ -71,6 +72,9 @@ _FORMS: dict[str, tuple[str, str]] = {
         (Cpu, ("{} is not an amount of CPU", "cores like 2 or 0.5, or thousandths like 300m")),
         (Memory, ("{} is not an amount of memory", "a whole number and Ki, Mi, Gi or Ti, like 512Mi")),
         (PostgresImage, ("{} is no image of PostgreSQL", "like registry/postgresql:17.6@sha256:…: tag and digest")),
+        (Variable, ("{} is not the name of a variable of MySQL", "lower case, with _, like innodb_io_capacity")),
+        (Setting, ("{} is not the value of a variable of MySQL", "one line, without quotes, braces, # and ;")),
+        (AwsRegion, ("{} is not the name of a region of an object store", "like eu-north-1")),
         (KafkaVersion, ("{} is no version of Kafka", "like 4.2.0")),
         (TopicName, ("{} is not the name of a topic", "lower case, with dashes and dots, like bets.settled")),
         (Cron, ("{} is no schedule", "minute, hour, day, month and day of the week, like 0 2 * * *")),

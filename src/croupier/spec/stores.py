@@ -10,14 +10,16 @@ from typing import NamedTuple
 
 from croupier.model.data import ENGINES, DataUse, Engine
 from croupier.model.kafka import Kafka
+from croupier.model.mysql import Mysql
 from croupier.model.nodes import NodePool
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
 from croupier.model.service_spec import SecretRef, ServiceSpec
-from croupier.model.store import Store, authority_of, credentials_of, is_kafka, stores_of, used_by
+from croupier.model.store import Store, authority_of, certificate_of, credentials_of, is_kafka, stores_of, used_by
 from croupier.model.stores import ObjectStore
 from croupier.model.trigger import KafkaLag
 from croupier.spec.engines import declared_at, flaws_of, longest_name, made_by, use_flaws_of
 from croupier.spec.load import Flaw, Location, did_you_mean
+from croupier.spec.mysql import archive_flaws
 
 LONGEST_NAMESPACE = 63
 _SAID_THERE = (
@@ -74,7 +76,7 @@ def store_flaws(where: Where) -> Iterator[tuple[ServiceSpec, Flaw]]:
                     *_placed(owned),
                     *(_kept(owned) if engine.IS_BACKED_UP else ()),
                     *_stays(owned),
-                    *_of_kafka(owned, engine if isinstance(engine, Kafka) else None),
+                    *_looked_after(owned),
                 )
             yield from ((service, flaw) for flaw in flaws)
     rendered = stores_of(where.placed)
@@ -203,16 +205,20 @@ def _keys(placed: PlacedCell, service: ServiceSpec) -> dict[str, SecretRef]:
 def _stays(owned: _Owned) -> Iterator[Flaw]:
     """What is kept nowhere else says no place for that."""
     use, product = owned.use, owned.engine.PRODUCT
-    refused = {} if owned.engine.HAS_COPIES else {"replicas": use.replicas, "dr": use.dr}
+    refused: dict[str, object] = {}
+    kept, hint = "", "leave it out; what must outlive a region is in a database"
+    if not owned.engine.HAS_COPIES:
+        refused |= {"replicas": use.replicas, "dr": use.dr, "dr_backup": use.dr_backup}
     if not owned.engine.IS_BACKED_UP:
-        refused |= {"backup": use.backup, "dr_backup": use.dr_backup, "keys": use.keys}
+        refused |= {"backup": use.backup, "keys": use.keys}
+        kept = " and no backup"
+    else:
+        hint = "leave it out; backup: another region keeps what a region's loss would take"
     for key, given in refused.items():
         if given not in (None, ()):
             alias = DataUse.model_fields[key].alias or key
-            message = f"{owned.name} is of {product}, of which croupier keeps no copy and no backup"
-            yield Flaw(
-                (*owned.at, alias), "STORE", message, "leave it out; what must outlive a region is in a database"
-            )
+            message = f"{owned.name} is of {product}, of which croupier keeps no copy{kept}"
+            yield Flaw((*owned.at, alias), "STORE", message, hint)
 
 
 def _mounted(placed: PlacedCell, service: ServiceSpec) -> Iterator[tuple[str, Location]]:
@@ -221,22 +227,24 @@ def _mounted(placed: PlacedCell, service: ServiceSpec) -> Iterator[tuple[str, Lo
         if use.credentials is not None and (use.engine is not None or use.of is not None):
             yield name, ("data", name, "credentials")
     for store in used_by(placed, service):
-        if is_kafka(store) and store.engine.certificate is not None:
+        if certificate_of(store.engine) is not None:
             yield authority_of(store.name), ("data", store.name, "classes")
 
 
-def _of_kafka(owned: _Owned, kafka: Kafka | None) -> Iterator[Flaw]:
-    """What a Kafka wants of its region and its service."""
-    if kafka is None:
-        return
-    region, service = owned.where.placed.region, owned.service
-    if kafka.certificate is not None and region.secret_store is None:
-        home = owned.where.placed.cell.region
-        message = f"region {home} has no secretStore to read the certificate of {owned.name} from"
-        place = (*owned.at, Kafka.KEY, "certificate")
-        yield Flaw(place, "SECRET", message, "give it one, or leave certificate out")
-    if region.prometheus is not None and service.alerts is None:
-        message = f"nobody is called when messages of {owned.name} may be lost or are not read"
+def _looked_after(owned: _Owned) -> Iterator[Flaw]:
+    """What a Kafka or a MySQL wants of its region and its service."""
+    engine, region, service = owned.engine, owned.where.placed.region, owned.service
+    read = {"certificate": ("the certificate", certificate_of(engine))}
+    if isinstance(engine, Mysql):
+        read["system"] = ("passwords of the operator", engine.system)
+    for key, (what, remote) in read.items():
+        if remote is not None and region.secret_store is None:
+            home = owned.where.placed.cell.region
+            message = f"region {home} has no secretStore to read {what} of {owned.name} from"
+            yield Flaw((*owned.at, engine.KEY, key), "SECRET", message, f"give it one, or leave {key} out")
+    lost = {Kafka: "messages of {} may be lost or are not read", Mysql: "{} takes no writes, or they are not kept"}
+    if (said := lost.get(type(engine))) and region.prometheus is not None and service.alerts is None:
+        message = f"nobody is called when {said.format(owned.name)}"
         yield Flaw(owned.declared, "ALERTS", message, "give alerts: {team: …, runbook: …}, under defaults for all")
 
 
@@ -356,7 +364,7 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
     at, use, regions = owned.at, owned.use, owned.where.regions
     own = owned.where.placed.cell.region
     places = {use.backup or own: (*at, "backup") if use.backup else owned.declared}
-    if use.dr_backup is not None:
+    if use.dr_backup is not None and owned.engine.HAS_COPIES:
         places.setdefault(use.dr_backup, (*at, "drBackup"))
         if not use.copies:
             message = f"{owned.name} has no copy that could archive there"
@@ -368,6 +376,10 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
             yield Flaw(place, "STORE", message, "give the region stores.objectStore")
         elif region in regions and stores is not None and stores.object_store is not None:
             yield from _out_of_reach(owned, region, stores.object_store, place)
+            if isinstance(owned.engine, Mysql):
+                keys = regions[use.keys or own].stores if (use.keys or own) in regions else None
+                for message, hint in archive_flaws(owned.name, region, stores.object_store, keys and keys.kms_key):
+                    yield Flaw(place, "STORE", message, hint)
     if use.keys is not None and use.keys in regions:
         stores = regions[use.keys].stores
         if stores is None or stores.kms_key is None:

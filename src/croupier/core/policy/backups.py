@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from croupier.core.policy.databases import CNPG, CRUNCHY, RPO, ZALANDO, is_synchronous
+from croupier.core.policy.databases import CNPG, CRUNCHY, GALERA, RPO, ZALANDO, is_synchronous
 from croupier.core.policy.facts import PREFIX, seconds
 from croupier.core.policy.objects import Object, at, items, mapping, text
 from croupier.core.policy.quantities import number
@@ -22,7 +22,7 @@ from croupier.core.policy.world import World
 from croupier.model.manifest import Path
 
 RESTORE = f"{PREFIX}restore-days"
-PERCONA_PG, PERCONA_MYSQL, PERCONA_MONGO = "pgv2.percona.com", "pxc.percona.com", "psmdb.percona.com"
+PERCONA_PG, PERCONA_MYSQL, PERCONA_MONGO = "pgv2.percona.com", GALERA, "psmdb.percona.com"
 _DAY = 86_400
 _WINDOW = re.compile(r"([1-9][0-9]{0,5})([dwm])")
 _DAYS = {"d": 1, "w": 7, "m": 30}

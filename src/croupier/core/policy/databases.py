@@ -1,5 +1,5 @@
 """Where data is kept: copies that nothing is lost with, storage and nodes that the wallet shares with nobody
-(S7.1, S7.4, S7.8). Of CloudNativePG, Zalando's and Crunchy's PostgreSQL, Strimzi's Kafka.
+(S7.1, S7.4, S7.8). Of CloudNativePG, Zalando's and Crunchy's PostgreSQL, Percona's MySQL, Strimzi's Kafka.
 
 How much may be lost is declared: ``croupier.dev/rpo-seconds`` on the object, or ``tier: money``, which may lose
 nothing.
@@ -19,13 +19,15 @@ from croupier.core.policy.world import World
 from croupier.model.manifest import Path
 
 RPO = f"{PREFIX}rpo-seconds"
-CNPG, ZALANDO, CRUNCHY, KAFKA = (
+CNPG, ZALANDO, CRUNCHY, GALERA, KAFKA = (
     "postgresql.cnpg.io",
     "acid.zalan.do",
     "postgres-operator.crunchydata.com",
+    "pxc.percona.com",
     "kafka.strimzi.io",
 )
 KINDS = {(CNPG, "Cluster"), (ZALANDO, "postgresql"), (CRUNCHY, "PostgresCluster")}
+_XTRADB = (GALERA, "PerconaXtraDBCluster")
 LEAST_COPIES = 3
 _WALLET = re.compile(r"(^|[-.])(wallet|ledger)s?($|[-.])")
 WALLET = (
@@ -81,7 +83,9 @@ def database_replication(each: Object) -> Iterator[Hit]:
 
 
 def is_synchronous(each: Object) -> bool:
-    """Whether a commit of a PostgreSQL waits until a second machine has it."""
+    """Whether a commit waits until a second machine has it: in a group of Galera that has one, always."""
+    if (each.group, each.kind) == _XTRADB:
+        return (whole(at(each.spec, "pxc", "size")) or 0) > 1
     return (each.group, each.kind) in KINDS and _synchronous(each)[1]
 
 
@@ -126,7 +130,7 @@ class Store(NamedTuple):
 
 
 def _stores(world: World) -> Iterator[Store]:
-    for each in world.of("Cluster", "postgresql", "PostgresCluster", "StatefulSet"):
+    for each in world.of("Cluster", "postgresql", "PostgresCluster", "PerconaXtraDBCluster", "StatefulSet"):
         if each.kind == "StatefulSet":
             for index, claim in items(each.spec.get("volumeClaimTemplates")):
                 place: Path = ("spec", "volumeClaimTemplates", index, "spec", "storageClassName")
@@ -134,7 +138,7 @@ def _stores(world: World) -> Iterator[Store]:
                 nodes = (("spec", "template", "spec", "nodeSelector"), selector)
                 yield Store(each, (place, text(at(claim, "spec", "storageClassName"))), nodes)
                 break
-        elif (each.group, each.kind) in KINDS:
+        elif (each.group, each.kind) in {*KINDS, _XTRADB}:
             yield Store(each, *_of_operator(each))
 
 
@@ -143,6 +147,10 @@ def _of_operator(each: Object) -> tuple[tuple[Path, str], tuple[Path, frozenset[
     where: Path
     if each.group == CNPG:
         storage, where = ("spec", "storage", "storageClass"), ("spec", "affinity", "nodeSelector")
+        return (storage, text(at(each.value, *storage))), (where, _pairs(at(each.value, *where)))
+    if each.group == GALERA:
+        storage = ("spec", "pxc", "volumeSpec", "persistentVolumeClaim", "storageClassName")
+        where = ("spec", "pxc", "nodeSelector")
         return (storage, text(at(each.value, *storage))), (where, _pairs(at(each.value, *where)))
     if each.group == ZALANDO:
         storage, where = ("spec", "volume", "storageClass"), ("spec", "nodeAffinity")

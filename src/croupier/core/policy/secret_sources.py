@@ -39,6 +39,7 @@ _OPERATED = frozenset(
     (
         ("postgresql.cnpg.io", "Cluster"), ("kafka.strimzi.io", "Kafka"), ("rabbitmq.com", "RabbitmqCluster"),
         ("postgres-operator.crunchydata.com", "PostgresCluster"), ("pgv2.percona.com", "PerconaPGCluster"),
+        ("pxc.percona.com", "PerconaXtraDBCluster"),
         ("elasticsearch.k8s.elastic.co", "Elasticsearch"), ("acid.zalan.do", "postgresql"),
     )
 )  # fmt: skip

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from croupier.core.render import kafka, postgres, redis, redis_watch
+from croupier.core.render import kafka, mysql, mysql_watch, postgres, redis, redis_watch
 from croupier.core.render.kafka_watch import COMPONENT, STRIMZI
+from croupier.core.render.mysql_parts import COLLECTOR_PORT, EXPORTER
 from croupier.core.render.store import Home
 from croupier.model.data import Engine
 from croupier.model.kafka import Kafka
+from croupier.model.mysql import Mysql
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.postgres import Postgres
@@ -30,20 +32,21 @@ class _Rendering(NamedTuple):
     """Labels of the pods that its users connect to, and by which ports."""
     copied: Sequence[str]
     """Labels of its pods that their series bear."""
-    port: str
-    """Name of the port by which its pods say what they count."""
+    ports: Sequence[str]
+    """Names of the ports by which its pods say what they count."""
 
 
 _ENGINES: Mapping[type[Engine], _Rendering] = {
     Postgres: _Rendering(
-        postgres.database, postgres.told, postgres.reached, (postgres.CLUSTER, postgres.POOLER), "metrics"
+        postgres.database, postgres.told, postgres.reached, (postgres.CLUSTER, postgres.POOLER), ("metrics",)
     ),
-    Redis: _Rendering(redis.database, redis.told, redis.reached, redis_watch.COPIED, redis.METRICS_PORT),
-    Kafka: _Rendering(kafka.cluster, kafka.told, kafka.reached, (STRIMZI, COMPONENT), kafka.METRICS_PORT),
+    Mysql: _Rendering(mysql.database, mysql.told, mysql.reached, mysql_watch.COPIED, (EXPORTER, COLLECTOR_PORT)),
+    Redis: _Rendering(redis.database, redis.told, redis.reached, redis_watch.COPIED, (redis.METRICS_PORT,)),
+    Kafka: _Rendering(kafka.cluster, kafka.told, kafka.reached, (STRIMZI, COMPONENT), (kafka.METRICS_PORT,)),
 }
 COPIED: Sequence[str] = tuple(dict.fromkeys(label for each in _ENGINES.values() for label in each.copied))
 """Labels of pods of stores that their series bear."""
-PORTS: Sequence[str] = tuple(dict.fromkeys(each.port for each in _ENGINES.values()))
+PORTS: Sequence[str] = tuple(dict.fromkeys(port for each in _ENGINES.values() for port in each.ports))
 """Names of ports by which pods of stores say what they count."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from croupier.core.render.alerts import alerts, tally_alert
 from croupier.core.render.kafka_watch import kafka_rules
+from croupier.core.render.mysql_watch import mysql_rules
 from croupier.core.render.names import of_service
 from croupier.core.render.redis_watch import redis_rules
 from croupier.core.render.slo import INTERVAL_SECONDS, counted, recordings, slos
@@ -43,4 +44,4 @@ def prometheus_rule(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject
 def rule_file(placed: PlacedCell) -> JsonObject:
     """All rules of a cell, as a file for ``rule_files``."""
     of_services = (group for service in placed.services for group in groups(placed, service))
-    return {"groups": [*of_services, *kafka_rules(placed), *redis_rules(placed)]}
+    return {"groups": [*of_services, *kafka_rules(placed), *mysql_rules(placed), *redis_rules(placed)]}

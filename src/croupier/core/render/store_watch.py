@@ -1,4 +1,5 @@
-"""Rules by which somebody is called about a store that is rendered: ``kafka_watch.py``, ``redis_watch.py`` say when."""
+"""Rules by which somebody is called about a store that is rendered: ``kafka_watch.py``, ``mysql_watch.py`` and
+``redis_watch.py`` say when."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from croupier.core.render.store import KEPT, NETWORK, Bucket, Home, buckets, ext
 from croupier.model.data import Engine
 from croupier.model.objects import JsonObject
 from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, PlacedCell, Region
+from croupier.model.postgres import Postgres
 from croupier.model.store import Store, stores_of
 
 
@@ -71,11 +72,11 @@ def _tenancy(home: Home) -> list[JsonObject]:
 
 
 def _credentials(home: Home, held: Iterable[Store[Engine]]) -> list[JsonObject]:
-    """Of the object stores that backups go to: one Secret each, whoever uses it."""
+    """Of the object stores that PostgreSQL archives to: one Secret each, whoever uses it."""
     reached: dict[str, Bucket] = {
         each.region: each
         for store in held
-        if store.engine.IS_BACKED_UP
+        if isinstance(store.engine, Postgres)
         for each in buckets(home.placed, store.use)
         if each.held.credentials
     }

@@ -55,6 +55,32 @@ def test_a_policy_for_a_database_selects_its_pods(labels: str, is_dangling: bool
     assert bool(found) == is_dangling
 
 
+MYSQL = """
+apiVersion: pxc.percona.com/v1
+kind: PerconaXtraDBCluster
+metadata: {name: ledger, namespace: data}
+spec: {pxc: {size: 3}, haproxy: {enabled: true}, backup: {pitr: {enabled: true, storageName: s}}}
+---
+"""
+_OF_LEDGER = "app.kubernetes.io/instance: ledger, "
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_dangling"),
+    [
+        (_OF_LEDGER + "app.kubernetes.io/component: pxc", False),
+        (_OF_LEDGER + "app.kubernetes.io/component: haproxy", False),
+        (_OF_LEDGER + "app.kubernetes.io/component: pitr", False),
+        (_OF_LEDGER + "app.kubernetes.io/component: proxysql", True),
+        ("percona.com/backup-type: xtrabackup, percona.com/cluster: ledger", False),
+        ("percona.com/backup-type: xtrabackup, percona.com/cluster: wallet", True),
+    ],
+)
+def test_a_policy_for_mysql_selects_its_pods(labels: str, is_dangling: bool) -> None:
+    found = _found(BESIDE + MYSQL + POLICY % labels, "dangling-network-policy")
+    assert bool(found) == is_dangling
+
+
 def test_what_an_operator_completes_is_not_judged_as_a_pod() -> None:
     """CloudNativePG hardens its poolers by itself; the part that is written is not all there is."""
     assert _found(POSTGRES, "run-as-non-root", "read-only-root", "readiness-probe") == []
