@@ -377,8 +377,9 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
         elif region in regions and stores is not None and stores.object_store is not None:
             yield from _out_of_reach(owned, region, stores.object_store, place)
             if isinstance(owned.engine, Mysql):
-                keys = regions[use.keys or own].stores if (use.keys or own) in regions else None
-                for message, hint in archive_flaws(owned.name, region, stores.object_store, keys and keys.kms_key):
+                of_keys = regions[use.keys or own].stores if (use.keys or own) in regions else None
+                key = of_keys.kms_key if of_keys is not None else None
+                for message, hint in archive_flaws(owned.name, region, stores.object_store, key):
                     yield Flaw(place, "STORE", message, hint)
     if use.keys is not None and use.keys in regions:
         stores = regions[use.keys].stores
