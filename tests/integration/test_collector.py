@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from tests.support import quick_yaml
 from tests.support.edge import free_port
 
 from croupier.core.render.collector import SAMPLER, collectors
@@ -37,7 +38,7 @@ class Collector:
         objects = collectors(each for each in load_described(PLATFORM).cells if each.cell.region == OWN)
         name = f"{SAMPLER}-config"
         (made,) = (each for each in objects if each["metadata"]["name"].startswith(name))
-        config: dict[str, Any] = yaml.safe_load(made["data"]["collector.yaml"])
+        config: dict[str, Any] = quick_yaml.load(made["data"]["collector.yaml"])
         config["receivers"]["otlp"]["protocols"] = {"http": {"endpoint": f"127.0.0.1:{self.port}"}}
         config["extensions"]["health_check"]["endpoint"] = f"127.0.0.1:{self.health}"
         sampling = config["processors"]["tail_sampling"]

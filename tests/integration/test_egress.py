@@ -11,6 +11,7 @@ from typing import Any
 
 import envoy
 import yaml
+from tests.support import quick_yaml
 from tests.support.edge import free_port
 from tests.support.platforms import gated
 
@@ -43,7 +44,7 @@ class Gateway:
         self.config, self.log = folder / FILE, folder / "log"
         objects = egress_gateways(gated(max_connections=2 * MOST, timeout_seconds=_SILENCE_SECONDS)[:1])["psp"]
         (made,) = (each for each in objects if each["kind"] == "ConfigMap")
-        config: dict[str, Any] = yaml.safe_load(made["data"][FILE])
+        config: dict[str, Any] = quick_yaml.load(made["data"][FILE])
         connect, ready, metrics = config["static_resources"]["listeners"]
         connect["address"] = _loopback(self.port)
         ready["address"] = _loopback(self.ready)

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from tests.support import quick_yaml
 from tests.support.nasty import NASTY
 from tests.support.platforms import manifests
 
@@ -47,8 +48,7 @@ def test_no_nasty_string_is_misread_by_kubectl() -> None:
 
 
 def test_kubectl_reads_every_manifest_of_the_example_as_it_was_made() -> None:
-    import yaml
 
     rendered = manifests(load_described(Path(str(files("croupier.cli").joinpath("example")))).cells)
     text = "".join(rendered.values())
-    assert _read(text) == list(yaml.safe_load_all(text))
+    assert _read(text) == list(quick_yaml.load_all(text))

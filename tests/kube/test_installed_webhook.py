@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner
+from tests.support import quick_yaml
 from tests.support.authority import Authority
 from tests.support.cluster import Cluster, Images
 from tests.support.reviews import DIGEST, pod
@@ -67,7 +67,7 @@ def door(cluster: Cluster, cluster_images: Images, tmp_path_factory: pytest.Temp
         "stringData": {"tls.crt": cert.decode(), "tls.key": key.decode()},
     }
     try:
-        cluster.apply(next(yaml.safe_load_all(done.stdout)), secret)
+        cluster.apply(next(quick_yaml.load_all(done.stdout)), secret)
         cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=done.stdout)
         cluster.rollout(NAME, OWN, 300)
         found = Door(cluster, folder / "ca.pem")

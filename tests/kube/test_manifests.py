@@ -8,7 +8,7 @@ from functools import cache, partial
 from typing import Any, Literal
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.cluster import Cluster
 from tests.support.crds import (
     ARGO_CD,
@@ -65,7 +65,7 @@ from croupier.operator.crds import custom_resources
 
 MANAGER = "gitops"
 RENDERED = manifests(example())
-OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
+OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in quick_yaml.load_all(text)]
 NAMESPACES = [each["metadata"]["name"] for each in OBJECTS if each["kind"] == "Namespace"]
 
 
@@ -157,7 +157,7 @@ def test_scalers_by_requests_apply_and_a_second_time_changes_nothing(kinds: Clus
     for each in (KEDA, HTTP_ADD_ON):
         _define(kinds, *each)
     files = manifests([each for each in eventful(intercepted()) if each.cell.region == "eu-north"])
-    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    made = {each["kind"] for text in files.values() for each in quick_yaml.load_all(text)}
     assert {"HTTPScaledObject", "ScaledObject", "ReferenceGrant"} <= made
     kinds.kubectl("create", "namespace", "keda")
     try:
@@ -171,7 +171,7 @@ def test_nodes_ahead_of_an_event_apply_and_a_second_time_change_nothing(kinds: C
     publishes."""
     _define(kinds, *KEDA)
     files = {name: text for name, text in manifests(ahead()).items() if name.startswith("regions/eu-north/")}
-    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    made = {each["kind"] for text in files.values() for each in quick_yaml.load_all(text)}
     assert "ScaledObject" in made
     try:
         _applies_once(kinds, files)
@@ -266,7 +266,7 @@ def test_pods_with_disks_and_what_recommends_their_size_apply_and_a_second_time_
     """S6.3, S7: a StatefulSet, and objects against the definitions that the Vertical Pod Autoscaler publishes."""
     _define(kinds, *VPA)
     files = manifests(volumed())
-    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    made = {each["kind"] for text in files.values() for each in quick_yaml.load_all(text)}
     assert {"StatefulSet", "VerticalPodAutoscaler"} <= made
     _applies_once(kinds, files)
 
@@ -289,7 +289,7 @@ def _applies_stores(
     what was made."""
     files = {name: text for name, text in every.items() if name.startswith((f"stores/{region}/", f"regions/{region}/"))}
     assert any(name.startswith("stores/") for name in files)
-    made = [each for text in files.values() for each in yaml.safe_load_all(text)]
+    made = [each for text in files.values() for each in quick_yaml.load_all(text)]
     try:
         _applies_once(kinds, files)
         then(kinds, made)
@@ -316,7 +316,7 @@ def test_kafka_of_a_cell_applies_and_a_second_time_changes_nothing(kinds: Cluste
         assert len(held.split()) == 6
     finally:
         kinds.kubectl("delete", "namespace", f"{name}-data", "--ignore-not-found", "--timeout=60s")
-        made = [each for text in shared.values() for each in yaml.safe_load_all(text)]
+        made = [each for text in shared.values() for each in quick_yaml.load_all(text)]
         classes = {each["metadata"]["name"] for each in made if each["kind"] == "StorageClass"}
         kinds.kubectl("delete", "storageclass", *classes, "--ignore-not-found", "--timeout=60s")
 
@@ -356,7 +356,7 @@ def test_what_watches_a_region_and_how_calls_leave_it_apply_and_a_second_time_ch
         _define(kinds, *each)
     held = ("cells/lucky-se-eu-north/", "regions/eu-north/")
     files = {name: text for name, text in manifests(watched()).items() if name.startswith(held)}
-    made = {each["kind"] for text in files.values() for each in yaml.safe_load_all(text)}
+    made = {each["kind"] for text in files.values() for each in quick_yaml.load_all(text)}
     assert {"CiliumEgressGatewayPolicy", "PodMonitor", "PrometheusRule"} <= made
     spaces = ("monitoring", "telemetry", "psp-egress")
     kinds.kubectl("create", "namespace", spaces[0])
@@ -406,7 +406,7 @@ def test_what_a_gateway_is_told_applies_and_a_second_time_changes_nothing(
         _define(kinds, *each)
     cells = [each for each in fronted(target, released_by=released_by) if each.cell.region == "eu-north"]
     files = manifests(cells)
-    made = [each for text in files.values() for each in yaml.safe_load_all(text)]
+    made = [each for text in files.values() for each in quick_yaml.load_all(text)]
     spaces = {each["metadata"]["name"] for each in made if each["kind"] == "Namespace"}
     spaces |= {each["metadata"]["namespace"] for each in made if "namespace" in each["metadata"]}
     if "gateway" in spaces and not any(each["metadata"]["name"] == "gateway" for each in made):
@@ -429,7 +429,7 @@ def test_what_a_mesh_is_told_applies_and_a_second_time_changes_nothing(
         _define(kinds, *each)
     cells = [each for each in meshed(mode, released_by=released_by) if each.cell.region == "eu-north"]
     files = manifests(cells)
-    made = [each for text in files.values() for each in yaml.safe_load_all(text)]
+    made = [each for text in files.values() for each in quick_yaml.load_all(text)]
     wanted = {"PeerAuthentication"} | ({"ServiceEntry", "VirtualService"} if mode == "sidecar" else set())
     assert wanted <= {each["kind"] for each in made}
     spaces = {each["metadata"]["name"] for each in made if each["kind"] == "Namespace"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 
 from croupier.core.render.cell import objects
 from croupier.spec.platform import load_described, look
@@ -79,15 +79,15 @@ def _slips(value: Any) -> Iterator[tuple[str, Any]]:
 
 def test_the_platform_that_slips_are_made_in_is_sound(tmp_path: Path) -> None:
     """Or else they would prove nothing."""
-    (tmp_path / "x.yaml").write_text(json.dumps(yaml.safe_load(PLATFORM)))
+    (tmp_path / "x.yaml").write_text(json.dumps(quick_yaml.load(PLATFORM)))
     made = objects(load_described(tmp_path).cells)
     assert {"regions/north/traces.yaml", "stores/south/lucky-se-north.yaml"} <= made.keys()
 
 
-@pytest.mark.parametrize("section", list(yaml.safe_load(PLATFORM)))
+@pytest.mark.parametrize("section", list(quick_yaml.load(PLATFORM)))
 def test_what_is_left_beside_a_slip_can_be_rendered(section: str, tmp_path: Path) -> None:
     """Prevents: a slip in one region, and ``croupier check`` breaks over a service that needs it."""
-    platform = yaml.safe_load(PLATFORM)
+    platform = quick_yaml.load(PLATFORM)
     for name, slip in _slips(platform[section]):
         (tmp_path / "x.yaml").write_text(json.dumps({**platform, section: slip}))
         described, _ = look(tmp_path)

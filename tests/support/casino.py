@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tests.support import quick_yaml
 from tests.support.cluster import Cluster
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "kubernetes"
@@ -89,4 +89,4 @@ def players(
 def _load(file: str, namespace: str) -> list[dict[str, Any]]:
     """The objects of a file of the example, moved to another namespace."""
     text = (EXAMPLE / file).read_text().replace("namespace: casino\n", f"namespace: {namespace}\n")
-    return list(yaml.safe_load_all(text.replace("books.casino.svc", f"books.{namespace}.svc")))
+    return list(quick_yaml.load_all(text.replace("books.casino.svc", f"books.{namespace}.svc")))

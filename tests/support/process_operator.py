@@ -17,11 +17,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from tests.support import quick_yaml
 from tests.support.cluster import Cluster
 from tests.support.fault_proxy import CLOCK, Control, Fault
 from tests.support.operated import OPERATOR_NAMESPACE
@@ -107,7 +107,7 @@ def behind_a_proxy(cluster: Cluster, folder: Path, namespace: str) -> Iterator[S
 
 def _cluster_of(cluster: Cluster) -> tuple[str, bytes]:
     """Address and certificate authority of the cluster, out of its kubeconfig."""
-    config: dict[str, Any] = yaml.safe_load(cluster.kubeconfig.read_text())
+    config: dict[str, Any] = quick_yaml.load(cluster.kubeconfig.read_text())
     (found,) = [each["cluster"] for each in config["clusters"] if each["name"] == cluster.context]
     return str(found["server"]), base64.b64decode(found["certificate-authority-data"])
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from tests.integration.casino.conftest import open_casino
+from tests.support import quick_yaml
 
 from croupier.model.service import Platform
 from croupier_kit import service
@@ -250,7 +250,7 @@ def test_the_schema_may_be_installed_twice(database: str) -> None:
 
 
 def test_descriptors_name_modules_and_changes_that_exist() -> None:
-    platform = Platform.model_validate(yaml.safe_load((PLATFORM / "platform.yaml").read_text()))
+    platform = Platform.model_validate(quick_yaml.load((PLATFORM / "platform.yaml").read_text()))
     seen = set()
     for file in (PLATFORM / "versions").iterdir():
         built = build.load(Path(str(file)))

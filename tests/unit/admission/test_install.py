@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
+from tests.support import quick_yaml
 from tests.support.authority import Authority
 
 from croupier.admission.install import SYSTEM, judged, webhook_configuration
@@ -38,7 +38,7 @@ def made(*words: str) -> Result:
 def found() -> dict[str, Any]:
     done = made("--inject-ca-from", "croupier/admission")
     assert done.exit_code == 0, done.output
-    return {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    return {each["kind"]: each for each in quick_yaml.load_all(done.stdout)}
 
 
 def test_all_of_it_is_there(found: dict[str, Any]) -> None:
@@ -114,7 +114,7 @@ def _is_asked(rules: list[dict[str, Any]], known: tuple[Resource, ...], value: d
 
 def test_what_no_rule_asks_about_is_not_sent() -> None:
     done = made("--inject-ca-from", "a/b", "--profile", "restricted")
-    *_, configuration = yaml.safe_load_all(done.stdout)
+    *_, configuration = quick_yaml.load_all(done.stdout)
     sent = {name for rule in configuration["webhooks"][0]["rules"] for name in rule["resources"]}
     assert {"pods", "pods/ephemeralcontainers", "rollouts"} <= sent
     assert sent.isdisjoint(("configmaps", "ingresses", "clusterroles", "virtualservices"))
@@ -132,16 +132,16 @@ def test_its_pods_have_no_rights_and_no_way_out(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(("mode", "policy"), [("warn", "Ignore"), ("enforce", "Fail")])
 def test_who_only_warns_stops_nobody_when_it_is_down(mode: str, policy: str) -> None:
     done = made("--inject-ca-from", "a/b", "--mode", mode)
-    *_, configuration = yaml.safe_load_all(done.stdout)
+    *_, configuration = quick_yaml.load_all(done.stdout)
     assert configuration["webhooks"][0]["failurePolicy"] == policy
-    *_, configuration = yaml.safe_load_all(made("--inject-ca-from", "a/b", "--failure-policy", "Ignore").stdout)
+    *_, configuration = quick_yaml.load_all(made("--inject-ca-from", "a/b", "--failure-policy", "Ignore").stdout)
     assert configuration["webhooks"][0]["failurePolicy"] == "Ignore"
 
 
 def test_the_authority_is_a_file_or_cert_managers_and_one_of_them(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_bytes(Authority().pem)
-    *_, configuration = yaml.safe_load_all(made("--ca", str(ca)).stdout)
+    *_, configuration = quick_yaml.load_all(made("--ca", str(ca)).stdout)
     bundle = configuration["webhooks"][0]["clientConfig"]["caBundle"]
     assert base64.b64decode(bundle) == ca.read_bytes()
     assert made().exit_code == 2
@@ -186,7 +186,7 @@ def test_a_time_limit_is_a_number(tmp_path: Path) -> None:
 def test_the_options_of_the_rules_reach_the_pods() -> None:
     words = ("--disable", "cpu-requests", "--registry", "registry.example", "--fail-on", "warning", "--ignore-waivers")
     done = made("--inject-ca-from", "a/b", *words)
-    deployment = next(each for each in yaml.safe_load_all(done.stdout) if each["kind"] == "Deployment")
+    deployment = next(each for each in quick_yaml.load_all(done.stdout) if each["kind"] == "Deployment")
     args = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
     assert {"--disable=cpu-requests", "--registry=registry.example", "--fail-on=warning", "--ignore-waivers"} <= set(
         args
@@ -197,7 +197,7 @@ def test_the_options_of_the_rules_reach_the_pods() -> None:
 # --- rules of people's own --------------------------------------------------------------------------------------------
 
 
-EXAMPLE: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "examples/rules/team.yaml").read_text())
+EXAMPLE: dict[str, Any] = quick_yaml.load((Path(__file__).parents[3] / "examples/rules/team.yaml").read_text())
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def own(tmp_path: Path) -> Path:
 def test_rules_of_ones_own_reach_the_pods_as_they_are(own: Path, tmp_path: Path) -> None:
     """The files as files: what a ConfigMap is mounted as, whole, are links, which nobody follows."""
     done = made("--inject-ca-from", "a/b", "--rules", str(own), "--profile", "restricted")
-    found = {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    found = {each["kind"]: each for each in quick_yaml.load_all(done.stdout)}
     assert json.loads(found["ConfigMap"]["data"]["team.yaml"]) == EXAMPLE
     pods = found["Deployment"]["spec"]["template"]
     (container,) = pods["spec"]["containers"]
@@ -220,7 +220,7 @@ def test_rules_of_ones_own_reach_the_pods_as_they_are(own: Path, tmp_path: Path)
     assert mount in container["volumeMounts"]
     (own / "team.yaml").write_text(json.dumps({**EXAMPLE, "level": "error"}))
     changed = made("--inject-ca-from", "a/b", "--rules", str(own), "--profile", "restricted").stdout
-    other = next(each for each in yaml.safe_load_all(changed) if each["kind"] == "Deployment")
+    other = next(each for each in quick_yaml.load_all(changed) if each["kind"] == "Deployment")
     assert other["spec"]["template"]["metadata"]["annotations"] != pods["metadata"]["annotations"]
     file = tmp_path / "admission.yaml"
     file.write_text(done.stdout)
@@ -236,7 +236,7 @@ def test_a_kind_that_nobody_would_be_asked_about_has_to_be_named(own: Path) -> N
     assert refused.exit_code == 2
     assert "what the API server calls Issuer is not known here" in refused.output
     done = made("--inject-ca-from", "a/b", "--rules", str(own), "--resource", "issuers.cert-manager.io")
-    *_, configuration = yaml.safe_load_all(done.stdout)
+    *_, configuration = quick_yaml.load_all(done.stdout)
     (rule,) = (each for each in configuration["webhooks"][0]["rules"] if each["apiGroups"] == ["cert-manager.io"])
     assert (rule["resources"], rule["apiVersions"]) == (["issuers"], ["*"])
 
@@ -263,17 +263,17 @@ def test_an_image_policy_is_two_files_and_two_flags(tmp_path: Path) -> None:
         "--enable-admission-plugins=ImagePolicyWebhook",
         "--admission-control-config-file=/etc/kubernetes/croupier/admission.yaml",
     ]
-    (plugin,) = yaml.safe_load((folder / "admission.yaml").read_text())["plugins"]
+    (plugin,) = quick_yaml.load((folder / "admission.yaml").read_text())["plugins"]
     policy = plugin["configuration"]["imagePolicy"]
     assert policy["defaultAllow"] is True
     assert policy["kubeConfigFile"] == "/etc/kubernetes/croupier/images.kubeconfig"
-    (cluster,) = yaml.safe_load((folder / "images.kubeconfig").read_text())["clusters"]
+    (cluster,) = quick_yaml.load((folder / "images.kubeconfig").read_text())["clusters"]
     assert cluster["cluster"]["server"] == "https://10.96.0.20/image-policy"
     assert cluster["cluster"]["tls-server-name"] == "croupier-admission.croupier.svc"
     assert base64.b64decode(cluster["cluster"]["certificate-authority-data"]) == ca.read_bytes()
     words += ["--failure-policy", "Fail"]
     assert CliRunner().invoke(cli, ["admission", "image-policy", str(folder), *words]).exit_code == 0
-    (plugin,) = yaml.safe_load((folder / "admission.yaml").read_text())["plugins"]
+    (plugin,) = quick_yaml.load((folder / "admission.yaml").read_text())["plugins"]
     assert plugin["configuration"]["imagePolicy"]["defaultAllow"] is False
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
+from tests.support import quick_yaml
 
 from croupier.adapters.installed_rules import GROUP
 from croupier.cli.root import cli
@@ -20,7 +20,7 @@ from croupier.engine.custom_rules import read_rules
 from croupier.errors import SpecError
 
 ROOT = Path(__file__).parents[3]
-EXAMPLE: dict[str, Any] = yaml.safe_load((ROOT / "examples/rules/team.yaml").read_text())
+EXAMPLE: dict[str, Any] = quick_yaml.load((ROOT / "examples/rules/team.yaml").read_text())
 POD = """\
 apiVersion: v1
 kind: Pod

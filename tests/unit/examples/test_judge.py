@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
+from tests.support import quick_yaml
 
 from croupier.judge.app import HOOKS
 from croupier.spec.documents import load_judge
@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[3] / "examples" / "judge"
 
 
 def documents(name: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all((FOLDER / name).read_text(encoding="utf-8")))
+    return list(quick_yaml.load_all((FOLDER / name).read_text(encoding="utf-8")))
 
 
 def test_the_settings_are_sound() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
+from tests.support import quick_yaml
 
 from croupier.operator.install import manifests
 
@@ -68,7 +69,7 @@ def test_what_bears_the_labels_of_a_version_is_made_by_its_own_controllers_only(
 
 
 def test_what_is_named_exists_and_all_of_it_is_plain_yaml() -> None:
-    assert list(yaml.safe_load_all(yaml.safe_dump_all(FOUND, sort_keys=False))) == FOUND
+    assert list(quick_yaml.load_all(yaml.safe_dump_all(FOUND, sort_keys=False))) == FOUND
     account = of_kind("ServiceAccount")["metadata"]
     for kind in ("ClusterRoleBinding", "RoleBinding"):
         (subject,) = of_kind(kind)["subjects"]

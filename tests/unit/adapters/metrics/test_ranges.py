@@ -6,7 +6,7 @@ import math
 from typing import Any, cast
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.judged import SETTINGS
 
 from croupier.adapters.metrics.prometheus_api import PrometheusApi, Ranged, read_matrix
@@ -28,7 +28,7 @@ class Api:
 
 
 def service(**changes: Any) -> JudgedService:
-    return JudgedService.model_validate(yaml.safe_load(SETTINGS)["services"][0] | changes)
+    return JudgedService.model_validate(quick_yaml.load(SETTINGS)["services"][0] | changes)
 
 
 def counters(answers: dict[str, list[Ranged]]) -> tuple[RangedCounters, Api]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import example
 
 from croupier.core.render.cell import objects, prometheus_files
@@ -34,7 +34,7 @@ def _in(region: str) -> list[PlacedCell]:
 
 def _config(made: list[JsonObject], tier: str) -> dict[str, Any]:
     (found,) = (each for each in made if each["kind"] == "ConfigMap" and each["metadata"]["name"].startswith(tier))
-    config: dict[str, Any] = yaml.safe_load(found["data"]["collector.yaml"])
+    config: dict[str, Any] = quick_yaml.load(found["data"]["collector.yaml"])
     return config
 
 
@@ -164,11 +164,11 @@ def test_what_collectors_count_of_themselves_is_scraped_and_its_door_is_open() -
 
 def test_a_prometheus_that_reads_files_gets_the_same_rules_and_a_job() -> None:
     files = prometheus_files(_watched("files"))
-    rules = yaml.safe_load(files[f"prometheus/{NORTH}/collectors.rules"])["groups"]
+    rules = quick_yaml.load(files[f"prometheus/{NORTH}/collectors.rules"])["groups"]
     (rule,) = (each for each in objects(_watched())[f"regions/{NORTH}/traces.yaml"] if each["kind"] == "PrometheusRule")
     assert rule["spec"]["groups"] == rules
     jobs = {
-        each["job_name"]: each for each in yaml.safe_load(files[f"prometheus/{NORTH}/scrape.conf"])["scrape_configs"]
+        each["job_name"]: each for each in quick_yaml.load(files[f"prometheus/{NORTH}/scrape.conf"])["scrape_configs"]
     }
     job = jobs["croupier-collectors"]
     assert job["kubernetes_sd_configs"] == [{"role": "pod", "namespaces": {"names": ["telemetry"]}}]

@@ -9,7 +9,7 @@ from typing import Any
 
 import envoy
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import example, gated, manifests
 
 from croupier.core.policy.catalogue import RULES
@@ -52,7 +52,7 @@ def _one(objects: Iterable[JsonObject], kind: str, name: str = "gateway") -> Any
 
 
 def _config(objects: Iterable[JsonObject]) -> dict[str, Any]:
-    config: dict[str, Any] = yaml.safe_load(_one(objects, "ConfigMap")["data"][FILE])
+    config: dict[str, Any] = quick_yaml.load(_one(objects, "ConfigMap")["data"][FILE])
     return config
 
 

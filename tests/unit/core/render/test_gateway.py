@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 from click.testing import CliRunner
+from tests.support import quick_yaml
 from tests.support.platforms import EDGE, GATEWAYS, example, fronted, manifests
 
 from croupier.cli.root import cli
@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "gateway.md"
 
 
 def _objects(cells: Iterable[PlacedCell]) -> list[dict[str, Any]]:
-    return [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    return [each for text in manifests(cells).values() for each in quick_yaml.load_all(text)]
 
 
 def _all(objects: Iterable[dict[str, Any]], kind: str, name: str | None = None) -> list[dict[str, Any]]:
@@ -330,7 +330,7 @@ def test_the_old_ingress_has_its_canary_by_annotations(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["template", "payments-api", "--platform", str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert "note: ingress-nginx was retired in March 2026" in done.stderr
-    ingresses = _all(yaml.safe_load_all(done.stdout), "Ingress")
+    ingresses = _all(quick_yaml.load_all(done.stdout), "Ingress")
     first, canary = (each["metadata"] for each in ingresses)
     nginx = "nginx.ingress.kubernetes.io"
     assert (first["name"], canary["name"]) == ("payments-api", "payments-api-canary")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import applied, example
 
 from croupier.adapters.kubernetes_client import MANAGER
@@ -159,7 +159,7 @@ def test_without_its_ignore_rules_the_same_set_is_found_fault_with() -> None:
 
 def test_argo_cd_finds_charts_with_the_values_of_each_place() -> None:
     cells = applied("argocd")
-    made = yaml.safe_load_all(written("helm", objects(cells), cells)["gitops/argocd.yaml"])
+    made = quick_yaml.load_all(written("helm", objects(cells), cells)["gitops/argocd.yaml"])
     source = next(each for each in made if each["kind"] == "ApplicationSet")["spec"]["template"]["spec"]["source"]
     assert source["path"] == "clusters/chart"
     assert source["helm"] == {"valueFiles": ["../{{.folder}}/values.yaml"]}

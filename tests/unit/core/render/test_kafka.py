@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import STRIMZI, manifests, stands, streamed, streams
 
 from croupier.core.render.cell import objects, render
@@ -24,7 +24,7 @@ OPERATOR = Monitoring(form="operator", labels={"prometheus": "platform"})
 
 def _file(cells: Iterable[PlacedCell], name: str = STORES) -> Made:
     """(kind, name) -> object."""
-    return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(manifests(cells)[name])}
+    return {(each["kind"], each["metadata"]["name"]): each for each in quick_yaml.load_all(manifests(cells)[name])}
 
 
 def _spec(made: Made, kind: str, name: str = "events") -> dict[str, Any]:
@@ -297,8 +297,8 @@ def test_somebody_is_called_when_messages_may_be_lost_or_are_not_read() -> None:
 
 def test_a_prometheus_that_reads_files_has_the_same_rules_and_finds_the_pods() -> None:
     files = render(_called(streamed(prometheus=Monitoring(form="files"))))
-    rules = yaml.safe_load(files["prometheus/eu-north/lucky-se-eu-north.rules"])
+    rules = quick_yaml.load(files["prometheus/eu-north/lucky-se-eu-north.rules"])
     assert "lucky-se-eu-north/events/kafka" in {each["name"] for each in rules["groups"]}
-    jobs = yaml.safe_load(files["prometheus/eu-north/scrape.conf"])["scrape_configs"]
+    jobs = quick_yaml.load(files["prometheus/eu-north/scrape.conf"])["scrape_configs"]
     (job,) = [each for each in jobs if each["job_name"] == "croupier-stores"]
     assert "tcp-prometheus" in job["relabel_configs"][0]["regex"].split("|")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import EXAMPLE, example
 
 from croupier.core.render.access import access
@@ -22,7 +22,7 @@ from croupier.spec.platform import load_described
 GOLDEN = Path(__file__).parent / "golden"
 RENDERED = render(load_described(EXAMPLE).cells)
 OBJECTS: list[tuple[str, dict[str, Any]]] = [
-    (name, each) for name, text in RENDERED.items() if name.endswith(".yaml") for each in yaml.safe_load_all(text)
+    (name, each) for name, text in RENDERED.items() if name.endswith(".yaml") for each in quick_yaml.load_all(text)
 ]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pytest
 import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import manifests, meshed
 
 from croupier.core.policy.catalogue import RULES
@@ -28,7 +29,7 @@ BOTH = [(mode, by) for mode in MODES for by in ("croupier", "kubernetes")]
 
 
 def _objects(cells: Iterable[PlacedCell]) -> list[dict[str, Any]]:
-    return [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    return [each for text in manifests(cells).values() for each in quick_yaml.load_all(text)]
 
 
 def _all(objects: Iterable[dict[str, Any]], kind: str, name: str | None = None) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import gated, manifests
 from tests.support.promtool import fires, needs_promtool
 
@@ -135,16 +135,16 @@ def test_a_prometheus_that_reads_files_has_the_same_rules_and_a_job() -> None:
     files = prometheus_files(cells)
     (region,) = {each.cell.region for each in cells if each.cell.region == "eu-north"}
     here = [each for each in cells if each.cell.region == region]
-    rules = yaml.safe_load(files[f"prometheus/{region}/providers.rules"])
+    rules = quick_yaml.load(files[f"prometheus/{region}/providers.rules"])
     assert rules["groups"] == [*gateway_rules(region, ["psp"], here[0].region), *provider_groups(region, here)]
     (job,) = (
         each
-        for each in yaml.safe_load(files[f"prometheus/{region}/scrape.conf"])["scrape_configs"]
+        for each in quick_yaml.load(files[f"prometheus/{region}/scrape.conf"])["scrape_configs"]
         if each["job_name"] == "croupier-egress"
     )
     assert job["metrics_path"] == "/stats/prometheus"
     assert job["metric_relabel_configs"][0]["target_label"] == "provider"
     assert provider_rules(region, here) == []
     assert not [
-        each for text in manifests(cells).values() for each in yaml.safe_load_all(text) if each["kind"] == "PodMonitor"
+        each for text in manifests(cells).values() for each in quick_yaml.load_all(text) if each["kind"] == "PodMonitor"
     ]

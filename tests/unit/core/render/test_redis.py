@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
+from tests.support import quick_yaml
 from tests.support.platforms import manifests, redis, remembered
 from tests.support.promtool import fires, needs_promtool
 
@@ -22,7 +22,7 @@ OPERATOR = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name":
 
 def _made(engine: Redis | None = None, **of_region: object) -> Made:
     """(kind, name) -> object."""
-    held = yaml.safe_load_all(manifests(remembered(engine, **of_region))[HOME])
+    held = quick_yaml.load_all(manifests(remembered(engine, **of_region))[HOME])
     return {(each["kind"], each["metadata"]["name"]): each for each in held}
 
 
@@ -213,7 +213,7 @@ def test_leaders_and_followers_of_a_cluster_talk_over_the_bus() -> None:
     ],
 )  # fmt: skip
 def test_pods_are_told_where_it_is(engine: Redis, said: dict[str, str]) -> None:
-    made = yaml.safe_load_all(manifests(remembered(engine))[f"{CELL}/lobby.yaml"])
+    made = quick_yaml.load_all(manifests(remembered(engine))[f"{CELL}/lobby.yaml"])
     (pod,) = (each["spec"]["template"]["spec"] for each in made if each["kind"] == "Deployment")
     told = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
     address = {"SESSIONS_HOST": "sessions-master.lucky-se-eu-north-data", "SESSIONS_PORT": "6379"}
@@ -229,7 +229,7 @@ def test_pods_are_told_where_it_is(engine: Redis, said: dict[str, str]) -> None:
     ],
 )
 def test_its_users_may_ask_it(engine: Redis, asked: list[tuple[str, int]]) -> None:
-    made = yaml.safe_load_all(manifests(remembered(engine))[f"{CELL}/lobby.yaml"])
+    made = quick_yaml.load_all(manifests(remembered(engine))[f"{CELL}/lobby.yaml"])
     (policy,) = (each["spec"] for each in made if each["kind"] == "NetworkPolicy")
     found = [
         (peer["podSelector"]["matchLabels"]["app"], rule["ports"][0]["port"])
@@ -245,7 +245,7 @@ def test_a_prometheus_finds_the_exporters() -> None:
     scrapes = [text for name, text in render(remembered()).items() if name.endswith("scrape.conf")]
     assert scrapes
     for text in scrapes:
-        (job,) = (each for each in yaml.safe_load(text)["scrape_configs"] if each["job_name"] == "croupier-stores")
+        (job,) = (each for each in quick_yaml.load(text)["scrape_configs"] if each["job_name"] == "croupier-stores")
         kept = next(each["regex"] for each in job["relabel_configs"] if each.get("action") == "keep")
         assert "redis-exporter" in kept.split("|")
 
@@ -253,7 +253,7 @@ def test_a_prometheus_finds_the_exporters() -> None:
 def _called(engine: Redis | None = None) -> dict[str, dict[str, Any]]:
     """Alert -> its rule."""
     (text,) = (text for name, text in render(remembered(engine)).items() if name.endswith("lucky-se-eu-north.rules"))
-    (group,) = (each for each in yaml.safe_load(text)["groups"] if each["name"].endswith("/sessions/redis"))
+    (group,) = (each for each in quick_yaml.load(text)["groups"] if each["name"].endswith("/sessions/redis"))
     return {each["alert"]: each for each in group["rules"]}
 
 

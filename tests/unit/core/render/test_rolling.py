@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from click.testing import CliRunner
+from tests.support import quick_yaml
 from tests.support.platforms import TRIGGERS, example, manifests, queued
 
 from croupier.cli.root import cli
 from croupier.model.service_spec import NamedPort, Rollout
 
 RENDERED = manifests(example(released_by="kubernetes"))
-OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in yaml.safe_load_all(text)]
+OBJECTS: list[dict[str, Any]] = [each for text in RENDERED.values() for each in quick_yaml.load_all(text)]
 
 
 def _of(kind: str) -> dict[str, dict[str, Any]]:
@@ -50,7 +50,7 @@ def _rendered(**of_lobby: object) -> list[dict[str, Any]]:
     placed = example(released_by="kubernetes")[0]
     services = tuple(each.model_copy(update=of_lobby) if each.name == "lobby" else each for each in placed.services)
     made = manifests([placed.model_copy(update={"services": services})])
-    return [each for text in made.values() for each in yaml.safe_load_all(text)]
+    return [each for text in made.values() for each in quick_yaml.load_all(text)]
 
 
 def _one(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def test_callers_reach_ports_beside_http_by_the_service_and_through_both_walls()
         each.model_copy(update={"ports": ports}) if each.name == "wallet" else each for each in placed.services
     )
     made = manifests([placed.model_copy(update={"services": services})])
-    objects = [each for text in made.values() for each in yaml.safe_load_all(text)]
+    objects = [each for text in made.values() for each in quick_yaml.load_all(text)]
     assert {"name": "grpc", "port": 9000, "targetPort": "grpc", "protocol": "TCP"} in _one(
         objects, "Service", "wallet"
     )["spec"]["ports"]
@@ -122,7 +122,7 @@ QUEUED = manifests(queued())
 
 def test_a_queue_scales_by_keda_and_by_nothing_else() -> None:
     """S6.2; what each scaler is asked is of the reference of KEDA 2.21."""
-    made = [each for text in QUEUED.values() for each in yaml.safe_load_all(text)]
+    made = [each for text in QUEUED.values() for each in quick_yaml.load_all(text)]
     scalers = [each for each in made if each["kind"] == "ScaledObject"]
     deployments = [each for each in made if each["kind"] == "Deployment"]
     assert "HorizontalPodAutoscaler" not in {each["kind"] for each in made}
@@ -148,7 +148,7 @@ def test_a_queue_scales_by_keda_and_by_nothing_else() -> None:
 
 
 def test_a_password_of_a_queue_is_named_and_not_written() -> None:
-    made = [each for text in QUEUED.values() for each in yaml.safe_load_all(text)]
+    made = [each for text in QUEUED.values() for each in quick_yaml.load_all(text)]
     owners = {each["metadata"]["name"] for each in made if each["kind"] == "TriggerAuthentication"}
     for each in made:
         if each["kind"] == "ScaledObject":

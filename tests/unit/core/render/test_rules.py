@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support import quick_yaml
 from tests.support.promtool import fires, needs_promtool, promtool
 
 from croupier.core.render.cell import objects_of, render
@@ -247,7 +248,7 @@ def test_prometheus_takes_every_file_that_is_rendered(tmp_path: Path) -> None:
         (tmp_path / Path(name).name).write_text(text)
     checked = promtool(tmp_path, "check", "rules", "lucky-mt-eu-south.rules")
     assert checked.returncode == 0, checked.stderr
-    config = yaml.safe_load(files["prometheus/eu-south/scrape.conf"])
+    config = quick_yaml.load(files["prometheus/eu-south/scrape.conf"])
     pods = config["scrape_configs"][0]
     found = pods.pop("kubernetes_sd_configs")  # Debian's build of promtool knows nothing of Kubernetes
     assert found == [{"role": "pod", "namespaces": {"names": ["lucky-mt"]}}]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import example, kept, manifests
 
 from croupier.core.compare import compare
@@ -22,7 +23,7 @@ from croupier.spec.manifests import read_text
 
 
 def _externals(cells: list[PlacedCell]) -> list[dict[str, Any]]:
-    made = [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    made = [each for text in manifests(cells).values() for each in quick_yaml.load_all(text)]
     return [each for each in made if each["kind"] == "ExternalSecret"]
 
 
@@ -55,7 +56,7 @@ def test_nothing_is_made_where_somebody_else_makes_secrets() -> None:
 
 
 def _elsewhere(cells: list[PlacedCell]) -> set[str | None]:
-    made = [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    made = [each for text in manifests(cells).values() for each in quick_yaml.load_all(text)]
     return {
         each["metadata"].get("annotations", {}).get("croupier.dev/secrets-elsewhere")
         for each in made
@@ -73,7 +74,7 @@ def test_a_workload_says_which_secrets_no_manifest_makes() -> None:
 def _mounted() -> tuple[list[PlacedCell], list[dict[str, Any]]]:
     driver = SecretsDriver(provider="vault", parameters={"roleName": "casino"})
     cells = kept(secrets_driver=driver, secret_store="vault")
-    return cells, [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    return cells, [each for text in manifests(cells).values() for each in quick_yaml.load_all(text)]
 
 
 def test_a_driver_mounts_what_the_manager_keeps_and_no_secret_is_made() -> None:
@@ -94,7 +95,7 @@ def test_a_driver_mounts_what_the_manager_keeps_and_no_secret_is_made() -> None:
         spec = found[each["metadata"]["namespace"], volume["csi"]["volumeAttributes"]["secretProviderClass"]]
         assert spec["provider"] == "vault"
         assert spec["parameters"]["roleName"] == "casino"
-        assert yaml.safe_load(spec["parameters"]["objects"]) == [
+        assert quick_yaml.load(spec["parameters"]["objects"]) == [
             {"objectName": "hmac", "secretPath": "casino/psp-a-credentials", "secretKey": "hmac"}
         ]
         (mount,) = (held for held in pod["containers"][0]["volumeMounts"] if held["name"] == volume["name"])
@@ -105,7 +106,7 @@ def test_a_driver_mounts_what_the_manager_keeps_and_no_secret_is_made() -> None:
 
 def test_what_somebody_else_makes_stays_a_secret_beside_the_driver() -> None:
     cells = example(secrets_driver=SecretsDriver(provider="vault"))
-    made = [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    made = [each for text in manifests(cells).values() for each in quick_yaml.load_all(text)]
     assert not [each for each in made if each["kind"] == "SecretProviderClass"]
     volumes = [
         volume
@@ -129,7 +130,7 @@ def _with(**of_secret: object) -> list[PlacedCell]:
 
 
 def _secrets_of_pods(cells: list[PlacedCell]) -> set[str]:
-    made = (each for text in manifests(cells).values() for each in yaml.safe_load_all(text))
+    made = (each for text in manifests(cells).values() for each in quick_yaml.load_all(text))
     pods = (each["spec"]["template"]["spec"] for each in made if each["kind"] == "Deployment")
     return {volume["secret"]["secretName"] for pod in pods for volume in pod["volumes"] if "secret" in volume}
 
@@ -189,7 +190,7 @@ def _beside(mesh: Mesh | None = None) -> tuple[list[PlacedCell], list[dict[str, 
     cells = [
         placed.model_copy(update={"region": placed.region.model_copy(update=held)}) for placed in _with(sidecar=True)
     ]
-    return cells, [each for text in manifests(cells).values() for each in yaml.safe_load_all(text)]
+    return cells, [each for text in manifests(cells).values() for each in quick_yaml.load_all(text)]
 
 
 def _payments(made: list[dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 from tests.support.platforms import applied, database, manifests, stands, stored
 
 from croupier.core.render.cell import objects, render
@@ -25,7 +25,7 @@ Made = dict[tuple[str, str], dict[str, Any]]
 
 def _file(cells: Iterable[PlacedCell], name: str = HOME) -> Made:
     """(kind, name) -> object."""
-    held = yaml.safe_load_all(manifests(cells)[name])
+    held = quick_yaml.load_all(manifests(cells)[name])
     return {(each["kind"], each["metadata"]["name"]): each for each in held}
 
 
@@ -96,7 +96,7 @@ def test_money_has_storage_and_nodes_of_its_own() -> None:
     assert spec["affinity"]["tolerations"] == [
         {"key": "pool", "operator": "Equal", "value": "money", "effect": "NoSchedule"}
     ]
-    (held,) = yaml.safe_load_all(files["regions/eu-north/storage.yaml"])
+    (held,) = quick_yaml.load_all(files["regions/eu-north/storage.yaml"])
     assert (held["metadata"]["name"], held["reclaimPolicy"]) == ("money", "Retain")
     assert held["volumeBindingMode"] == "WaitForFirstConsumer"
 
@@ -115,7 +115,7 @@ def test_stores_of_a_region_are_applied_by_themselves(tool: Literal["argocd", "f
     wanted = applied(tool)[0].gitops
     cells = [each.model_copy(update={"gitops": wanted}) for each in stored()]
     said = "".join(text for name, text in manifests(cells).items() if name.startswith("gitops/"))
-    made = yaml.safe_load_all(said)
+    made = quick_yaml.load_all(said)
     names = {each["metadata"]["name"] for each in made if each["kind"] in ("AppProject", "Kustomization")}
     assert {"stores.eu-north", "stores.eu-south"} <= names
 
@@ -195,7 +195,7 @@ def test_who_shares_a_database_cannot_starve_its_owner() -> None:
 
 def test_pods_are_told_where_it_is_and_how_much_they_may_open() -> None:
     text = manifests(stored())["cells/lucky-se-eu-north/lobby.yaml"]
-    (deployment,) = (each for each in yaml.safe_load_all(text) if each["kind"] == "Deployment")
+    (deployment,) = (each for each in quick_yaml.load_all(text) if each["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]
     environment = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
     assert environment["LEDGER_HOST"] == "ledger-pooler.lucky-se-eu-north-data"
@@ -218,7 +218,7 @@ def test_passwords_come_from_the_secret_store_and_stand_in_no_file() -> None:
         "ledger-lobby": "casino/lobby",
     }
     assert ("Secret", "ledger-wallet") not in made
-    beside = yaml.safe_load_all(manifests(stored())["cells/lucky-se-eu-north/01-secrets.yaml"])
+    beside = quick_yaml.load_all(manifests(stored())["cells/lucky-se-eu-north/01-secrets.yaml"])
     assert {each["metadata"]["name"] for each in beside} == {"wallet-ledger", "lobby-ledger"}
 
 
@@ -267,7 +267,7 @@ def test_a_service_may_ask_the_stores_it_uses_and_no_other() -> None:
     cells = manifests(stored())
     asks = {}
     for name in ("lobby", "payments-api", "wallet"):
-        made = yaml.safe_load_all(cells[f"cells/lucky-se-eu-north/{name}.yaml"])
+        made = quick_yaml.load_all(cells[f"cells/lucky-se-eu-north/{name}.yaml"])
         (policy,) = (each["spec"] for each in made if each["kind"] == "NetworkPolicy")
         asks[name] = [
             peer["podSelector"]["matchLabels"] for peer, ports in _peers(policy, "egress", "to") if 5432 in ports
@@ -289,7 +289,7 @@ def test_a_prometheus_that_reads_files_is_told_of_them_where_they_run() -> None:
     named = {}
     for name, text in render(stored()).items():
         if name.endswith("scrape.conf"):
-            (job,) = (each for each in yaml.safe_load(text)["scrape_configs"] if each["job_name"] == "croupier-stores")
+            (job,) = (each for each in quick_yaml.load(text)["scrape_configs"] if each["job_name"] == "croupier-stores")
             named[name.split("/")[1]] = job["kubernetes_sd_configs"][0]["namespaces"]["names"]
     assert named == {
         "eu-north": ["lucky-se-eu-north-data"],

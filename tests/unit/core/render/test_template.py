@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from tests.support import quick_yaml
 
 from croupier.core.render.cell import objects_of
 from croupier.core.render.emit import documents
@@ -34,9 +34,9 @@ def _leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]
 
 
 EXPECTED: list[dict[str, Any]] = list(
-    yaml.safe_load_all((Path(__file__).parent / "reference.yaml").read_text(encoding="utf-8"))
+    quick_yaml.load_all((Path(__file__).parent / "reference.yaml").read_text(encoding="utf-8"))
 )
-MADE: list[dict[str, Any]] = list(yaml.safe_load_all(documents(template(PLACED, SERVICE, "v2"))))
+MADE: list[dict[str, Any]] = list(quick_yaml.load_all(documents(template(PLACED, SERVICE, "v2"))))
 FIELDS = [(each["kind"], path, value) for each in EXPECTED for path, value in _leaves(each)]
 
 

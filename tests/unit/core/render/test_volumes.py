@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 from pydantic import ValidationError
+from tests.support import quick_yaml
 from tests.support.platforms import example, manifests, volumed
 
 from croupier.core.policy.catalogue import RULES
@@ -74,7 +74,7 @@ def test_who_scales_and_who_recommends_mean_the_stateful_set_and_only_one_acts()
 
 def test_every_service_of_a_region_with_a_recommender_has_an_object_and_others_none() -> None:
     def asked(cells: list[PlacedCell]) -> list[str]:
-        every = (each for text in manifests(cells).values() for each in yaml.safe_load_all(text))
+        every = (each for text in manifests(cells).values() for each in quick_yaml.load_all(text))
         return [each["metadata"]["name"] for each in every if each["kind"] == "VerticalPodAutoscaler"]
 
     assert asked(example()) == []
