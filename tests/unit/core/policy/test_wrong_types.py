@@ -50,14 +50,18 @@ def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | 
         yield from paths(each, (*path, key))
 
 
+def replaced(value: Any, path: tuple[str | int, ...], wrong: Any) -> Any:
+    """``value`` with ``wrong`` at the path. What the path does not lead through is shared: copies take longer."""
+    if not path:
+        return wrong
+    copied = copy.copy(value)
+    copied[path[0]] = replaced(value[path[0]], path[1:], wrong)
+    return copied
+
+
 def changed(manifests: tuple[Manifest, ...], index: int, path: tuple[str | int, ...], wrong: Any) -> list[Manifest]:
     held = manifests[index]
-    value = copy.deepcopy(held.value)
-    parent: Any = value
-    for step in path[:-1]:
-        parent = parent[step]
-    parent[path[-1]] = wrong
-    made = Manifest(held.source, held.root, value, held.remarks)
+    made = Manifest(held.source, held.root, replaced(held.value, path, wrong), held.remarks)
     return [*manifests[:index], made, *manifests[index + 1 :]]
 
 
