@@ -176,6 +176,7 @@ def test_people_may_look_and_releasers_may_steer_and_nobody_may_write() -> None:
     }
     look = {"get", "list", "watch"}
     assert verbs == {
+        ("release-reader", "releasecalendars"): look,
         ("release-reader", "releasepolicies"): look,
         ("release-reader", "releases"): look,
         ("releaser", "releases"): {"patch"},
