@@ -26,6 +26,9 @@ class Monitoring(Value):
     """Of ``operator``: labels by which the Prometheus there finds its objects."""
     series_budget: Annotated[int, Field(ge=1000, le=1_000_000_000)] = 3_000_000
     """Most series that all that is declared may come to at the highest load. More is refused."""
+    resources: bool = False
+    """Kubelets and kube-state-metrics are scraped there, by other means: what pods use is recorded, and somebody is
+    called when it is used up (S9.3). False: nobody is."""
     dashboards: dict[LabelKey, LabelValue] | None = None
     """Labels by which the sidecar of Grafana finds a ConfigMap with the dashboard of each service, like
     ``grafana_dashboard: "1"``. None: no dashboards are made."""

@@ -39,5 +39,7 @@ BURNS = (
 RECORDED = len(WINDOWS) + 5
 """Series that are recorded of an objective: failures a window, and events, failures, recent and expected events, and
 the objective itself."""
+OF_RESOURCES = 6 + 5
+"""Series at most of what pods of a service use: recorded, and alerts while they fire."""
 ALERTED = 4
 """Series at most that alerts of an objective make while they fire."""

@@ -114,6 +114,10 @@ def is_redis(store: Store[Engine]) -> TypeGuard[Store[Redis]]:
     return isinstance(store.engine, Redis)
 
 
+def is_postgres(store: Store[Engine]) -> TypeGuard[Store[Postgres]]:
+    return isinstance(store.engine, Postgres)
+
+
 def largest_first(store: Store[Any]) -> str:
     """Who opens how many connections to it, in words."""
     users = sorted(store.users.items(), key=lambda each: (-each[1].connections, each[0]))

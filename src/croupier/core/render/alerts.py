@@ -7,13 +7,15 @@ vanishes does not fail: attempts that stay away, and counters that are not there
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
 from croupier.core.render.slo import EXPECTED, FAILURES, HISTOGRAMS, RECENT, Series, Slo
 from croupier.model.objects import JsonObject
+from croupier.model.platform import PlacedCell
 from croupier.model.service import TIMED
+from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import BURNS, Burn, Severity
 
 LARGEST_SHARE = 0.9
@@ -38,7 +40,9 @@ _NOUNS = {
 }
 
 
-class _Alert(NamedTuple):
+class Alert(NamedTuple):
+    """``severity``: whom it may wake."""
+
     name: str
     severity: Severity
     expression: str
@@ -58,9 +62,9 @@ def tally_alert(slo: Slo) -> JsonObject:
     """Of a service that a tally counts: its counts are old, so outcomes look as they were."""
     service, cell = slo.service.name, slo.placed.cell
     arms = f'croupier_signal_attempts_total{{service="{service}.{cell.namespace}"}}'
-    alert = _Alert(
+    alert = Alert(
         "TallyStale",
-        _called(slo),
+        called_about(slo.service),
         f"max((time() - croupier_tally_updated_seconds) and on (job, instance) {arms}) > {TALLY_SECONDS}",
         f"The tally that counts {service} in {cell.name} stands still",
         "What it has counted last is {{ $value | humanizeDuration }} old.",
@@ -76,12 +80,12 @@ def burning(slo: Series, minimum: int) -> Iterator[tuple[Severity, str, str, str
         yield severity, name, pace, "\nor\n".join(burns)
 
 
-def _burning(slo: Slo) -> Iterator[_Alert]:
+def _burning(slo: Slo) -> Iterator[Alert]:
     assert slo.service.alerts is not None
     failed = f"slower than {slo.slow_seconds:g} s" if slo.slow_seconds is not None else "failed"
     noun = _NOUNS[slo.signal]
     for severity, name, pace, expression in burning(slo, slo.service.alerts.minimum_failures):
-        yield _Alert(
+        yield Alert(
             name,
             severity,
             expression,
@@ -97,22 +101,22 @@ def _burn(slo: Series, burn: Burn, minimum: int) -> str:
     return f"({slo.share(burn.long)} > {bound}\nand {slo.share(burn.short)} > {bound}\nand {failures} >= {minimum})"
 
 
-def _guards(slo: Slo) -> Iterator[_Alert]:
+def _guards(slo: Slo) -> Iterator[Alert]:
     assert slo.service.alerts is not None
     noun, where = _NOUNS[slo.signal], _where(slo)
     if slo.signal not in TIMED:  # of latency: the same requests as those of errors
         expected = slo.recorded(EXPECTED)
-        yield _Alert(
+        yield Alert(
             "AttemptsVanished",
-            _called(slo),
+            called_about(slo.service),
             f"{expected} >= {slo.service.alerts.busy_events}\nunless {slo.recorded(RECENT)} >= {FEWER:g} * {expected}",
             f"{noun.capitalize()} {where} stay away",
             "Less than a tenth of the {{ $value | humanize }} of yesterday and a week ago at this time.",
             lasting="5m",
         )
-    yield _Alert(
+    yield Alert(
         "CountersMissing",
-        _called(slo),
+        called_about(slo.service),
         f"absent_over_time({slo.recorded(FAILURES, '10m')})",
         f"Nobody counts {noun} {where}",
         f"{_source(slo)} not there: no alert on {slo.signal} can tell anything.",
@@ -130,20 +134,25 @@ def _where(slo: Slo) -> str:
     return f"of {slo.service.name} in {slo.placed.cell.name}"
 
 
-def _called(slo: Slo) -> Severity:
-    """Blindness in the money tier wakes somebody."""
-    return "page" if slo.service.tier == "money" else "ticket"
+def called_about(service: ServiceSpec) -> Severity:
+    """Blindness in the money tier wakes somebody, and so do pods that go there."""
+    return "page" if service.tier == "money" else "ticket"
 
 
-def _rule(slo: Slo, alert: _Alert) -> JsonObject:
-    said = slo.service.alerts
+def _rule(slo: Slo, alert: Alert) -> JsonObject:
+    return rule_of(slo.placed, slo.service, slo.labels, alert)
+
+
+def rule_of(placed: PlacedCell, service: ServiceSpec, labels: Mapping[str, str], alert: Alert) -> JsonObject:
+    """``alert`` as a rule that calls the people of ``service``, who are named."""
+    said = service.alerts
     assert said is not None
-    page = said.runbook.replace("{service}", slo.service.name).replace("{cell}", slo.placed.cell.name)
+    page = said.runbook.replace("{service}", service.name).replace("{cell}", placed.cell.name)
     return {
         "alert": alert.name,
         "expr": alert.expression,
         **({"for": alert.lasting} if alert.lasting else {}),
-        "labels": {**slo.labels, "severity": alert.severity, "team": said.team},
+        "labels": {**labels, "severity": alert.severity, "team": said.team},
         "annotations": {
             "summary": alert.summary,
             "description": alert.description,

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from croupier.core.render.monitor import sanitized
 from croupier.core.render.names import of_service
 from croupier.core.render.slo import OBJECTIVE, SERVICE_LABEL, Slo, edge, matchers, slos
+from croupier.core.render.store_watch import POOL_USED, POOL_WAITING
+from croupier.core.render.usage_watch import CPU_WAITING, OOM_KILLS, RESTARTS, containers
 from croupier.core.render.version import VERSION_LABEL
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
@@ -21,6 +23,7 @@ from croupier.model.quantity import size
 from croupier.model.service import OF_PODS
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import BURNS
+from croupier.model.store import is_postgres, is_redis, used_by
 
 SCHEMA_VERSION = 39
 _SOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -54,6 +57,8 @@ def dashboards(placed: PlacedCell, service: ServiceSpec) -> list[JsonObject]:
     if not rows:
         return []
     rows.append(("Resources", list(_resources(placed, service))))
+    if pools := list(_pools(placed, service)):
+        rows.append(("Pools", pools))
     name = f"{service.name[:53]}-dashboard"
     text = json.dumps(_dashboard(placed, service, rows), separators=(",", ":"), ensure_ascii=False)
     body = {"data": {f"{placed.cell.name}-{service.name}.json": text}}
@@ -154,9 +159,8 @@ def _releases(placed: PlacedCell, service: ServiceSpec, tallied: Sequence[Slo]) 
 
 def _resources(placed: PlacedCell, service: ServiceSpec) -> Iterator[_Panel]:
     """How much is used, and who waits for more (S9.3, USE): what kubelets count of containers."""
-    # Of Deployments, of versions that croupier makes, and of StatefulSets; no other service's whose name begins alike.
-    pods = f'pod=~"{service.name}(-[0-9a-f]{{12}})?(-[0-9a-z]{{5,10}}-[0-9a-z]{{5}}|-[0-9]+)"'
-    found = matchers({"namespace": placed.cell.namespace, "container": "app"}, pods)
+    prometheus = placed.region.prometheus
+    found = containers(placed, service)
     asked, limit = service.resources.cpu, service.resources.memory_limit or service.resources.memory
     used = f"rate(container_cpu_usage_seconds_total{found}[{_RATE}])"
     yield _Panel(
@@ -181,6 +185,43 @@ def _resources(placed: PlacedCell, service: ServiceSpec) -> Iterator[_Panel]:
         "percentunit",
         (0.9,),
     )
+    if prometheus is not None and prometheus.resources:
+        which = matchers({"cell": placed.cell.name, "service": service.name})
+        yield _Panel(
+            "CPU waited for",
+            "Share of time in which something in the worst pod waits. Empty where kernels do not count pressure.",
+            [(f"{CPU_WAITING}{which}", "waiting")],
+            "percentunit",
+        )
+        yield _Panel(
+            "Pods that start again",
+            "In a quarter of an hour; killed: because their memory was full.",
+            [(f"{RESTARTS}{which}", "restarts"), (f"{OOM_KILLS}{which}", "killed")],
+            "short",
+        )
+
+
+def _pools(placed: PlacedCell, service: ServiceSpec) -> Iterator[_Panel]:
+    """Connections to the stores that it owns, by what is recorded of them; and how far it is behind in its topics."""
+    for store in used_by(placed, service):
+        which = matchers({"cell": placed.cell.name, "store": store.name})
+        if is_postgres(store) or (is_redis(store) and _is_counted(placed)):
+            yield _Panel(
+                f"Connections to {store.name}",
+                "Share of those that may be: of all users of the store, in its fullest pod.",
+                [(f"{POOL_USED}{which}", "used")],
+                "percentunit",
+                (0.9,),
+            )
+        if is_postgres(store) and store.engine.pooler is not None:
+            about = "Clients that find every connection of the pooler busy."
+            yield _Panel(f"Waiting for {store.name}", about, [(f"{POOL_WAITING}{which}", "clients")], "short")
+
+
+def _is_counted(placed: PlacedCell) -> bool:
+    """Whether somebody counts what instances of Redis do."""
+    stands = placed.region.stores
+    return stands is not None and stands.redis is not None and stands.redis.exporter is not None
 
 
 # --- Grafana's form ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from croupier.core.render import kafka, mysql, mysql_watch, postgres, redis, redis_watch
+from croupier.core.render import kafka, mysql, mysql_watch, postgres, postgres_watch, redis, redis_watch
 from croupier.core.render.kafka_watch import COMPONENT, STRIMZI
 from croupier.core.render.mysql_parts import COLLECTOR_PORT, EXPORTER
 from croupier.core.render.store import Home
@@ -38,7 +38,11 @@ class _Rendering(NamedTuple):
 
 _ENGINES: Mapping[type[Engine], _Rendering] = {
     Postgres: _Rendering(
-        postgres.database, postgres.told, postgres.reached, (postgres.CLUSTER, postgres.POOLER), ("metrics",)
+        postgres.database,
+        postgres.told,
+        postgres.reached,
+        (postgres_watch.CLUSTER, postgres_watch.POOLER),
+        ("metrics",),
     ),
     Mysql: _Rendering(mysql.database, mysql.told, mysql.reached, mysql_watch.COPIED, (EXPORTER, COLLECTOR_PORT)),
     Redis: _Rendering(redis.database, redis.told, redis.reached, redis_watch.COPIED, (redis.METRICS_PORT,)),

@@ -14,8 +14,10 @@ from croupier.core.render.names import priority_class
 from croupier.core.render.peers import allowed, door, within
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import resources_of
+from croupier.core.render.postgres_watch import CLUSTER, POOLER, store_rules
 from croupier.core.render.store import (
     KEPT,
+    MONITORING,
     NETWORK,
     Bucket,
     Home,
@@ -38,7 +40,6 @@ from croupier.model.store import Store, pooler_of, role_of
 API = "postgresql.cnpg.io/v1"
 BARMAN = "barmancloud.cnpg.io/v1"
 PLUGIN = "barman-cloud.cloudnative-pg.io"
-CLUSTER, POOLER = "cnpg.io/cluster", "cnpg.io/poolerName"
 _ROLE = "cnpg.io/podRole"
 _MANAGER, _METRICS, _POOLER_METRICS = 8000, 9187, 9127
 """Ports of an instance's manager and of what they count."""
@@ -63,7 +64,8 @@ def database(home: Home, store: Store[Postgres]) -> list[JsonObject]:
         _scheduled(home, store),
         *_pooler(home, store),
         *_doors(home, store, reached),
-        *pod_monitors(home, store, _watched(store), "metrics"),
+        *pod_monitors(home, store, _watched(store), "metrics", (CLUSTER, POOLER)),
+        *_rules(home, store),
     ]
 
 
@@ -324,6 +326,16 @@ def _doors(home: Home, store: Store[Postgres], reached: list[Bucket]) -> list[Js
         )
         made.append(home.made(store, NETWORK, "NetworkPolicy", pooler, spec))
     return made
+
+
+def _rules(home: Home, store: Store[Postgres]) -> list[JsonObject]:
+    """Nothing where the region's Prometheus is not an operator's."""
+    prometheus = home.region.prometheus
+    if prometheus is None or prometheus.form != "operator" or not (groups := store_rules(home.placed, store)):
+        return []
+    rule = home.made(store, MONITORING, "PrometheusRule", store.name, {"groups": groups})
+    rule["metadata"]["labels"] |= prometheus.labels
+    return [rule]
 
 
 def _watched(store: Store[Postgres]) -> dict[str, dict[str, str]]:

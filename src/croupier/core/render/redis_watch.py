@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from croupier.core.render.names import APP
-from croupier.core.render.store_watch import Alert, group
+from croupier.core.render.store_watch import POOL_USED, Alert, group
 from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.redis import Redis
@@ -35,7 +35,9 @@ def store_rules(placed: PlacedCell, store: Store[Redis]) -> list[JsonObject]:
     stands = placed.region.stores
     if stands is None or stands.redis is None or stands.redis.exporter is None:
         return []
-    return group(placed, store, _alerts(placed, store), _LASTING)
+    which = f'{{namespace="{placed.cell.data_namespace}",{_LABEL}="{store.name}"}}'
+    used = f"max(redis_connected_clients{which}) / {store.engine.max_clients(store.users.values())}"
+    return group(placed, store, _alerts(placed, store), _LASTING, [(POOL_USED, used)])
 
 
 def _alerts(placed: PlacedCell, store: Store[Redis]) -> Iterator[Alert]:

@@ -15,6 +15,11 @@ from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import Severity
 from croupier.model.store import Store
 
+POOL_USED = "croupier:pool_used:ratio"
+"""Of the connections to a store that there may be."""
+POOL_WAITING = "croupier:pool_waiting:clients"
+"""Who waits for one, where something hands them out."""
+
 
 class Alert(NamedTuple):
     """``called``: whose people; where that service names none, those of the owner of the store."""
@@ -27,9 +32,20 @@ class Alert(NamedTuple):
     called: ServiceSpec
 
 
-def group(placed: PlacedCell, store: Store[Engine], alerts: Iterable[Alert], lasting: str) -> list[JsonObject]:
-    """One group of rules; nothing where nobody is to be called. ``lasting``: how long it must be so, as ``5m``."""
-    rules = [rule for each in alerts if (rule := _rule(placed, store, each, lasting)) is not None]
+def group(
+    placed: PlacedCell,
+    store: Store[Engine],
+    alerts: Iterable[Alert],
+    lasting: str,
+    recorded: Iterable[tuple[str, str]] = (),
+) -> list[JsonObject]:
+    """One group of rules; nothing where there are none.
+
+    ``lasting``: how long it must be so, as ``5m``. ``recorded``: names and expressions, for alerts and dashboards.
+    """
+    labels = {"cell": placed.cell.name, "store": store.name}
+    rules: list[JsonObject] = [{"record": name, "expr": each, "labels": labels} for name, each in recorded]
+    rules += [rule for each in alerts if (rule := _rule(placed, store, each, lasting)) is not None]
     name = f"{placed.cell.name}/{store.name}/{store.engine.KEY}"
     return [{"name": name, "interval": f"{INTERVAL_SECONDS}s", "rules": rules}] if rules else []
 

@@ -254,7 +254,7 @@ def _called(engine: Redis | None = None) -> dict[str, dict[str, Any]]:
     """Alert -> its rule."""
     (text,) = (text for name, text in render(remembered(engine)).items() if name.endswith("lucky-se-eu-north.rules"))
     (group,) = (each for each in quick_yaml.load(text)["groups"] if each["name"].endswith("/sessions/redis"))
-    return {each["alert"]: each for each in group["rules"]}
+    return {each["alert"]: each for each in group["rules"] if "alert" in each}
 
 
 _ALWAYS = {"RedisPrimaryMissing", "RedisCopiesMissing", "RedisConnectionsFull", "RedisCountersMissing"}
