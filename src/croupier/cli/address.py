@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from croupier.cli.options import home_of
 from croupier.errors import EnvironmentFault, Unauthorized, Unreachable
+
+if TYPE_CHECKING:
+    from croupier.cli.client import DeskClient
 
 
 class DeskAddress(NamedTuple):
@@ -34,6 +37,14 @@ def address_of(stand: str) -> DeskAddress:
     except (ValueError, KeyError, TypeError) as error:
         raise EnvironmentFault(f"{folder / 'desk.json'} cannot be read as the address of a desk") from error
     return DeskAddress(str(url), token)
+
+
+def desk_of(stand: str) -> DeskClient:
+    """The desk of a stand. Says at once when there is none, before anything heavy is imported."""
+    address_of(stand)
+    from croupier.cli.client import DeskClient
+
+    return DeskClient.of(stand)
 
 
 def absent(stand: str) -> Unreachable:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from croupier.cli.address import desk_of
 from croupier.cli.options import (
     EXIT_NO,
     EXIT_WAITING,
@@ -22,7 +23,6 @@ from croupier.errors import EnvironmentFault, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from croupier.cli.client import DeskClient
     from croupier.model.checklist import Checklist, LineWaiver
 
 _LINES = tuple(f"S15.{number}" for number in range(1, 10))
@@ -92,7 +92,7 @@ def _found(service: str, platform: Path | None, cell: str | None, manifests: tup
     not_checked: list[str] = []
     waivers: Sequence[LineWaiver] = ()
     try:
-        with _desk(stand) as client:
+        with desk_of(stand) as client:
             if source.is_empty:
                 return client.checklist(service)
             waivers = client.waivers()
@@ -102,15 +102,6 @@ def _found(service: str, platform: Path | None, cell: str | None, manifests: tup
             raise
         not_checked.append(f"waivers in the journal: {error.message}")
     return assess(service, source, now=SystemClock().now(), waivers=waivers, not_checked=not_checked)
-
-
-def _desk(stand: str) -> DeskClient:
-    from croupier.cli.address import address_of
-
-    address_of(stand)
-    from croupier.cli.client import DeskClient
-
-    return DeskClient.of(stand)
 
 
 @click.command()
@@ -142,7 +133,7 @@ def waive(*, service: str, line: str, owner: str, until: str, reason: str, stand
         ) from error
     from croupier.cli.choice import next_command
 
-    with _desk(stand) as client:
+    with desk_of(stand) as client:
         held = client.waive(asked)
     if output == "json":
         print_value(held)

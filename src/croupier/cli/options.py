@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
+from croupier.errors import UsageError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -130,6 +132,18 @@ def no_input_option(command: Command) -> Command:
     return click.option("--no-input", is_flag=True, help="Never ask a question.")(command)
 
 
+def reason_option(command: Command) -> Command:
+    """``--reason TEXT``, argument ``reason``; empty when not given."""
+    return click.option("--reason", default="", metavar="TEXT", help="Why; goes into the journal.")(command)
+
+
+def wait_option(command: Command) -> Command:
+    """``--wait``, argument ``wait``."""
+    return click.option("--wait", is_flag=True, help="Stay to the end: exit 0 promoted, 1 rolled back, 3 held.")(
+        command
+    )
+
+
 def ends_soon(command: Command) -> Command:
     """Decorates what only builds values until it ends. Looking among them for garbage, of which there is next to none,
     takes a third of its time: it is left to the end.
@@ -164,6 +178,12 @@ def asks_for_json(words: Sequence[str]) -> bool:
 def may_ask(no_input: bool) -> bool:
     """Whether a person is there to answer a question."""
     return not no_input and sys.stdin.isatty()
+
+
+def need_person(no_input: bool, to_confirm: str) -> None:
+    """Raises ``UsageError`` when nobody is there to be asked."""
+    if not may_ask(no_input):
+        raise UsageError(f"nobody is there to confirm the {to_confirm}", hint="add --yes")
 
 
 def colour_allowed() -> bool:

@@ -60,7 +60,7 @@ def run(desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch) -> Run:
         http = httpx.Client(transport=Here(desk), base_url="http://127.0.0.1", headers=headers)
         return DeskClient(http, stand=stand)
 
-    monkeypatch.setattr("croupier.cli.release.desk_of", client)
+    monkeypatch.setattr("croupier.cli.address.address_of", lambda stand: None)
     monkeypatch.setattr(DeskClient, "of", staticmethod(client))
 
     def call(*words: str, **more: str) -> Result:
@@ -193,7 +193,7 @@ def test_start_without_a_person_to_ask_needs_yes(run: Run, desk: MemoryDesk) -> 
 def test_start_asks_a_person_after_showing_the_plan(
     run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("croupier.cli.release.may_ask", lambda no_input: not no_input)
+    monkeypatch.setattr("croupier.cli.options.may_ask", lambda no_input: not no_input)
     done = run("start", "payments-api", "--version", PREFIX, input="n\n")
     assert done.exit_code == 1
     assert "If it were bad" in done.stderr
