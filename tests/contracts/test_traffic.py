@@ -204,7 +204,8 @@ class GatewayPlane:
         return self.split(50, 9)
 
     async def open_sockets(self, players: int) -> None:
-        """Whoever opens one, a Gateway tells nobody."""
+        """A Gateway tells nobody; pods count theirs, here half of them each."""
+        self._world.sockets = {short(digest): players // 2 for digest in self._versions["tables"]}
 
 
 async def _made(world: SmallCluster, operator: Operator, service: str, build: str) -> str:
@@ -335,14 +336,15 @@ async def test_a_service_without_a_split_is_not_served(sticky: StickyPlane) -> N
 async def test_open_sockets_are_counted_by_version_also_once_it_gets_no_players(plane: Plane) -> None:
     """S6.7: a version that leaves is waited for by this count."""
     tables = plane.name("tables")
-    await plane.traffic.set_split(plane.split(50, 1, service="tables"))
+    half = plane.split(50, 1, service="tables")
+    assert half.canary is not None
+    await plane.traffic.set_split(half)
     await plane.open_sockets(40)
     await plane.traffic.set_split(plane.split(100, 2, service="tables"))
     counted = await plane.traffic.open_sockets(tables)
-    if counted:  # who cannot tell names no version, and never says none
-        assert set(counted) == {plane.stable, plane.canary}
-        assert sum(counted.values()) == 40
-        assert all(counted.values()), "the version without players keeps its own"
+    held = {digest: sockets for digest, sockets in counted.items() if sockets}
+    assert set(held) == {half.stable.digest, half.canary.digest}, "the version without players keeps its own"
+    assert sum(held.values()) == 40
     with pytest.raises(UnknownName):
         await plane.traffic.open_sockets("nobody")
 

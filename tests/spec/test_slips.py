@@ -43,7 +43,8 @@ providers: {{psp: {{kind: psp, region: EU, timeoutSeconds: 8, endpoints: [{{host
 gitops: {{tool: argocd, repository: "https://git.example/lucky.git", clusters: {{north: in-cluster}}}}
 defaults: {{replicas: 2, routes: [], resources: {{cpu: 100m, memory: 64Mi}}, image: "registry.example/lucky@{DIGEST}"}}
 services:
-  - {{name: lobby, layer: api, routes: [/lobby/], dependsOn: [wallet], telemetry: {{traces: south}}}}
+  - {{name: lobby, layer: api, routes: [/lobby/], dependsOn: [wallet], telemetry: {{traces: south}},
+     alerts: {{team: lobby, runbook: "https://wiki.example/lobby"}}}}
   - name: wallet
     layer: service
     tier: money
