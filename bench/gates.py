@@ -59,6 +59,18 @@ NULLS = (
     World("bursts, mean 30", burst_mean=30.0),
     World("bursts of 10 over 30 s", burst_mean=10.0, burst_seconds=30.0),
     World("bursts of 10 over 120 s", burst_mean=10.0, burst_seconds=120.0),
+    World("1 stable pod, clean", stable_pods=1),
+    World("1 stable pod, outage before and since", stable_pods=1, outage=(600.0, 300.0, 0.03), outage_before=True),
+    World("1 stable pod, bursts, mean 3", stable_pods=1, burst_mean=3.0),
+    World("1 stable pod, bursts, mean 10", stable_pods=1, burst_mean=10.0),
+    World("1 stable pod, bursts, mean 30", stable_pods=1, burst_mean=30.0),
+    World("1 stable pod, bursts of 10 over 30 s", stable_pods=1, burst_mean=10.0, burst_seconds=30.0),
+    World("1 stable pod, 20 rps, new, bursts, mean 10", stable_pods=1, rps=20.0, burst_mean=10.0, known=600.0),
+    World("1 stable pod, 20 rps, new, bursts, mean 30", stable_pods=1, rps=20.0, burst_mean=30.0, known=600.0),
+    World("2 stable pods, bursts, mean 3", stable_pods=2, burst_mean=3.0),
+    World("2 stable pods, bursts, mean 10", stable_pods=2, burst_mean=10.0),
+    World("2 stable pods, bursts, mean 30", stable_pods=2, burst_mean=30.0),
+    World("2 stable pods, 20 rps, new, bursts, mean 10", stable_pods=2, rps=20.0, burst_mean=10.0, known=600.0),
     World("cold start 1 % for 60 s, warm-up 60 s", cold=(0.01, 60.0), warmup=60.0),
     World("scrapes missed, 10 % an arm", missed=0.1, outage=(600.0, 300.0, 0.03)),
     World("pods NaN, 5 %", absent=0.05),
@@ -106,6 +118,14 @@ FAULTS = (
     World("errors 0.5 % from minute 15", canary=0.005, onset=900.0),
     World("errors 2 %, bursts of 10", canary=0.02, burst_mean=10.0),
     World("errors 10 %, bursts of 10", canary=0.10, burst_mean=10.0),
+    World("errors 2 %, 1 stable pod", canary=0.02, stable_pods=1),
+    World("errors 10 %, 1 stable pod", canary=0.10, stable_pods=1),
+    World("errors 2 %, 2 stable pods", canary=0.02, stable_pods=2),
+    World("errors 10 %, 2 stable pods", canary=0.10, stable_pods=2),
+    World("errors 2 %, 1 stable pod, bursts of 10", canary=0.02, stable_pods=1, burst_mean=10.0),
+    World("errors 10 %, 1 stable pod, bursts of 10", canary=0.10, stable_pods=1, burst_mean=10.0),
+    World("errors 2 %, 1 stable pod, 20 rps, new", canary=0.02, stable_pods=1, rps=20.0, known=600.0),
+    World("errors 10 %, 1 stable pod, 20 rps, new", canary=0.10, stable_pods=1, rps=20.0, known=600.0),
     World("errors 10 %, in warm-up", canary=0.10, warmup=60.0),
     World("3 % of deposits lost, 1,000 players", players=1000, rps=20.0, loss=0.03),
     World("success of deposits 92 to 80 %, 4/s, at 25 %", baseline=0.08, canary=0.2, rps=4.0, ramp=(25,)),
@@ -196,15 +216,17 @@ SHARED = 10
 
 
 @lru_cache(maxsize=64)
-def dispersion_of(world: World, seed: str) -> dict[str, float] | None:
+def dispersion_of(world: World, seed: str) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Series -> phi, and series with few stable pods."""
     if world.players:
-        return None
+        return {}, ()
     edges = tuple(edge / 1000.0 for edge in EDGES_MS) if world.latency else ()
     return estimate(history(world, Random(seed)), edges)
 
 
 def gate_for(world: World, seed: str, steps: tuple[int, ...] | None) -> ReleaseGate:
     kind, number = seed.rsplit("/", 1)
+    phi, few_pods = dispersion_of(world, f"{kind}/history {int(number) // SHARED}")
     return ReleaseGate(
         {
             "scrape": SCRAPE,
@@ -213,7 +235,8 @@ def gate_for(world: World, seed: str, steps: tuple[int, ...] | None) -> ReleaseG
             "metrics": world.metrics,
             "warmup": world.warmup,
             "edges_ms": EDGES_MS if world.latency else None,
-            "dispersion": dispersion_of(world, f"{kind}/history {int(number) // SHARED}"),
+            "dispersion": phi,
+            "few_pods": few_pods,
             "steps": steps,
             "horizon": HORIZON,
             "strata": world.strata,
@@ -244,6 +267,7 @@ def fixed(world: World, seed: str, *, all_rivals: bool = False) -> Run:
     random = Random(seed)
     gate = gate_for(world, seed, None)
     simulation = Simulation(world, random, SCRAPE, HORIZON)
+    is_short = world in NULLS and not all_rivals
     ours, limit = _Rule(), _Rule()
     others: dict[str, tuple[Rule, _Rule]] = {}
     if world.tells_failures:
@@ -269,8 +293,7 @@ def fixed(world: World, seed: str, *, all_rivals: bool = False) -> Run:
                 rule.decide(rival.observe(seen), simulation.t, rate, world.lag)
         if oracle is not None:
             limit.decide(oracle.observe(seen), simulation.t, rate, world.lag)
-        is_short_null = world in NULLS and not all_rivals
-        if ours.seconds is not None and (is_short_null or all(rule.seconds is not None for rule in followed)):
+        if ours.seconds is not None and (is_short or all(rule.seconds is not None for rule in followed)):
             break
     return Run(
         ours.seconds,

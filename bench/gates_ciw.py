@@ -95,7 +95,7 @@ def counted(pods: Sequence[World], seconds: float, seed: int) -> list[list[list[
 
 
 @lru_cache(maxsize=8)
-def dispersion(seed: int) -> dict[str, float]:
+def dispersion(seed: int) -> tuple[dict[str, float], tuple[str, ...]]:
     """Of the stable pods, a quarter of an hour before."""
     shown = counted([WORLDS[0]] * STABLE_PODS, HISTORY_SECONDS, seed)
     steps = [
@@ -126,13 +126,15 @@ def arm(pods: Iterable[Sequence[float]]) -> dict[str, Any]:
 def play(task: tuple[World, int]) -> tuple[float | None, float]:
     """When the canary is taken back (None: never), and its failure ratio over the whole horizon."""
     world, number = task
+    phi, few_pods = dispersion(1_000_000 + number // SHARED)
     gate = ReleaseGate(
         {
             "scrape": SCRAPE,
             "alpha": ALPHA,
             "metrics": ("errors", "latency"),
             "edges_ms": EDGES_MS,
-            "dispersion": dispersion(1_000_000 + number // SHARED),
+            "dispersion": phi,
+            "few_pods": few_pods,
             "steps": None,
             "horizon": HORIZON,
         }

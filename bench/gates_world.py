@@ -34,6 +34,11 @@ class World:
     """Shared baseline at the end of the horizon, reached linearly."""
     outage: tuple[float, float, float] | None = None
     """Shared outage: (start, seconds, failure ratio)."""
+    outage_before: bool = False
+    """Whether the history has that outage, too."""
+    stable_pods: int = PODS - 1
+    known: float = 7200.0
+    """Seconds of history before the release."""
     burst_mean: float = 0.0
     burst_seconds: float = 0.0
     lone_incident: int = 0
@@ -152,7 +157,7 @@ class Simulation:
     def __init__(
         self, world: World, random: Random, scrape: float, horizon: float, stable_pods: int = STABLE_SHOWN
     ) -> None:
-        self.stable_pods = stable_pods
+        self.stable_pods = min(stable_pods, world.stable_pods)
         self.world = world
         self.random = random
         self.scrape = scrape
@@ -496,7 +501,7 @@ class History:
     failed: list[list[int]] | None = None
 
 
-def history(world: World, random: Random, *, step: float = 15.0, seconds: float = 7200.0) -> History:
+def history(world: World, random: Random, *, step: float = 15.0) -> History:
     quiet = World(
         name="history",
         rps=world.rps,
@@ -504,12 +509,14 @@ def history(world: World, random: Random, *, step: float = 15.0, seconds: float 
         burst_mean=world.burst_mean,
         burst_seconds=world.burst_seconds,
         latency=world.latency,
+        outage=world.outage if world.outage_before else None,
+        stable_pods=world.stable_pods,
     )
-    simulation = Simulation(quiet, random, step, seconds, PODS - 1)
+    simulation = Simulation(quiet, random, step, world.known, PODS - 1)
     kept = History(step, [], [], [] if world.latency else None)
     counters = simulation.arms["stable"]
-    pods = range(PODS - 1)
-    for _ in range(int(seconds / step)):
+    pods = range(simulation.stable_pods)
+    for _ in range(int(world.known / step)):
         before_total, before_bad = list(counters.total), list(counters.bad)
         before_below = [list(row) for row in counters.below] if world.latency else []
         simulation.step(5)

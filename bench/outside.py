@@ -20,6 +20,7 @@ config (mapping):
     steps       weights in percent, or None: the weight is fixed and "promote" means nothing
     horizon     seconds the release may last (default 3600)
     dispersion  optional, instead of history: series -> dispersion of the stable arm
+    few_pods    optional, beside dispersion: series of which stable had one pod or two
     strata      optional: names of providers that deposits are judged by, too
 
 block: keys (or attributes) ``t``, ``weight``, ``canary``, ``stable``; each arm None or with cumulative per-pod
@@ -41,7 +42,7 @@ from itertools import accumulate, pairwise
 from math import isnan
 from typing import Any, Literal
 
-from croupier.core.gates import Evidence, assess, fold, new_evidence
+from croupier.core.gates import Evidence, assess, fails, fold, new_evidence
 from croupier.core.gates.dispersion import SeriesDispersion
 from croupier.core.gates.evidence import latency_series, stratum_series
 from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts, Spread
@@ -79,7 +80,10 @@ class ReleaseGate:
         self._steps = config.get("steps")
         names = tuple(config.get("strata") or ())
         self._strata = (Strata(by="provider", of=names),) if names else ()
-        self._dispersion = dict(config.get("dispersion") or dispersion(config.get("history"), self._edges))
+        known, few_pods = config.get("dispersion"), config.get("few_pods") or ()
+        if known is None:
+            known, few_pods = dispersion(config.get("history"), self._edges)
+        self._dispersion, self._few_pods = dict(known), tuple(few_pods)
         self._arms = {"canary": _Arm(self._edges), "stable": _Arm(self._edges)}
         self._waiting: Any = None
         self._evidence: Evidence | None = None
@@ -134,9 +138,12 @@ class ReleaseGate:
         if players:
             # The history counts events; players' failures are not bursty in that way.
             self._dispersion = {name: phi for name, phi in self._dispersion.items() if name.startswith("latency:")}
+            self._few_pods = tuple(name for name in self._few_pods if name.startswith("latency:"))
         for arm in self._arms.values():
             arm.by_player = players
-        self._evidence = new_evidence(policy, self._scrape, self._dispersion, horizon_seconds=self._horizon)
+        self._evidence = new_evidence(
+            policy, self._scrape, self._dispersion, few_pods=self._few_pods, horizon_seconds=self._horizon
+        )
         first, self._waiting = self._waiting, None
         self._fold(first, float(_get(first, "t")), round(float(_get(first, "weight") or 0.0)), baseline=True)
 
@@ -150,6 +157,8 @@ class ReleaseGate:
             name: self._arms[name].sample(arm, players[name] if both_known else None) for name, arm in arms.items()
         }
         fold(evidence, Sample(at=t, weight=weight, canary=samples["canary"], stable=samples["stable"]))
+        if self._steps is None:  # nobody asks for a pass then, and why it fails is never asked
+            return Outcome.FAIL if fails(evidence) else Outcome.INCONCLUSIVE
         return assess(evidence, weight=weight, now=t).outcome
 
 
@@ -230,24 +239,26 @@ class _Attempts:
         return counts
 
 
-def dispersion(history: Any, edges: Sequence[float]) -> dict[str, float]:
-    """Series -> phi of the stable arm before the release."""
+def dispersion(history: Any, edges: Sequence[float]) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Series -> phi of the stable arm before the release, where it is known; and series with few stable pods."""
     if history is None:
-        return {}
+        return {}, ()
     step = float(_get(history, "step") or 15.0)
     found = {}
     for name, total_key, bad_key in (("errors", "requests", "errors"), ("deposits", "attempts", "failed")):
         totals, bads = _plain(_get(history, total_key)), _plain(_get(history, bad_key))
         if totals is not None and bads is not None:
-            found[name] = _phi(zip(totals, bads, strict=False), step)
+            found[name] = _played(zip(totals, bads, strict=False), step)
     buckets = _plain(_get(history, "latency_le"))
     if buckets is not None:
         for index, edge in enumerate(edges):
             rows = (
                 ([pod[-1] for pod in row], [pod[-1] - pod[index] for pod in row]) for row in map(_cumulated, buckets)
             )
-            found[latency_series(edge)] = _phi(rows, step)
-    return found
+            found[latency_series(edge)] = _played(rows, step)
+    few_pods = tuple(name for name, series in found.items() if series.has_few_pods)
+    told = {name: series.known_phi if name in few_pods else series.phi for name, series in found.items()}
+    return {name: phi for name, phi in told.items() if phi is not None}, few_pods
 
 
 def _cumulated(pods: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
@@ -257,7 +268,7 @@ def _cumulated(pods: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:
     return [list(accumulate(pod)) for pod in pods]
 
 
-def _phi(rows: Iterator[tuple[Sequence[float], Sequence[float]]] | Any, step: float) -> float:
+def _played(rows: Iterator[tuple[Sequence[float], Sequence[float]]] | Any, step: float) -> SeriesDispersion:
     series = SeriesDispersion(players=False)
     for number, (totals, bads) in enumerate(rows, 1):
         pods = {
@@ -266,7 +277,7 @@ def _phi(rows: Iterator[tuple[Sequence[float], Sequence[float]]] | Any, step: fl
             if not isnan(total + bad)
         }
         series.add(pods, step, number * step)
-    return series.phi
+    return series
 
 
 def _players(arm: Any) -> tuple[float, float] | None:
@@ -278,10 +289,8 @@ def _players(arm: Any) -> tuple[float, float] | None:
 
 
 def _counts(totals: Sequence[float], bads: Sequence[float]) -> dict[str, Count]:
-    return {
-        _pod(index): Count(float(total), float(bad))
-        for index, (total, bad) in enumerate(zip(totals, bads, strict=False))
-    }
+    names = _NAMES if len(totals) <= len(_NAMES) else map(_pod, range(len(totals)))
+    return dict(zip(names, map(Count, map(float, totals), map(float, bads)), strict=False))
 
 
 _NAMES = [f"pod-{index}" for index in range(256)]
@@ -292,6 +301,8 @@ def _pod(index: int) -> str:
 
 
 def _get(thing: Any, name: str) -> Any:
+    if type(thing) is dict:
+        return thing.get(name)
     if thing is None:
         return None
     return thing.get(name) if isinstance(thing, Mapping) else getattr(thing, name, None)

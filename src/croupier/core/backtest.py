@@ -39,6 +39,8 @@ class Past:
     was_code: str = ""
     bakes_at: int = 100
     """Percent of players from which on no gate has to pass: 100 less the hold-back."""
+    few_pods: tuple[str, ...] = ()
+    """As in a plan."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ def past_of(state: RunState) -> Past:
         service=plan.service,
         scrape_seconds=plan.release.scrape_seconds,
         dispersion=plan.dispersion,
+        few_pods=plan.few_pods,
         deadline_seconds=plan.release.deadline_seconds,
         back_at_deadline=any(step.hold.gates and step.hold.at_deadline == "back" for step in plan.steps),
         was=ends.get(state.phase, "running"),
@@ -85,7 +88,7 @@ def backtest(past: Past, samples: Sequence[Sample], policy: GatePolicy) -> Backt
 
     ``samples``: its evidence, oldest first.
     """
-    evidence = gates.new_evidence(policy, past.scrape_seconds, past.dispersion)
+    evidence = gates.new_evidence(policy, past.scrape_seconds, past.dispersion, few_pods=past.few_pods)
     course = _Course()
     for sample in samples:
         gates.fold(evidence, sample)

@@ -23,7 +23,7 @@ from croupier.model.verdict import Outcome, Verdict
 def evidence_of(plan: Plan, policy: GatePolicy | None = None) -> gates.Evidence:
     """The evidence of a run before its first sample; ``policy``: another one than the run's own."""
     release = plan.release
-    return gates.new_evidence(policy or release.policy, release.scrape_seconds, plan.dispersion)
+    return gates.new_evidence(policy or release.policy, release.scrape_seconds, plan.dispersion, few_pods=plan.few_pods)
 
 
 def refold(plan: Plan, samples: Iterable[Sample]) -> gates.Evidence:

@@ -576,8 +576,7 @@ class Desk:
         if release.bake_seconds is None:
             release = release.model_copy(update={"bake_seconds": self._bake_seconds.of(service.tier)})
         history = self._loop.history(service.name)
-        dispersion = history.dispersions()
-        forecast = preview.forecast_release(release, history.rates(), dispersion)
+        forecast = preview.forecast_release(release, history)
         if is_gated:
             preview.refuse_undecidable(release, forecast, watched_seconds=self._clock.now() - self._started_at)
         number = self._register.next_run
@@ -588,7 +587,8 @@ class Desk:
             canary=release.digest,
             release=release,
             ordinal=number - 1,
-            dispersion=dispersion,
+            dispersion=history.dispersions(),
+            few_pods=history.few_pods(),
         )
         return PlanPreview(
             plan=plan,

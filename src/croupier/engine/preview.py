@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from croupier.core import gates
 from croupier.errors import Refused
 from croupier.model.forecast import Forecast
@@ -21,16 +19,17 @@ SCRAPES_TO_SETTLE = 1.0
 """A split is confirmed within moments; the first complete block of a step ends up to one scrape later."""
 
 
-def forecast_release(release: Release, rates: Mapping[str, gates.Rate], dispersion: Mapping[str, float]) -> Forecast:
-    """What the gates expect at the present traffic of the stable arm (series -> rate)."""
+def forecast_release(release: Release, history: gates.DispersionHistory) -> Forecast:
+    """What the gates expect at the present traffic of the stable arm."""
     return gates.forecast(
         release.policy,
         release.steps,
         dwell=max(release.dwell_seconds, 2 * release.scrape_seconds),
         deadline=release.deadline_seconds,
         scrape_seconds=release.scrape_seconds,
-        traffic=rates,
-        dispersion=dispersion,
+        traffic=history.rates(),
+        dispersion=history.dispersions(),
+        few_pods=history.few_pods(),
     )
 
 

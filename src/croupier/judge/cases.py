@@ -176,6 +176,7 @@ class Cases:
         return current if alive else None
 
     async def _opened(self, service: JudgedService, canary: str, stable: str | None, now: float) -> _Open:
+        past = await self._past(service, canary, stable, now)
         case = Case(
             id=f"{service.name}.{canary}.{int(1000 * now)}",
             service=service.name,
@@ -184,7 +185,8 @@ class Cases:
             began_at=now,
             policy=service.policy,
             scrape_seconds=self._counters.scrape_seconds,
-            dispersion=await self._dispersion(service, canary, stable, now),
+            dispersion=past.dispersions(),
+            few_pods=past.few_pods(),
         )
         await asyncio.to_thread(self._write, case)
         log.info("case %s opened", case.id)
@@ -197,10 +199,10 @@ class Cases:
         except OSError as error:
             raise Unreachable(f"case {case.id} cannot be written: {error.strerror}") from error
 
-    async def _dispersion(
+    async def _past(
         self, service: JudgedService, canary: str, stable: str | None, now: float
-    ) -> dict[str, float]:
-        """How bursty stable's failures were before. Not known: the gates then assume the careful prior."""
+    ) -> gates.DispersionHistory:
+        """How bursty stable's failures were before. Empty when not known: the gates then assume the careful prior."""
         end = self._counters.grid(now - SETTLE_SECONDS)
         revisions = {"canary": canary, "stable": stable or ""}
         history = gates.DispersionHistory()
@@ -208,11 +210,11 @@ class Cases:
             past = await self._counters.read(service, revisions, end - self._counters.grid(HISTORY_SECONDS), end)
         except Unreachable as error:
             log.warning("the past of %s is not known: %s", service.name, error.message)
-            return {}
+            return history
         for sample in past:
             if sample.stable is not None:
                 history.add(sample.stable, sample.at)
-        return history.dispersions()
+        return history
 
     # --- judging ------------------------------------------------------------------------------------------------------
 
@@ -262,7 +264,7 @@ class Cases:
 
 
 def _evidence(case: Case) -> gates.Evidence:
-    return gates.new_evidence(case.policy, case.scrape_seconds, case.dispersion)
+    return gates.new_evidence(case.policy, case.scrape_seconds, case.dispersion, few_pods=case.few_pods)
 
 
 def _log(current: _Open, judgement: Judgement) -> None:

@@ -90,6 +90,8 @@ class Case(Value):
     scrape_seconds: float
     dispersion: dict[str, float]
     """Series -> dispersion of the stable arm before it was opened; a series that is missing gets the prior."""
+    few_pods: tuple[str, ...] = ()
+    """As in a plan."""
 
 
 class Judgement(Value):

@@ -6,10 +6,10 @@ says before the start how long that will take. docs/explanation/gates.md explain
 
 from __future__ import annotations
 
-from croupier.core.gates.assess import assess
+from croupier.core.gates.assess import assess, fails
 from croupier.core.gates.dispersion import DispersionHistory
 from croupier.core.gates.evidence import Evidence, fold, new_evidence
 from croupier.core.gates.forecast import forecast
 from croupier.core.gates.recent import Incident, Rate
 
-__all__ = ["DispersionHistory", "Evidence", "Incident", "Rate", "assess", "fold", "forecast", "new_evidence"]
+__all__ = ["DispersionHistory", "Evidence", "Incident", "Rate", "assess", "fails", "fold", "forecast", "new_evidence"]

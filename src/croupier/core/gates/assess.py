@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf, log
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from croupier.core.gates.evidence import (
     STRATA_PART,
@@ -58,6 +58,23 @@ class _Judged:
     """Code of what keeps the gate from passing, or ""."""
     alone: bool
     """The canary has all traffic, so there is nothing to compare it with."""
+
+
+def fails(evidence: Evidence) -> bool:
+    """Whether ``assess`` would say fail, without its numbers and reasons; weight and time make no difference to that.
+
+    For who asks of very many releases and only wants to know which go back.
+    """
+    if evidence.ledger.broken:
+        return True
+    everything = sum(stake(gate.spec) for gate in evidence.gates)
+    parts: list[float] = []
+    for gate in evidence.gates:
+        speaking = _speaking(gate, everything)
+        if speaking.lead.broken_while_warm:
+            return True
+        parts += speaking.parts.values()
+    return log_sum_exp(parts) >= log(1.0 / evidence.policy.alpha)
 
 
 def assess(evidence: Evidence, *, weight: int, now: float) -> Verdict:
@@ -114,9 +131,18 @@ def _promotion(judged: list[_Judged], readings: tuple[GateReading, ...]) -> tupl
     return Outcome.PASS, "not-worse", f"{told}; not known of {', '.join(untold)}" if untold else told, None
 
 
-def _judge(evidence: Evidence, gate: GateEvidence, everything: float, weight: int, now: float) -> _Judged:
-    policy = evidence.policy
-    favour_bar = log(1.0 / policy.beta)
+class _Speaking(NamedTuple):
+    """What speaks against the canary in one gate; fields as in ``_Judged``."""
+
+    lead: SeriesEvidence
+    accused: Stratum | None
+    against: float
+    share: float
+    """The gate's part of the stake."""
+    parts: dict[str, float]
+
+
+def _speaking(gate: GateEvidence, everything: float) -> _Speaking:
     share = log(gate.spec.importance / everything)
     against, lead, accused = _against(gate)
     parts = {"worse": against + share}
@@ -127,6 +153,13 @@ def _judge(evidence: Evidence, gate: GateEvidence, everything: float, weight: in
         volume = lead.volume
         code = "fewer" if volume.log_fewer >= volume.log_more else "more"
         parts[code] = volume.log_evidence + share + log(VOLUME_PART)
+    return _Speaking(lead, accused, against, share, parts)
+
+
+def _judge(evidence: Evidence, gate: GateEvidence, everything: float, weight: int, now: float) -> _Judged:
+    policy = evidence.policy
+    favour_bar = log(1.0 / policy.beta)
+    lead, accused, against, share, parts = _speaking(gate, everything)
     telling = [series for series in gate.series if series.tells_favour]
     slowest = min(telling, key=lambda series: series.favour.log_evidence, default=None)
     favour = slowest.favour.log_evidence if slowest is not None else 0.0
@@ -154,8 +187,9 @@ def _judge(evidence: Evidence, gate: GateEvidence, everything: float, weight: in
 
 def _against(gate: GateEvidence) -> tuple[float, SeriesEvidence, Stratum | None]:
     """The gate's evidence against the canary, the series that leads, and the stratum it comes from."""
-    lead = max(gate.series, key=lambda series: series.log_against)
-    whole = log_sum_exp([series.log_against for series in gate.series]) - log(len(gate.series))
+    logs = [series.log_against for series in gate.series]
+    lead = gate.series[logs.index(max(logs))]
+    whole = log_sum_exp(logs) - log(len(logs))
     if not gate.strata:
         return whole, lead, None
     share = _stratum_share(gate)

@@ -43,6 +43,9 @@ QUASI_ALLOWANCE = 1.1
 """Tempering is exact only if all bursts have one size; a tenth more covers what geometric sizes add (measured: false
 rollbacks 0.9 % without, 0.7 % with it)."""
 
+FEW_PODS = 3
+"""Fewer show by their differences too little of how bursty failures are (§1.8)."""
+
 FEW_FAILURES = 30.0
 ONE_BURST = 8.0
 """A burst this large is believed even while the rest of the history is too short."""
@@ -77,14 +80,16 @@ class _Chapter:
 
 
 class _Window:
-    """Pooled Pearson dispersion over consecutive intervals of one length."""
+    """Pooled Pearson dispersion over consecutive intervals of one length. One pod has none beside it: its own
+    interval before stands for that, so what is shared counts as bursts, too."""
 
-    __slots__ = ("_chapters", "_elapsed", "_pods", "seconds")
+    __slots__ = ("_before", "_chapters", "_elapsed", "_pods", "seconds")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._elapsed = 0.0
         self._pods: dict[str, list[float]] = {}
+        self._before: tuple[float, float] | None = None
         self._chapters = [_Chapter()]
         """The last ``MOST_CHAPTERS``. A list: a service has dozens, and a deque of one takes seven times as much."""
 
@@ -99,6 +104,11 @@ class _Window:
 
     def _close(self) -> None:
         exposed = [(total, bad) for total, bad in self._pods.values() if total > 0.0]
+        before, self._before = self._before, None
+        if len(exposed) == 1 and before is None:
+            self._before = exposed[0]
+        elif len(exposed) == 1 and before is not None:
+            exposed.append(before)
         total = sum(moved for moved, _ in exposed)
         bad = sum(failed for _, failed in exposed)
         closed = _Chapter(self._elapsed)
@@ -153,15 +163,18 @@ class _Window:
 class SeriesDispersion:
     """One series of the stable arm: its dispersion and its rate."""
 
-    __slots__ = ("_recent", "_windows", "players")
+    __slots__ = ("_recent", "_windows", "players", "pods")
 
     def __init__(self, *, players: bool) -> None:
         self.players = players
+        self.pods = 0
+        """Seen in the newest interval; 0: none yet."""
         self._windows = tuple(_Window(seconds) for seconds in WINDOWS_SECONDS)
         self._recent = RecentTraffic()
 
     def add(self, pods: Mapping[str, PodDelta], seconds: float, at: float) -> None:
         """Fold one interval that ended ``at``: pod -> (attempts, failures) in it."""
+        self.pods = len(pods)
         for window in self._windows:
             if seconds <= window.seconds * 1.001:
                 window.add(pods, seconds)
@@ -182,17 +195,26 @@ class SeriesDispersion:
 
     @property
     def phi(self) -> float:
-        """At least 1. The prior while fewer than 30 failures were seen, unless they came as a burst; up to half as
-        much again while the history holds fewer than 100 bursts, because the largest one is then probably still to
-        come."""
+        """At least 1. The prior while it is not known."""
+        return self.known_phi or (PRIOR_PLAYERS if self.players else PRIOR_EVENTS)
+
+    @property
+    def known_phi(self) -> float | None:
+        """None while fewer than 30 failures were seen, unless they came as a burst; up to half as much again while the
+        history holds fewer than 100 bursts, because the largest one is then probably still to come."""
         kept = [(window.seconds, window.kept()) for window in self._windows]
         seen = max(each.failures for _, each in kept)
         estimate = 1.0 + QUASI_ALLOWANCE * (_estimate(kept) - 1.0)
         if seen < FEW_FAILURES:
-            prior = PRIOR_PLAYERS if self.players else PRIOR_EVENTS
-            return max(prior, estimate) if seen >= ONE_BURST and estimate > PRIOR_EVENTS else prior
+            return estimate if seen >= ONE_BURST and estimate > PRIOR_EVENTS else None
         short_of = max(0.0, min(1.0, 2.0 - 2.0 * (seen / estimate) / FEW_BURSTS))
         return estimate * (1.0 + (FEW_BURSTS_FACTOR - 1.0) * short_of)
+
+    @property
+    def has_few_pods(self) -> bool:
+        """Whether stable's pods are too few to show by their differences how bursty failures are. Of players no more
+        than one failure is counted each, which leaves little to be bursty."""
+        return not self.players and 0 < self.pods < FEW_PODS
 
     @property
     def rate(self) -> Rate | None:
@@ -297,8 +319,19 @@ class DispersionHistory:
         return tracked.dispersion.phi if tracked is not None else PRIOR_EVENTS
 
     def dispersions(self) -> dict[str, float]:
-        """Series -> phi, of all series seen: what ``new_evidence`` takes."""
-        return {name: tracked.dispersion.phi for name, tracked in self._series.items()}
+        """Series -> phi, of all series seen: what ``new_evidence`` takes. Not of those where it is not known because
+        stable has few pods."""
+        found = {}
+        for name, tracked in self._series.items():
+            series = tracked.dispersion
+            phi = series.known_phi if series.has_few_pods else series.phi
+            if phi is not None:
+                found[name] = phi
+        return found
+
+    def few_pods(self) -> tuple[str, ...]:
+        """Series, sorted, of which stable has one pod or two: what ``new_evidence`` takes."""
+        return tuple(sorted(name for name, tracked in self._series.items() if tracked.dispersion.has_few_pods))
 
     def rates(self) -> dict[str, Rate]:
         """Series -> rate of the stable arm, of all series in which something was attempted."""

@@ -7,7 +7,7 @@ after a restart and journal replay gets the same verdicts. A sample that is not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from croupier.core.gates.ledger import Ledger
 from croupier.core.gates.likelihood import HORIZON_SECONDS
@@ -119,6 +119,7 @@ def new_evidence(
     scrape_seconds: float,
     dispersion: Mapping[str, float],
     *,
+    few_pods: Collection[str] = (),
     horizon_seconds: float = HORIZON_SECONDS,
 ) -> Evidence:
     """Evidence of a run that has not begun.
@@ -127,6 +128,7 @@ def new_evidence(
         policy: the gates and their error budget.
         scrape_seconds: time between samples.
         dispersion: series -> phi of the stable arm's history, at least 1; a series that is missing gets the prior.
+        few_pods: series counted in events of which stable had one pod or two, see ``fewpods``.
         horizon_seconds: how long after the start a fault may begin and still be met at full strength.
     """
     gates = []
@@ -138,15 +140,20 @@ def new_evidence(
                 policy,
                 dispersion.get(name),
                 horizon_seconds=horizon_seconds,
+                has_few_pods=name in few_pods,
             )
             for name in series_names(spec, policy)
         )
-        gates.append(GateEvidence(spec, series, _strata(spec, policy, dispersion, horizon_seconds)))
+        gates.append(GateEvidence(spec, series, _strata(spec, policy, dispersion, few_pods, horizon_seconds)))
     return Evidence(policy, scrape_seconds, tuple(gates))
 
 
 def _strata(
-    spec: GateSpec, policy: GatePolicy, dispersion: Mapping[str, float], horizon_seconds: float
+    spec: GateSpec,
+    policy: GatePolicy,
+    dispersion: Mapping[str, float],
+    few_pods: Collection[str],
+    horizon_seconds: float,
 ) -> tuple[Stratum, ...]:
     """Each stratum with the larger dispersion of its own and the whole signal's: few failures show no bursts."""
     # The objective is the whole signal's; a provider may never have kept it.
@@ -157,7 +164,12 @@ def _strata(
             series = stratum_series(spec.signal, declared.by, name)
             known = [dispersion[each] for each in (series, spec.signal) if each in dispersion]
             of_stratum = SeriesEvidence(
-                series, alone, policy, max(known, default=None), horizon_seconds=horizon_seconds
+                series,
+                alone,
+                policy,
+                max(known, default=None),
+                horizon_seconds=horizon_seconds,
+                has_few_pods=series in few_pods,
             )
             strata.append(Stratum(declared.by, name, of_stratum, is_required=name in declared.required))
     return tuple(strata)

@@ -8,13 +8,15 @@ Where stable fails far more than usual, the first option is to wait, and the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf, log
+from typing import NamedTuple
 
 from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS
 from croupier.core.gates.evidence import STRATA_PART, series_names, stake, stratum_series
-from croupier.core.gates.likelihood import NotWorse, RatioRise
+from croupier.core.gates.fewpods import rise
+from croupier.core.gates.likelihood import NotWorse
 from croupier.core.gates.recent import Incident, Rate
 from croupier.core.gates.series import LATENCY_NULL, LEAST_FAILURES, SATURATED, TELLING, not_worse
 from croupier.model.forecast import FaultForecast, Forecast, StepForecast, StratumForecast
@@ -44,6 +46,7 @@ def forecast(
     scrape_seconds: float,
     traffic: Mapping[str, Rate],
     dispersion: Mapping[str, float],
+    few_pods: Collection[str] = (),
 ) -> Forecast:
     """What to expect of a release whose canary is as good as stable, and of one that is not.
 
@@ -55,11 +58,12 @@ def forecast(
         scrape_seconds: time between samples.
         traffic: series -> rate of the stable arm, all of the service's traffic.
         dispersion: series -> phi; a missing series gets the prior.
+        few_pods: series of which stable has one pod or two.
     """
     watched = [step for step in steps if step < 100]
     required = [gate for gate in policy.gates if gate.role == "required"]
     waited_for = [gate for gate in policy.gates if gate in required or _required_strata(gate)]
-    walk = _Walk(policy, scrape_seconds, deadline, traffic, dispersion)
+    walk = _Walk(policy, scrape_seconds, deadline, traffic, _Bursts(dispersion, few_pods))
     times = {gate.signal: walk.times(gate, watched, gate.margin) for gate in waited_for}
 
     of_steps, problems = [], []
@@ -106,6 +110,13 @@ def _options(walk: _Walk, gate: GateSpec, weights: Sequence[int]) -> Iterator[st
         yield from (f"after that, {option}" for option in usual.options(gate, weights))
 
 
+class _Bursts(NamedTuple):
+    """What is known of how bursty failures are; fields as in ``forecast``."""
+
+    dispersion: Mapping[str, float]
+    few_pods: Collection[str]
+
+
 class _Walk:
     """Feeds expected counts into real evidence."""
 
@@ -115,13 +126,14 @@ class _Walk:
         scrape_seconds: float,
         deadline: float,
         traffic: Mapping[str, Rate],
-        dispersion: Mapping[str, float],
+        bursts: _Bursts,
     ) -> None:
         self._policy = policy
         self._scrape = scrape_seconds
         self._deadline = deadline
         self._traffic = traffic
-        self._dispersion = dispersion
+        self._bursts_of = bursts
+        self._dispersion, self._few_pods = bursts
         self._bar = log(1.0 / policy.beta)
 
     def times(self, gate: GateSpec, weights: Sequence[int], margin: Margin) -> list[float]:
@@ -182,7 +194,7 @@ class _Walk:
     def usual(self) -> _Walk:
         """The same with the traffic as it is without incidents."""
         traffic = {name: rate.usual for name, rate in self._traffic.items()}
-        return _Walk(self._policy, self._scrape, self._deadline, traffic, self._dispersion)
+        return _Walk(self._policy, self._scrape, self._deadline, traffic, self._bursts_of)
 
     def incident(self, gate: GateSpec) -> Incident | None:
         """What stable goes through in the gate's series: the incident that is waited for longest."""
@@ -310,15 +322,17 @@ class _Walk:
         rate = self._traffic[name]
         rho = LATENCY_NULL if gate.signal == "latency" else 1.0
         share = log(max(1, len(series_names(gate, self._policy))))
-        rise = RatioRise(self._phi(name), rho=rho)
+        has_few_pods = name in self._few_pods
+        is_known = not has_few_pods or name in self._dispersion
+        against = rise(self._phi(name) if is_known else None, has_few_pods=has_few_pods, rho=rho)
         block = max(self._scrape, self._deadline / MOST_BLOCKS)
         canary, stable = self._split(rate, weight, block)
         elapsed, bad = 0.0, 0.0
         while elapsed < self._deadline:
-            rise.update(canary, canary * ratio, stable, stable * rate.failure_ratio, block)
+            against.update(canary, canary * ratio, stable, stable * rate.failure_ratio, block)
             elapsed += block
             bad += canary * ratio
-            if bad >= LEAST_FAILURES and rise.log_evidence >= bar + share:
+            if bad >= LEAST_FAILURES and against.log_evidence >= bar + share:
                 return elapsed, round(bad, 1)
         return None, None
 

@@ -62,7 +62,7 @@ def log_sum_exp(values: Sequence[float]) -> float:
     top = max(values, default=-inf)
     if top == -inf:
         return -inf
-    return top + log(sum(exp(value - top) for value in values))
+    return top + log(sum([exp(value - top) for value in values]))
 
 
 @lru_cache(maxsize=256)

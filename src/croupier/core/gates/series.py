@@ -11,6 +11,7 @@ from math import isfinite, log
 
 from croupier.core.gates.counters import NOBODY, Block, PairedCounters
 from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS
+from croupier.core.gates.fewpods import rise
 from croupier.core.gates.likelihood import (
     NotWorse,
     ObjectiveBreach,
@@ -87,7 +88,14 @@ class SeriesEvidence:
     )
 
     def __init__(
-        self, name: str, spec: GateSpec, policy: GatePolicy, phi: float | None, *, horizon_seconds: float
+        self,
+        name: str,
+        spec: GateSpec,
+        policy: GatePolicy,
+        phi: float | None,
+        *,
+        horizon_seconds: float,
+        has_few_pods: bool = False,
     ) -> None:
         self.name = name
         self.players: bool | None = None
@@ -110,13 +118,14 @@ class SeriesEvidence:
         self._known_phi = phi
         self._missed = False
         self._horizon_seconds = horizon_seconds
-        self._start(phi if phi is not None else PRIOR_EVENTS)
+        self._start(phi if phi is not None else PRIOR_EVENTS, has_few_pods=has_few_pods)
 
-    def _start(self, phi: float) -> None:
+    def _start(self, phi: float, *, has_few_pods: bool = False) -> None:
         spec, policy, horizon_seconds = self._spec, self._policy, self._horizon_seconds
         self.phi = max(1.0, phi)
         rho = LATENCY_NULL if spec.signal == "latency" else 1.0
-        self.rise = RatioRise(self.phi, rho=rho, horizon_seconds=horizon_seconds)
+        known = None if self._known_phi is None and has_few_pods else self.phi
+        self.rise = rise(known, has_few_pods=has_few_pods, rho=rho, horizon_seconds=horizon_seconds)
         self.warm = RatioRise(self.phi, rho=WARM_NULL, horizon_seconds=horizon_seconds)
         self.favour = not_worse(spec.margin, self.phi, policy.beta)
         self.guard = None

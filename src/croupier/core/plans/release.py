@@ -10,7 +10,7 @@ Called by the engine's use cases; pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from croupier.core.plans.canary import canary_moves
 from croupier.core.plans.rolling import rolling_moves
@@ -52,6 +52,7 @@ def plan_release(
     release: Release,
     ordinal: int,
     dispersion: Mapping[str, float],
+    few_pods: Sequence[str] = (),
 ) -> Plan:
     """Write the whole plan of one release.
 
@@ -63,6 +64,7 @@ def plan_release(
         release: what was asked for, defaults filled in; ``steps`` of a rolling one are ``rolling_steps``.
         ordinal: number of the release, from 0; turns the hash window.
         dispersion: series -> dispersion of stable, at least 1.0, fixed for the run.
+        few_pods: series of which stable has one pod or two.
     """
     name = service.name
     moves = _MOVES[release.strategy](service, release)
@@ -154,4 +156,5 @@ def plan_release(
         drain_seconds=service.drain_seconds,
         waits_for_sockets=has_sockets,
         dispersion=dict(dispersion),
+        few_pods=tuple(few_pods),
     )

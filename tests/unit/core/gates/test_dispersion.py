@@ -191,3 +191,56 @@ def test_a_record_from_the_future_has_not_faded_and_tells_nothing_of_now():
     recalled = DispersionHistory.recalled(history.record("payments-api", at), at - 7200.0)
     assert recalled.phi("errors") == pytest.approx(history.phi("errors"), rel=1e-3)
     assert recalled.rates() == {}
+
+
+# --- few pods -------------------------------------------------------------------------------------------------------
+
+
+def few(pods: int, mean_burst: float, *, blocks: int = 480, players: bool = False) -> SeriesDispersion:
+    """Two hours of one burst a block on one of so few pods."""
+    random, dispersion = Random(5), SeriesDispersion(players=players)
+    for number in range(blocks):
+        bad = [0.0] * pods
+        for _ in range(sum(random.random() < 0.1 for _ in range(15))):
+            size = 1
+            while random.random() > 1.0 / mean_burst:
+                size += 1
+            bad[random.randrange(pods)] += size
+        dispersion.add({str(pod): (15_000.0 / pods, failed) for pod, failed in enumerate(bad)}, 15.0, 15.0 * number)
+    return dispersion
+
+
+@pytest.mark.parametrize("pods", [1, 2])
+@pytest.mark.parametrize(("mean_burst", "truth"), [(1.0, 1.0), (3.0, 5.0), (10.0, 19.0)])
+def test_one_pod_or_two_show_bursts_by_their_neighbouring_minutes(pods, mean_burst, truth):
+    known = few(pods, mean_burst).known_phi
+    assert known is not None
+    # Eight quarters of an hour are few to compare: what is too high costs time, what is too low would cost the promise.
+    assert 0.8 * truth <= known <= 5.0 * truth
+
+
+def test_what_one_pod_shares_with_nobody_counts_as_bursts():
+    """Careful: an outage and a burst look alike where there is one pod."""
+    steady, shaken = SeriesDispersion(players=False), SeriesDispersion(players=False)
+    for number in range(480):
+        steady.add({"0": (1000.0, 5.0)}, 15.0, 15.0 * number)
+        shaken.add({"0": (1000.0, 100.0 if number % 40 < 4 else 5.0)}, 15.0, 15.0 * number)
+    assert steady.known_phi == 1.0
+    assert (shaken.known_phi or 0.0) > 10.0
+
+
+def test_few_pods_are_told_by_the_newest_scrape_and_never_of_players():
+    assert few(1, 3.0, blocks=5).has_few_pods
+    assert few(2, 3.0, blocks=5).has_few_pods
+    assert not few(3, 3.0, blocks=5).has_few_pods
+    assert not few(1, 3.0, blocks=5, players=True).has_few_pods
+    assert not SeriesDispersion(players=False).has_few_pods
+
+
+@pytest.mark.parametrize("pods", [1, 2, 3])
+def test_what_few_pods_have_not_shown_is_left_out_and_not_guessed(pods):
+    history = DispersionHistory()
+    for number in range(20):
+        history.add(arm(100.0 * number, 0.0, pods=pods), 15.0 * number)
+    assert history.few_pods() == (("deposits",) if pods < 3 else ())
+    assert history.dispersions() == ({} if pods < 3 else {"deposits": PRIOR_EVENTS})
