@@ -105,6 +105,32 @@ NULLS = (
     World(
         "providers, ten tiny", players=1000, rps=20.0, providers=(0.55, *[0.05] * 9), own_baseline=(0.0, *[0.02] * 9)
     ),
+    World("markets, even", players=1000, rps=20.0, providers=(0.5, 0.5), markets=True),
+    World(
+        "markets, uneven and one bad",
+        players=1000,
+        rps=20.0,
+        providers=(0.9, 0.1),
+        own_baseline=(0.0, 0.05),
+        markets=True,
+    ),
+    World(
+        "markets, uneven, weight ramp",
+        players=1000,
+        rps=20.0,
+        providers=(0.9, 0.1),
+        own_baseline=(0.0, 0.05),
+        ramp=STEPS,
+        markets=True,
+    ),
+    World(
+        "markets, one down for both, 5 min",
+        players=1000,
+        rps=20.0,
+        providers=(0.7, 0.3),
+        provider_down=(600.0, 300.0, 0.5),
+        markets=True,
+    ),
 )
 FAULTS = (
     World("errors 0.2 %", canary=0.002),
@@ -240,6 +266,7 @@ def gate_for(world: World, seed: str, steps: tuple[int, ...] | None) -> ReleaseG
             "steps": steps,
             "horizon": HORIZON,
             "strata": world.strata,
+            "strata_by": "market" if world.markets else "provider",
         }
     )
 

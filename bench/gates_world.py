@@ -85,6 +85,8 @@ class World:
     """Extra share of the canary's deposits through the last provider that are lost."""
     new_provider: float = 0.0
     """Share of the canary's deposits that go through a provider of its own, which stable does not know."""
+    markets: bool = False
+    """Whether the providers are markets: a player belongs to one, and never changes."""
     by_provider: bool = True
     """Whether the gate judges providers by themselves, too."""
 
@@ -305,7 +307,7 @@ class Simulation:
         world, random = self.world, self.random
         if arm == "canary" and random.random() < world.new_provider:
             return len(world.providers)
-        if random.random() < 0.8:
+        if world.markets or random.random() < 0.8:
             return self._favourite[player]
         return random.choices(range(len(world.providers)), world.providers)[0]
 

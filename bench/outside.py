@@ -22,6 +22,7 @@ config (mapping):
     dispersion  optional, instead of history: series -> dispersion of the stable arm
     few_pods    optional, beside dispersion: series of which stable had one pod or two
     strata      optional: names of providers that deposits are judged by, too
+    strata_by   "provider" (default) or "market": what these names are
 
 block: keys (or attributes) ``t``, ``weight``, ``canary``, ``stable``; each arm None or with cumulative per-pod
 ``requests``, ``errors`` (NaN: absent in this scrape), ``latency_le`` or None, ``attempts``, ``succeeded`` or None and,
@@ -78,13 +79,13 @@ class ReleaseGate:
         metrics = config.get("metrics") or ("errors",)
         self._metrics = [metric for metric in metrics if metric != "latency" or self._edges]
         self._steps = config.get("steps")
-        names = tuple(config.get("strata") or ())
-        self._strata = (Strata(by="provider", of=names),) if names else ()
+        names, by = tuple(config.get("strata") or ()), config.get("strata_by") or "provider"
+        self._strata = (Strata(by=by, of=names),) if names else ()
         known, few_pods = config.get("dispersion"), config.get("few_pods") or ()
         if known is None:
             known, few_pods = dispersion(config.get("history"), self._edges)
         self._dispersion, self._few_pods = dict(known), tuple(few_pods)
-        self._arms = {"canary": _Arm(self._edges), "stable": _Arm(self._edges)}
+        self._arms = {arm: _Arm(self._edges, by) for arm in ("canary", "stable")}
         self._waiting: Any = None
         self._evidence: Evidence | None = None
         self._last_t: float | None = None
@@ -165,7 +166,8 @@ class ReleaseGate:
 class _Arm:
     """Translates one arm's arrays into the counts the gates read."""
 
-    def __init__(self, edges: Sequence[float]) -> None:
+    def __init__(self, edges: Sequence[float], by: str) -> None:
+        self._by = by
         self._series = [latency_series(edge) for edge in edges]
         self._attempts = _Attempts()
         self._strata: dict[str, _Attempts] = {}
@@ -192,7 +194,7 @@ class _Arm:
                 series[name] = SeriesCounts({}, counted)
         for name, stratum in (_get(arm, "strata") or {}).items():
             known = self._strata.setdefault(name, _Attempts())
-            series[stratum_series("deposits", "provider", name)] = SeriesCounts(
+            series[stratum_series("deposits", self._by, name)] = SeriesCounts(
                 known.failed(_plain(_get(stratum, "attempts")), _plain(_get(stratum, "succeeded"))),
                 known.exposed(_players(stratum) if players is not None else None) if self.by_player else None,
             )
