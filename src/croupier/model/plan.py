@@ -140,4 +140,4 @@ class Plan(Value):
     """Series -> dispersion of the stable arm when the plan was made, at least 1.0; fixed for the run."""
     few_pods: tuple[str, ...] = ()
     """Series counted in events of which stable had one pod or two: its failures show too little of how bursty they are,
-    so the gates bet on whole minutes, too. A series that is here and not in ``dispersion``: on nothing else."""
+    so the gates bet on whole minutes, too."""

@@ -4,7 +4,7 @@ Half of the stake is bet as everywhere, tempered by a dispersion that one pod's 
 are in it too, so it errs on the careful side. The other half needs no dispersion at all. It bets on the canary's share
 of the failures of a whole minute, and a burst is as likely to hit either arm as players are. However large a burst is,
 it wins no more than the inverse of that share once. Where too little has failed before to tell how bursty failures
-are, all of the stake is there.
+are, they are taken for as bursty as they come anywhere: a version that fails everywhere is still seen in one scrape.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from croupier.core.gates.likelihood import HORIZON_SECONDS, STAKES, RatioRise, l
 
 BLOCK_SECONDS = 60.0
 """A burst that is cut in two wins twice: a block has to be two to four bursts long (measured in §1.3)."""
+
+UNKNOWN_PHI = 60.0
+"""Bursts of thirty, 2 * 30 - 1 (§1.3): larger ones are not met in what was measured."""
 
 
 class LinearRise:
@@ -55,25 +58,22 @@ class LinearRise:
 
 
 class FewPodsRise:
-    """The same hypothesis, by both bets. ``phi``: None where it is not known."""
+    """The same hypothesis, by both bets. ``phi``: of the tempered one."""
 
     __slots__ = ("_linear", "_tempered")
 
-    def __init__(self, phi: float | None, *, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> None:
+    def __init__(self, phi: float, *, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> None:
         self._linear = LinearRise(rho=rho)
-        self._tempered = None if phi is None else RatioRise(phi, rho=rho, horizon_seconds=horizon_seconds)
+        self._tempered = RatioRise(phi, rho=rho, horizon_seconds=horizon_seconds)
 
     def update(
         self, canary_total: float, canary_bad: float, stable_total: float, stable_bad: float, seconds: float
     ) -> None:
         self._linear.update(canary_total, canary_bad, stable_total, stable_bad, seconds)
-        if self._tempered is not None:
-            self._tempered.update(canary_total, canary_bad, stable_total, stable_bad, seconds)
+        self._tempered.update(canary_total, canary_bad, stable_total, stable_bad, seconds)
 
     @property
     def log_evidence(self) -> float:
-        if self._tempered is None:
-            return self._linear.log_evidence
         return log_sum_exp([self._linear.log_evidence, self._tempered.log_evidence]) - log(2.0)
 
 
@@ -81,8 +81,7 @@ Rise = RatioRise | FewPodsRise
 
 
 def rise(phi: float | None, *, has_few_pods: bool, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> Rise:
-    """The bet against a canary. ``phi``: dispersion of stable's failures; None: not known, the prior is used where
-    there are pods enough."""
+    """The bet against a canary. ``phi``: dispersion of stable's failures; None: not known, a prior is used."""
     if has_few_pods:
-        return FewPodsRise(phi, rho=rho, horizon_seconds=horizon_seconds)
+        return FewPodsRise(UNKNOWN_PHI if phi is None else phi, rho=rho, horizon_seconds=horizon_seconds)
     return RatioRise(PRIOR_EVENTS if phi is None else phi, rho=rho, horizon_seconds=horizon_seconds)
