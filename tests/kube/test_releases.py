@@ -45,8 +45,10 @@ def test_a_good_version_is_promoted_and_a_bad_one_taken_back_without_a_failed_re
 
 def test_the_old_version_keeps_one_percent_through_the_bake_and_is_gone_back_to(casino: Casino, tmp_path: Path) -> None:
     """S4.6. Prevents: a bake of a money service in which nothing is left to compare with, or to go back to."""
-    casino.open(strategy={**casino.policy()["spec"]["strategy"], "bakeSeconds": 600})
+    casino.open()
     old = casino.status()["stable"]
+    lasting = {**casino.policy()["spec"]["strategy"], "bakeSeconds": 600}
+    casino.cluster.apply(casino.policy(strategy=lasting), namespace=casino.namespace)
     with casino.players(tmp_path / "players.log") as players:
         casino.commit(BUILD="2")
         casino.until("the new version bakes", lambda: casino.status().get("weight") == 99)
