@@ -8,7 +8,7 @@ STANDS ?= 2
 # Tests that share a stand run in one process, those that take longest first (tests/conftest.py).
 BY_STAND := --dist loadgroup --no-loadscope-reorder
 
-.PHONY: demo test test-stands test-others test-kube kube check format soak bench-gates lock clean
+.PHONY: demo test test-kube kube check format soak bench-gates lock clean
 
 $(STAMP): requirements.lock pyproject.toml tools/setup.sh
 	@PYTHON="$(PYTHON)" sh tools/setup.sh "$(VENV)"
@@ -19,16 +19,11 @@ demo: $(STAMP) ## a good release promoted, a bad one taken back, on a stand of i
 
 test: check ## everything: lint, types, import contracts, unit to end-to-end; a part: ARGS="-k journal"
 ifeq ($(ARGS),)
-	@$(MAKE) --no-print-directory -j 2 test-stands test-others
+	$(BIN)/pytest -n 2 -m "not stand and not kube"
+	$(BIN)/pytest -n $(STANDS) $(BY_STAND) -m stand
 else  # in one run: pytest calls it an error when nothing is chosen
 	$(BIN)/pytest -n 2 $(BY_STAND) -m "not kube" $(ARGS)
 endif
-
-# Stands wait more than they compute. What else there is to test takes the time that they leave, and no more.
-test-stands: $(STAMP)
-	$(BIN)/pytest -n $(STANDS) $(BY_STAND) -m stand
-test-others: $(STAMP)
-	nice -n 19 $(BIN)/pytest -n 2 -m "not stand and not kube"
 
 kube: $(STAMP) ## build the cluster for tests, once: about a quarter of an hour and 11 GB of caches; Go, Debian packages
 	$(BIN)/python -m tools.kube_stand build
