@@ -44,6 +44,7 @@ from croupier.model.evidence import ArmSample, Count, SeriesCounts
 from croupier.model.journal import Draft, Entry
 from croupier.model.objects import JsonObject
 from croupier.model.service import Platform
+from croupier.operator.calendar import current_freezes
 from croupier.operator.reconcile import Reconciler
 from croupier.ports.metrics import Target
 
@@ -231,6 +232,7 @@ class SmallCluster:
             journal=JournalWrites(self.journal, self.writes),
             evidence=self.evidence,
             clock=self.clock,
+            freezes=current_freezes(cluster, cluster.policies()),
         )
         made = Operator(cluster, desk, Reconciler(desk, cluster, workloads, traffic), workloads, traffic, following)
         self._operators.append(made)

@@ -31,7 +31,7 @@ from croupier.adapters.kubernetes_api import (
     Resource,
     resource_of,
 )
-from croupier.adapters.kubernetes_cache import Cache, OnChange, Terms, labels_of
+from croupier.adapters.kubernetes_cache import STALE_SECONDS, Cache, OnChange, Terms, labels_of
 from croupier.core.render.version import POLICY_LABEL, Owner
 from croupier.errors import UnknownName, Unreachable
 from croupier.model.base import NAME
@@ -40,6 +40,8 @@ from croupier.model.release_policy import ReleasePolicySpec
 from croupier.ports.clock import Clock
 
 WATCHED = (RELEASE_POLICIES, RELEASES, DEPLOYMENTS, PODS, SERVICES, CONFIG_MAPS, HPAS)
+BESIDE = frozenset({DESTINATION_RULES, RELEASE_CALENDARS})
+"""Nobody needs to know these to go back: a right or a definition that is taken away must not hold that up."""
 
 
 SCALES = "croupier.dev/scales"
@@ -135,9 +137,10 @@ class Cluster:
             cache.on_change = told
 
     def require_fresh(self, *kinds: Resource) -> None:
-        """Raises ``Unreachable`` when one of these may not be what the API server holds."""
+        """Raises ``Unreachable`` when one of these may not be what the API server holds. None named: all but those that
+        nobody needs to go back."""
         now = self.clock.now()
-        for kind in kinds or tuple(self._caches):
+        for kind in kinds or tuple(each for each in self._caches if each not in BESIDE):
             self._cache(kind).require_fresh(now)
 
     def covers(self, namespace: str) -> bool:
@@ -196,6 +199,11 @@ class Cluster:
     def calendars(self) -> list[JsonObject]:
         """All ``ReleaseCalendar`` objects."""
         return list(self._caches[RELEASE_CALENDARS].items()) if RELEASE_CALENDARS in self._caches else []
+
+    def knows_calendars(self) -> bool:
+        """Whether ``calendars`` is what the API server holds; also where it has no definition of them."""
+        known = self._caches.get(RELEASE_CALENDARS)
+        return known is None or known.age(self.clock.now()) <= STALE_SECONDS
 
     def owner(self, service: str) -> Owner:
         """The policy behind an engine's service, also one that is known but not usable now. Raises ``UnknownName``."""

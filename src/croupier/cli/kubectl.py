@@ -181,8 +181,15 @@ def override(*, name: str, reason: str, namespace: str, **place: Any) -> None:
 
     For that one alone, and for the windows that are open now. Gates watch it as any other.
     """
+    from croupier.model.release_calendar import LONGEST_REASON
+
     if not reason.strip():
         raise UsageError("nothing goes on in a freeze without a reason", hint='who decided and why: --reason "…"')
+    if len(reason) > LONGEST_REASON:
+        raise UsageError(
+            f"--reason has {len(reason)} characters, and {LONGEST_REASON} are written down",
+            hint="who decided, and where to read why",
+        )
 
     ask = partial(_override, namespace=namespace, name=name, reason=reason)
     click.echo(readable(_ask(Place(namespace=namespace, **place), ask)))
@@ -274,6 +281,8 @@ def _ask(place: Place, question: Callable[[KubernetesClient], Awaitable[Answer]]
 
 
 async def _override(client: KubernetesClient, *, namespace: str, name: str, reason: str) -> str:
+    from croupier.core.render.version import intent_digest
+    from croupier.model.digest import short
     from croupier.model.release_calendar import OVERRIDE_FREEZE, FreezeOverride
 
     policy = await _policy(client, namespace, name)
@@ -281,9 +290,12 @@ async def _override(client: KubernetesClient, *, namespace: str, name: str, reas
     if seen.get("phase") not in (None, "", "promoted", "rolled-back"):
         request = {"id": secrets.token_hex(6), "name": "override", "reason": reason, "who": who}
         return await _answered(client, await _run_of(client, policy), request)
-    if not seen.get("wanted") or seen["wanted"] == seen.get("stable"):
+    wanted = seen.get("wanted")
+    if (policy["metadata"].get("annotations") or {}).get(LEAVE) == "true":  # its Deployment's own pods wait
+        wanted = short(intent_digest(namespace, policy["spec"]["deployment"]))
+    if not wanted or wanted == seen.get("stable"):
         raise Refused(f"no version of {name} waits to start", hint="kubectl croupier get")
-    said = FreezeOverride(version=seen["wanted"], who=who, reason=reason)
+    said = FreezeOverride(version=wanted, who=who, reason=reason)
     await _annotate(client, namespace, name, {OVERRIDE_FREEZE: said.model_dump_json(by_alias=True)})
     return f"{said.version} starts in spite of the freeze: kubectl croupier watch {name}"
 

@@ -19,12 +19,14 @@ _ENDING = frozenset({"promoting", "rolling-back"})
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """``phase``: as in a run's view. ``aborting``: an abort was written down and is not carried out yet."""
+    """``phase``: as in a run's view. ``aborting``: an abort was written down and is not carried out yet.
+    ``turns_back``: an abort would be accepted, also of one that promotes and waits for sockets to the old version."""
 
     run: str
     canary: str
     phase: str
     aborting: bool = False
+    turns_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,8 @@ def _unless_frozen(s: Standing) -> Move:
 
 def _during(s: Standing, live: LiveRun) -> Move:
     target = s.intent if s.leaving else s.wanted
-    if target == live.canary or live.phase in _ENDING or live.aborting:
+    is_ending = live.phase in _ENDING and not (live.turns_back and target == s.stable)
+    if target == live.canary or is_ending or live.aborting:
         return Move("rest", "Releasing", f"{live.run} releases {short(live.canary)}")
     if target is None:
         why = "the Deployment is gone from Git"

@@ -17,6 +17,9 @@ from croupier.model.release_policy import GROUP
 OVERRIDE_FREEZE = f"{GROUP}/override-freeze"
 """Annotation of a policy: a ``FreezeOverride`` as JSON, for the version that waits for the end of a freeze."""
 
+LONGEST_REASON = 300
+"""Characters of why somebody overrides a freeze."""
+
 
 class PolicyFreeze(Value):
     """One freeze window. Nothing goes forward in it; going back is always possible."""
@@ -49,4 +52,4 @@ class FreezeOverride(Value):
     version: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
     """Its short digest, as the status of a policy shows it."""
     who: Annotated[str, Field(max_length=120)]
-    reason: Annotated[str, Field(min_length=1, max_length=300)]
+    reason: Annotated[str, Field(min_length=1, max_length=LONGEST_REASON)]

@@ -1,16 +1,21 @@
-"""The freeze windows of a cluster: what its ``ReleaseCalendar`` objects say, as the desk understands it. Pure.
+"""The freeze windows of a cluster: what its ``ReleaseCalendar`` objects say, as the desk understands it.
 
 A calendar counts for the policies of its own namespace. What cannot be read of it freezes them until it is mended:
-nobody knows when players were not to meet anything new, and a person may override that as any other freeze.
+nobody knows when players were not to meet anything new, and a person may override that as any other freeze. The same
+holds for all policies while the API server does not let the operator follow calendars at all.
 """
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from pydantic import ValidationError
 
+from croupier.adapters.kubernetes_cluster import Cluster, Policy
+from croupier.model.base import NAME
 from croupier.model.digest import short
 from croupier.model.freeze import Freeze
 from croupier.model.objects import JsonObject
@@ -20,6 +25,31 @@ from croupier.spec.freezes import flaws, freezes_of
 NEVER = 253_402_300_799.0
 """The last second that calendars know, epoch seconds: the end of what only a person can end."""
 _LONGEST_TITLE = 200
+
+
+def current_freezes(cluster: Cluster, policies: Iterable[Policy]) -> tuple[Freeze, ...]:
+    """The windows that the cluster's calendars have for these policies, as they are known now."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for policy in policies:
+        if policy.known is not None:
+            names[policy.known.namespace].append(policy.known.name)
+    found = freezes_of_cluster(cluster.calendars(), names)
+    everything = tuple(chain.from_iterable(_services(each, namespace) for namespace, each in names.items()))
+    if cluster.knows_calendars() or not everything:
+        return found
+    title = (
+        "the API server does not let the operator follow ReleaseCalendars: are their definition and the right to watch "
+        "them there? croupier operator manifests"
+    )
+    unknown = Freeze(
+        name="unknown-calendars",
+        title=title,
+        from_at=0.0,
+        until_at=NEVER,
+        until="they are followed again",
+        services=everything,
+    )
+    return (*found, unknown)
 
 
 def freezes_of_cluster(calendars: Iterable[JsonObject], policies: Mapping[str, Sequence[str]]) -> tuple[Freeze, ...]:
@@ -57,7 +87,8 @@ def _freezes(calendar: JsonObject, policies: Mapping[str, Sequence[str]]) -> Ite
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, ("spec", *first["loc"])))
-        yield _unread(name, name, f"{where}: {first['msg']}", _services(present, namespace))
+        called = name if re.fullmatch(NAME, name) else "calendar"  # calendars may have dots in their names
+        yield _unread(called, name, f"{where}: {first['msg']}", _services(present, namespace))
         return
     for each in spec.freezes:
         services = _services(each.policies or present, namespace)

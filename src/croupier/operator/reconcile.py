@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -37,7 +36,7 @@ from croupier.model.release_policy import CHECKLIST, LEAVE, RETRY
 from croupier.model.service import LATENCY_EDGES, Platform, Service
 from croupier.model.view import RunView
 from croupier.operator import status
-from croupier.operator.calendar import freezes_of_cluster, override_of
+from croupier.operator.calendar import current_freezes, override_of
 from croupier.operator.drift import Drift
 from croupier.operator.memory import Memory
 from croupier.operator.show import Show, release_name
@@ -121,19 +120,11 @@ class Reconciler:
                 self._services[policy.uid] = service_of(policy.owner, await self._serving(policy.owner))
         found = (self._services.get(uid) for uid, policy in present.items() if policy.owner is not None)
         platform = Platform(services=tuple(service for service in found if service is not None))
-        freezes = self._calendar(present.values())
+        freezes = current_freezes(self._cluster, present.values())
         if (platform, freezes) != (self._platform, self._freezes):
             await self._desk.declare(platform, freezes)
             self._platform, self._freezes = platform, freezes
             self._services = {uid: each for uid, each in self._services.items() if uid in present}
-
-    def _calendar(self, policies: Iterable[Policy]) -> tuple[Freeze, ...]:
-        """The freeze windows that the calendars have for these policies."""
-        names = defaultdict(list)
-        for policy in policies:
-            if policy.known is not None:
-                names[policy.known.namespace].append(policy.known.name)
-        return freezes_of_cluster(self._cluster.calendars(), names)
 
     async def _serving(self, owner: Owner) -> int:
         """How many pods carry the load now: what a canary's share is a share of."""
@@ -220,7 +211,13 @@ class Reconciler:
             wanted = self._workloads.wanted(owner.service)
         live = last = None
         if run is not None and run.ended_at is None:
-            live = LiveRun(run.run, run.canary.digest, run.phase, aborting=run.run == memory.aborted)
+            live = LiveRun(
+                run.run,
+                run.canary.digest,
+                run.phase,
+                aborting=run.run == memory.aborted,
+                turns_back="abort" in run.commands,
+            )
         elif run is not None and run.outcome is not None:
             last = LastRun(run.run, run.canary.digest, run.outcome, run.reason, before)
         return Standing(

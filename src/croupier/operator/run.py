@@ -34,6 +34,7 @@ from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
 from croupier.engine.desk import Desk
 from croupier.errors import CroupierError, Missing, Refused
 from croupier.model.service import Platform
+from croupier.operator.calendar import current_freezes
 from croupier.operator.reconcile import Reconciler
 
 LEASE_NAME = "croupier"
@@ -110,6 +111,7 @@ async def _work(cluster: Cluster, state: Path) -> None:
         clock=cluster.clock,
         closing=closing,
         history=FileHistory(state / "history"),
+        freezes=current_freezes(cluster, cluster.policies()),  # a run that is held must not go on before the first turn
     )
     log.info("croupier operates")
     async with asyncio.TaskGroup() as group:
@@ -150,6 +152,11 @@ async def _has(client: KubernetesClient, kind: Resource) -> bool:
     try:
         await client.list(kind, namespace="default")
     except Missing:
+        if kind == RELEASE_CALENDARS:
+            log.warning(
+                "this cluster has no definition of ReleaseCalendar: no freeze counts; apply croupier operator "
+                "manifests again, and restart the operator"
+            )
         return False
     except Refused as error:
         if kind == HTTP_ROUTES:

@@ -12,10 +12,13 @@ from click.testing import CliRunner
 from croupier.adapters.kubernetes_api import RELEASE_POLICIES, RELEASES
 from croupier.adapters.kubernetes_memory import MemoryKubernetes
 from croupier.cli import kubectl
+from croupier.core.render.version import intent_digest
 from croupier.engine.checklist import assess
 from croupier.errors import Refused, Unreachable
 from croupier.model.checklist import ChecklistSource
+from croupier.model.digest import short
 from croupier.model.release_calendar import OVERRIDE_FREEZE, FreezeOverride
+from croupier.operator.calendar import override_of
 
 
 async def annotated(*written: dict[str, str]) -> dict[str, Any]:
@@ -144,6 +147,26 @@ async def test_an_override_is_of_the_version_that_waits_and_keeps_what_was_writt
         assert found is not None
         written = FreezeOverride.model_validate_json(found["metadata"]["annotations"][OVERRIDE_FREEZE])
         assert (written.version, written.reason) == ("0123456789ab", reason)
+
+
+async def test_an_override_of_a_service_that_leaves_is_of_its_own_pods(served: Served) -> None:
+    """Prevents: a service that cannot leave croupier in a freeze, though its status says how."""
+    await served.policy("r-0001", "aaa")
+    client = served.server.acting_as("kubectl-croupier")
+    await kubectl._annotate(client, "casino", "payments-api", {kubectl.LEAVE: "true"})  # type: ignore[arg-type]
+    said = await kubectl._override(client, namespace="casino", name="payments-api", reason="why")  # type: ignore[arg-type]
+    own = short(intent_digest("casino", "payments-api"))
+    assert f"{own} starts in spite of the freeze" in said
+    found = await served.server.get(RELEASE_POLICIES, "payments-api", namespace="casino")
+    assert found is not None
+    assert override_of(found["metadata"]["annotations"], intent_digest("casino", "payments-api")).endswith(": why")
+
+
+def test_a_reason_that_is_too_long_is_said_to_be() -> None:
+    words = ["override", "bets", "--context", "none", "--reason", "x" * 301]
+    answer = CliRunner().invoke(kubectl.kubectl, words)
+    assert answer.exit_code == 2
+    assert "--reason has 301 characters" in answer.stderr
 
 
 async def test_nothing_is_overridden_where_nothing_waits(served: Served) -> None:

@@ -107,6 +107,13 @@ def test_a_run_on_its_way_to_an_end_is_not_aborted_again(phase):
     assert next_move(replace(RELEASING, wanted=OLD, live=LiveRun("r-0002", NEW, "held", aborting=True))).kind == "rest"
 
 
+def test_a_revert_in_git_ends_a_run_that_promotes_while_it_can_still_be_taken_back():
+    """Prevents: players who stay on a bad version for as long as sockets to the old one are waited for."""
+    waits = replace(RELEASING, live=LiveRun("r-0002", NEW, "promoting", turns_back=True))
+    assert next_move(replace(waits, wanted=OLD)).kind == "abort"
+    assert next_move(replace(waits, wanted=NEWER)).kind == "rest"
+
+
 def test_what_was_taken_back_is_not_tried_again_by_itself():
     move = next_move(TAKEN_BACK)
     assert (move.kind, move.code) == ("rest", "RolledBack")

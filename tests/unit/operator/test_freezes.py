@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 import pytest
 from tests.support.small_cluster import NAMESPACE, POLICY_NAME, SERVICE, SmallCluster, condition, is_ready
 from tests.unit.operator.test_drift import ask
 
-from croupier.adapters.kubernetes_api import RELEASE_CALENDARS
+from croupier.adapters.kubernetes_api import DESTINATION_RULES, RELEASE_CALENDARS, Resource
 from croupier.model.release_calendar import FreezeOverride
 from croupier.operator.calendar import NEVER, freezes_of_cluster
 
@@ -90,6 +91,37 @@ async def test_a_revert_in_git_goes_back_in_a_freeze_in_mid_release_and_after_it
     await world.until(operator, lambda status: status["stable"] == first and is_ready(status))
 
 
+async def test_a_new_operator_knows_of_the_freeze_before_it_decides_anything(world: SmallCluster) -> None:
+    """Prevents: a restart in the middle of a match that moves players one step on."""
+    operator = await world.operator()
+    await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["weight"] == 10)
+    await freeze(world)
+    await world.until(operator, is_frozen)
+    await operator.stop()
+    await (await world.operator()).desk.round()
+    assert world.entries("run.resumed") == []
+
+
+@pytest.mark.parametrize("kind", [RELEASE_CALENDARS, DESTINATION_RULES])
+async def test_who_cannot_follow_calendars_or_rules_of_a_mesh_goes_back_all_the_same(
+    world: SmallCluster, monkeypatch: pytest.MonkeyPatch, kind: Resource
+) -> None:
+    """Prevents: an abort that waits until somebody gives the operator a right back, or Istio its definitions."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["weight"] == 10)
+    monkeypatch.setattr(operator.cluster._caches[kind], "age", lambda _now: inf)
+    if kind == RELEASE_CALENDARS:
+        status = await world.until(operator, is_frozen)
+        assert "does not let the operator follow ReleaseCalendars" in condition(status, "Reconciling")["message"]
+    await ask(world, operator, "abort")
+    await world.until(operator, lambda status: status["phase"] == "rolled-back")
+    assert world.weights() == {first: 100}
+
+
 async def test_a_person_lets_a_live_run_go_on_in_a_freeze(world: SmallCluster) -> None:
     operator = await world.operator()
     first = await world.open(operator)
@@ -150,6 +182,15 @@ def test_what_cannot_be_read_freezes_until_it_is_mended(fields: dict[str, str], 
     assert (found.name, found.services, found.from_at, found.until_at) == (name, (SERVICE,), 0.0, NEVER)
     assert why in found.title
     assert found.words.endswith("until it is mended")
+
+
+def test_a_calendar_that_cannot_be_read_may_have_any_name() -> None:
+    """Prevents: an operator that ends because of a dot in a name, and every way back with it."""
+    (broken,) = calendar({**FINAL, "starts": "soon", "ends": "2030-07-14T23:00"})
+    broken["metadata"]["name"] = "2030.cup"
+    (found,) = freezes_of_cluster([broken], {NAMESPACE: [POLICY_NAME]})
+    assert found.name == "calendar"
+    assert "ReleaseCalendar 2030.cup cannot be read" in found.title
 
 
 def test_a_window_without_policies_freezes_those_of_its_namespace_only() -> None:

@@ -143,6 +143,14 @@ async def test_a_person_goes_back_while_sockets_are_waited_for(world: SmallClust
     assert world.status()["stable"] == first
 
 
+async def test_a_revert_in_git_goes_back_while_sockets_are_waited_for(world: SmallCluster) -> None:
+    operator, first, second = await waiting_for_sockets(world)
+    world.sockets[second] = 0
+    await world.commit(BUILD="1")
+    status = await world.until(operator, lambda status: status["phase"] == "rolled-back", 60.0)
+    assert (status["stable"], world.weights()) == (first, {first: 100})
+
+
 @pytest.mark.parametrize(("asked", "weight"), [(0, 100), (3, 97)])
 async def test_a_policy_says_how_many_are_held_back(world: SmallCluster, asked: int, weight: int) -> None:
     await baking(world, holdBackPercent=asked)

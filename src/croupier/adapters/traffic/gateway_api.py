@@ -104,15 +104,18 @@ class GatewayTraffic:
                     "%s is asked in the clear: not all its versions have the port of spec.route.tls", owner.service
                 )
             made = [version_service(owner, digest, self._selector(owner, digest)) for digest in weights]
-            made += [*self._tls(owner, route, weights), *rules_of(self._cluster, owner, weights)]
+            made += self._tls(owner, route, weights)
+            rules, goes_back = rules_of(self._cluster, owner, weights), split.stable.weight == 100
+            made += [] if goes_back else rules
             if owner.spec.mesh is not None and self._service(owner) is None:
                 made.append(callers)  # what a route of a mesh hangs on
             made += [render(weights, split.run, split.revision) for render in routes.values()]
+            if pointed == split.stable.digest:  # callers in the cluster go back whether or not a gateway answers
+                made.append(callers)
+            made += rules if goes_back else []  # nobody waits on a bad version for what only limits calls
             if split.run == "-" and self._is_intent(owner, split.stable.digest):
                 for each in made:  # the service has left: its players must not notice that the policy is deleted
                     each["metadata"].pop("ownerReferences", None)
-            if pointed == split.stable.digest:  # callers in the cluster go back whether or not a gateway answers
-                made.append(callers)
             for each in made:  # make before break: what the route names exists before it names it
                 await self._apply(each)
             await self._confirm(owner, routes)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.support.small_cluster import NAMESPACE, POLICY_NAME, SERVICE, SmallCluster
 from tests.unit.adapters.traffic.test_gateway_api import Stage, staged
 
-from croupier.adapters.kubernetes_api import DESTINATION_RULES
+from croupier.adapters.kubernetes_api import DESTINATION_RULES, HTTP_ROUTES
 from croupier.core.render.version import object_name
+from croupier.errors import Unreachable
 
 LIMITS = {"connectionPool": {"tcp": {"maxConnections": 70}}, "tls": {"mode": "ISTIO_MUTUAL"}}
 
@@ -65,6 +68,38 @@ async def test_a_copy_follows_git_and_goes_with_it() -> None:
         assert await stage.traffic.put_back(SERVICE, stage.old) == []
         await world.settle()
         assert world.all(DESTINATION_RULES) == []
+
+
+async def test_who_goes_back_does_not_wait_for_a_copy_that_is_refused() -> None:
+    """Prevents: players and callers who stay on a bad version because Istio's webhook is down."""
+    async with SmallCluster.begin() as world:
+        stage = await staged(world, mesh={})
+        await declare(world, POLICY_NAME)
+        await stage.traffic.set_split(stage.split(50, 1))
+        await declare(world, POLICY_NAME, most=80)
+        apply = world.writes.apply
+
+        async def refused(obj: dict[str, Any], *, force: bool = True) -> dict[str, Any]:
+            if obj["kind"] == DESTINATION_RULES.kind:
+                raise Unreachable("failed calling webhook validation.istio.io")
+            return await apply(obj, force=force)
+
+        world.writes.apply = refused  # type: ignore[method-assign]
+        with pytest.raises(Unreachable, match="webhook"):
+            await stage.traffic.set_split(stage.split(75, 2))
+        assert await shares(stage) == {50}
+        with pytest.raises(Unreachable, match="webhook"):
+            await stage.traffic.set_split(stage.split(0, 3))
+        assert await shares(stage) == {0}
+        assert (await stage.traffic.observe(SERVICE)).weights == {stage.old: 100}
+
+
+async def shares(stage: Stage) -> set[int]:
+    """Percent on the new version, in every route."""
+    await stage.world.settle()
+    rules = [rule for route in stage.world.all(HTTP_ROUTES) for rule in route["spec"]["rules"]]
+    new = object_name(POLICY_NAME, stage.new)
+    return {each["weight"] for rule in rules for each in rule["backendRefs"] if each["name"] == new}
 
 
 async def test_where_nobody_is_split_or_there_is_no_istio_nothing_is_copied() -> None:
