@@ -40,6 +40,8 @@ class SeriesRecord(Value):
     """Length of a window in seconds (``15``) -> its chapters, the oldest first."""
     recent: tuple[Stretch, ...]
     """The last quarter of an hour that was watched, the oldest first."""
+    pods: Annotated[int, Field(ge=0)] = 0
+    """Seen in its newest interval; 0: not known."""
 
 
 class HistoryRecord(Value):

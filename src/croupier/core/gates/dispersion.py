@@ -182,12 +182,13 @@ class SeriesDispersion:
 
     def record(self) -> SeriesRecord:
         windows = {f"{window.seconds:g}": window.record() for window in self._windows}
-        return SeriesRecord(players=self.players, windows=windows, recent=self._recent.record())
+        return SeriesRecord(players=self.players, windows=windows, recent=self._recent.record(), pods=self.pods)
 
     @classmethod
     def recalled(cls, record: SeriesRecord, now: float, away_seconds: float) -> SeriesDispersion:
         """One that goes on from ``record``, which was made ``away_seconds`` ago."""
         series = cls(players=record.players)
+        series.pods = record.pods
         for window in series._windows:
             window.recall(record.windows.get(f"{window.seconds:g}", ()), away_seconds)
         series._recent.recall(record.recent, now)

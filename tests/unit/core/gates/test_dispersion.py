@@ -244,3 +244,6 @@ def test_what_few_pods_have_not_shown_is_left_out_and_not_guessed(pods):
         history.add(arm(100.0 * number, 0.0, pods=pods), 15.0 * number)
     assert history.few_pods() == (("deposits",) if pods < 3 else ())
     assert history.dispersions() == ({} if pods < 3 else {"deposits": PRIOR_EVENTS})
+    # A release that starts right after a desk does is judged as any other.
+    recalled = DispersionHistory.recalled(history.record("bets", 300.0), 310.0)
+    assert (recalled.few_pods(), recalled.dispersions()) == (history.few_pods(), history.dispersions())
