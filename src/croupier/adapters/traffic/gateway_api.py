@@ -89,12 +89,10 @@ class GatewayTraffic:
                 f"{split.service} has no route, and a Service cannot split",
                 hint="use steps: [100], or give spec.route, or spec.mesh where there is a mesh",
             )
+        goes_back = split.stable.weight == 100
         left = self._left_behind(owner)
-        if left and not self._cluster.is_usable(owner):
-            raise Unreachable(
-                f"HTTPRoute {owner.namespace}/{left[0]['metadata']['name']} stays: without a ReleasePolicy that can be "
-                "used nobody knows whether it is still wanted"
-            )
+        if not (routes and goes_back):  # a route that is known leads back, whatever becomes of the other
+            self._require_usable(owner, left)
         pointed = next((digest for digest, weight in weights.items() if weight >= CALLERS_MOVE_AT), split.stable.digest)
         selector = self._selector(owner, pointed)
         callers = stable_service(owner, pointed, selector, run=split.run, revision=split.revision)
@@ -105,7 +103,7 @@ class GatewayTraffic:
                 )
             made = [version_service(owner, digest, self._selector(owner, digest)) for digest in weights]
             made += self._tls(owner, route, weights)
-            rules, goes_back = rules_of(self._cluster, owner, weights), split.stable.weight == 100
+            rules = rules_of(self._cluster, owner, weights)
             made += [] if goes_back else rules
             if owner.spec.mesh is not None and self._service(owner) is None:
                 made.append(callers)  # what a route of a mesh hangs on
@@ -120,6 +118,7 @@ class GatewayTraffic:
                 await self._apply(each)
             await self._confirm(owner, routes)
         await self._apply(callers)
+        self._require_usable(owner, left)
         for each in left:
             await self._cluster.delete(HTTP_ROUTES, each)
 
@@ -254,6 +253,14 @@ class GatewayTraffic:
             and any(each.get("uid") == owner.uid for each in route["metadata"].get("ownerReferences") or ())
             and self._names_versions(owner, route)
         ]
+
+    def _require_usable(self, owner: Owner, left: list[JsonObject]) -> None:
+        """Raises ``Unreachable`` where routes are left of a policy that only a part is known of."""
+        if left and not self._cluster.is_usable(owner):
+            raise Unreachable(
+                f"HTTPRoute {owner.namespace}/{left[0]['metadata']['name']} stays: without a ReleasePolicy that can be "
+                "used nobody knows whether it is still wanted"
+            )
 
     def _names_versions(self, owner: Owner, route: JsonObject) -> bool:
         """Whether a backend of the route is a version's Service, also one that is gone."""

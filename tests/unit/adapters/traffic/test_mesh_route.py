@@ -189,6 +189,21 @@ async def test_a_route_goes_with_its_part_of_the_policy_and_the_other_stays(both
     assert (await both.traffic.observe(SERVICE)).weights == {both.old: 75, both.new: 25}
 
 
+async def test_players_go_back_though_nobody_knows_what_becomes_of_the_other_route(both: Stage) -> None:
+    """Prevents: players who stay on a bad version because a newer croupier's policy says ``mesh`` by another name."""
+    await both.traffic.set_split(both.split(50, 1))
+    await both.world.declare(route=EDGE, waypoint={})
+    restarted = await both.world.operator()
+    with pytest.raises(Unreachable, match=r"payments-api\.mesh stays"):
+        await restarted.traffic.set_split(both.split(75, 2))
+    new = object_name(POLICY_NAME, both.new)
+    assert weights(both, POLICY_NAME)[new] == 50
+    with pytest.raises(Unreachable, match=r"payments-api\.mesh stays"):
+        await restarted.traffic.set_split(both.split(0, 3))
+    assert (weights(both, POLICY_NAME)[new], weights(both)[new]) == (0, 50)
+    assert both.selector() == labels(POLICY_NAME, both.old)
+
+
 async def test_outside_of_a_run_a_route_that_is_left_is_put_back_too(both: Stage) -> None:
     await both.traffic.set_split(both.split(None))
     await both.world.declare(route=EDGE)
