@@ -14,6 +14,8 @@ from croupier.model.events import LocalTime, Zone
 from croupier.model.freeze import FreezeWindow
 from croupier.model.release_policy import GROUP
 
+MOST_FREEZES = 128
+"""Windows of one calendar."""
 OVERRIDE_FREEZE = f"{GROUP}/override-freeze"
 """Annotation of a policy: a ``FreezeOverride`` as JSON, for the version that waits for the end of a freeze."""
 
@@ -43,7 +45,7 @@ class PolicyFreeze(Value):
 class ReleaseCalendarSpec(Value):
     """Freeze windows of one namespace. It may have several calendars."""
 
-    freezes: Annotated[tuple[PolicyFreeze, ...], Field(max_length=128)] = ()
+    freezes: Annotated[tuple[PolicyFreeze, ...], Field(max_length=MOST_FREEZES)] = ()
 
 
 class FreezeOverride(Value):

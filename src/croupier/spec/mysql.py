@@ -58,6 +58,7 @@ def made(store: Store[Mysql]) -> Iterator[tuple[str, str]]:
     yield from (("PodDisruptionBudget", f"{name}{end}") for end in _WORKLOADS)
     yield from (("NetworkPolicy", f"{name}{end}") for end in _POLICIES)
     yield from (("Service", f"{name}{end}") for end in _SERVICES)
+    yield "Secret", f"internal-{name}"  # what the operator keeps of its own users' passwords
     yield from (("Secret", f"{name}-{each}") for each in _SECRETS)
     yield from (("Secret", store.secret(each)) for each in store.users)
 

@@ -376,6 +376,9 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
             yield Flaw(place, "STORE", message, "give the region stores.objectStore")
         elif region in regions and stores is not None and stores.object_store is not None:
             yield from _out_of_reach(owned, region, stores.object_store, place)
+            if stores.object_store.credentials is not None and owned.where.placed.region.secret_store is None:
+                message = f"region {own} has no secretStore to read credentials of the object store of {region} from"
+                yield Flaw(place, "SECRET", message, "give it one, or leave credentials of stores.objectStore out")
             if isinstance(owned.engine, Mysql):
                 of_keys = regions[use.keys or own].stores if (use.keys or own) in regions else None
                 key = of_keys.kms_key if of_keys is not None else None

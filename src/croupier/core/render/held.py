@@ -7,6 +7,7 @@ is rendered otherwise then depends on it. So it is with addresses of object stor
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,12 @@ Render = Callable[[Sequence[PlacedCell], str | None], Files]
 Tokens = tuple[str, ...]
 _Place = tuple[str, str, str, str, Tokens]
 """File, kind, namespace and name of an object, and a place in it."""
+_SOMEWHERE = Endpoint(host="s3.example.com")
+_MORE: Mapping[str, Sequence[Tokens]] = {
+    "Cluster": (("spec", "backup", "barmanObjectStore"), ("spec", "plugins")),
+    "PerconaXtraDBCluster": (("spec", "backup", "storages"),),
+}
+"""Kind -> where one more place can be added that its data is sent to."""
 
 
 class Refusal(NamedTuple):
@@ -55,7 +62,7 @@ class Held:
                         hint = f"set {lock.path} in a layer: {lock.why}"
                         return Refusal("LOCKED", f"market {name} locks it by {lock.path}{of}", hint)
         resident = [name for name, market in self._markets.items() if market.residency is not None]
-        if resident and _meets(self._places_of_data(), tokens, file, about):
+        if resident and (_adds_place(tokens, about) or _meets(self._places_of_data(), tokens, file, about)):
             message = f"market {resident[0]} says where its data may be, and this says where it goes"
             return Refusal("RESIDENCY", message, "say it in the region or in data of the service, where it is checked")
         return None
@@ -87,6 +94,11 @@ def _meets(places: Iterable[_Place], tokens: Tokens, file: str, about: JsonObjec
     return any(place[:4] == name and related(place[4], tokens) for place in places)
 
 
+def _adds_place(tokens: Tokens, about: JsonObject) -> bool:
+    """Whether a whole place that data is sent to is written at ``tokens``, as one more or instead of others."""
+    return any(related(each, tokens) and len(tokens) <= len(each) + 1 for each in _MORE.get(about["kind"], ()))
+
+
 def related(one: Tokens, other: Tokens) -> bool:
     """Whether one of two places is within the other."""
     return all(part == its_part for part, its_part in zip(one, other, strict=False))
@@ -105,33 +117,76 @@ def _named(files: Files) -> dict[tuple[str, str, str, str], JsonObject]:
 
 def _moved(placed: PlacedCell, lock: Lock, service: str | None) -> PlacedCell:
     """The cell with another value where the lock is, in one service or (None) in all; itself where none has it."""
-    chosen = [each for each in placed.services if service in (None, each.name)]
-    others = {each.name: other for each in chosen if (other := _other(placed, each, lock)) is not None}
-    if not others:
-        return placed
-    return placed.model_copy(update={"services": tuple(others.get(each.name, each) for each in placed.services)})
+    for each in placed.services:
+        if service in (None, each.name):
+            placed = _with_other(placed, each, lock)
+    return placed
 
 
-def _other(placed: PlacedCell, spec: ServiceSpec, lock: Lock) -> ServiceSpec | None:
-    """The service with another value where the lock is; None where it has none, or none other may be rendered."""
+def _with_other(placed: PlacedCell, spec: ServiceSpec, lock: Lock) -> PlacedCell:
+    """The cell with another value where the lock is in one service; itself where that has none there, or none other may
+    be rendered. What it names by another name is there."""
     tree = spec.model_dump(mode="json", by_alias=True)
     *way, last = lock.path.split(".")
     here: Any = tree
     for at, part in enumerate(way):
         here = _within(here, part, way[at - 1] if at else "")
         if here is None:
-            return None
+            return placed
     if not isinstance(here, dict):
-        return None
-    for candidate in _others(here.get(last), lock):
+        return placed
+    before = here.get(last)
+    for candidate in _others(before, lock):
         here[last] = candidate
         try:
             other = ServiceSpec.model_validate_json(json.dumps(tree), strict=True, by_alias=True, by_name=False)
         except ValidationError:
             continue
-        if _regions_of(other) <= {placed.cell.region, *placed.elsewhere}:
-            return other
-    return None
+        known = placed
+        if isinstance(before, str) and isinstance(candidate, str):
+            known = _with_name(placed, before, candidate)
+        if all(_may_stand(known, region) for region in _regions_of(other) - _regions_of(spec)):
+            services = tuple(other if each.name == spec.name else each for each in known.services)
+            return known.model_copy(update={"services": services})
+    return placed
+
+
+def _may_stand(placed: PlacedCell, region: str) -> bool:
+    """Whether ``region`` has all that stores of the cell's own region have there."""
+    own, other = placed.region.stores, _regions(placed).get(region)
+    there = other.stores if other is not None else None
+    if own is None or there is None or there.object_store is None:
+        return False
+    return there.operators.keys() >= own.operators.keys() and there.storage.keys() >= own.storage.keys()
+
+
+def _regions(placed: PlacedCell) -> dict[str, Region]:
+    return {**placed.elsewhere, placed.cell.region: placed.region}
+
+
+def _with_name(placed: PlacedCell, name: str, other: str) -> PlacedCell:
+    """The cell where ``other`` is known where ``name`` is: pools, storage classes, and regions, which are elsewhere."""
+    regions = {region: _naming(each, name, other) for region, each in _regions(placed).items()}
+    if name in regions:
+        regions.setdefault(other, _with_other_places(regions[name]))
+    kept = placed.traces_kept
+    if name in kept:
+        kept = {other: _other_endpoint(kept[name]), **kept}
+    own = regions.pop(placed.cell.region)
+    return placed.model_copy(update={"region": own, "elsewhere": regions, "traces_kept": kept})
+
+
+def _naming(region: Region, name: str, other: str) -> Region:
+    pools = dict(region.pools)
+    if name in pools and other not in pools:
+        labels = {label: f"{value}x" for label, value in pools[name].labels.items()}
+        pools[other] = pools[name].model_copy(update={"labels": labels, "taints": ()})
+    update: dict[str, object] = {"pools": pools}
+    if region.stores is not None:
+        classes = region.stores.storage
+        also = {other: classes[name], **classes} if name in classes else classes
+        update["stores"] = region.stores.model_copy(update={"storage": also})
+    return region.model_copy(update=update)
 
 
 def _regions_of(spec: ServiceSpec) -> set[str]:
@@ -155,12 +210,13 @@ def _others(value: JsonValue, lock: Lock) -> Iterator[JsonValue]:
         case bool():
             yield not value
         case int():
-            yield from (value + 1, value - 1)
+            yield from (value + 1, value - 1, value + 2, value - 2)
         case float():
             yield from (value * 1.01, value * 0.99)
         case str():
             yield from (each for each in lock.within or () if each != value)
             yield f"{value}x"
+            yield re.sub(r"[0-9]+", lambda number: str(int(number[0]) + 1), value, count=1)
         case list() if value:
             yield value[1:]
 
@@ -183,10 +239,9 @@ def _with_other_places(region: Region) -> Region:
     if region.stores is not None:
         stores: dict[str, object] = {}
         if (held := region.stores.object_store) is not None:
-            moved = _other_endpoint(held.endpoint) if held.endpoint is not None else None
-            stores["object_store"] = held.model_copy(update={"bucket": f"{held.bucket}x", "endpoint": moved})
-        if region.stores.kms_key is not None:
-            stores["kms_key"] = f"{region.stores.kms_key}x"
+            moved = {"bucket": f"{held.bucket}x", "endpoint": _other_endpoint(held.endpoint or _SOMEWHERE)}
+            stores["object_store"] = held.model_copy(update={**moved, "region": f"{held.region or ''}x"})
+        stores["kms_key"] = f"{region.stores.kms_key or ''}x"
         update["stores"] = region.stores.model_copy(update=stores)
     return region.model_copy(update=update)
 

@@ -111,8 +111,10 @@ def _tried(
 ) -> tuple[JsonObject | None, Refusal]:
     """The object as it is then; or None, and why not."""
     service = place.owner(file, before)
-    named = [service] if service else [spec.name for placed in place.cells for spec in placed.services]
-    refusal = held.against(each.patch.tokens, file, before, named if place.is_alone else [None])
+    # What two services have alike in an object of all, like people, changes only with both.
+    every = [*(spec.name for placed in place.cells for spec in placed.services), None]
+    whose = ([service] if service else every) if place.is_alone else [None]
+    refusal = held.against(each.patch.tokens, file, before, whose)
     if refusal is not None:
         return None, refusal
     after, why = _changed(before, each.patch)

@@ -143,6 +143,21 @@ def test_an_event_that_freezes_is_a_window_of_its_cells_from_the_first_pod_to_it
     assert next(flaws({"cup-final": FreezeWindow(**window)}), None) is None
 
 
+def test_a_window_in_an_hour_that_comes_twice_ends_after_it_starts() -> None:
+    """Clocks show 02:49 and then 02:05: the API server would refuse that."""
+    twice = _event(freeze=True, starts="2030-10-27T02:50", warm_minutes=1, lasts_minutes=15)
+    ((window,),) = (each["spec"]["freezes"] for each in _calendars(("cup-final", twice)))
+    assert (window["starts"], window["ends"], window["zone"]) == ("2030-10-27T00:49", "2030-10-27T01:05", "UTC")
+
+
+def test_more_windows_than_a_calendar_holds_are_in_several() -> None:
+    made = _calendars(*((f"event-{number:03}", _event(freeze=True)) for number in range(129)))
+    assert [(each["metadata"]["name"], len(each["spec"]["freezes"])) for each in made] == [
+        ("events", 128),
+        ("events-2", 1),
+    ]
+
+
 def test_nothing_freezes_where_no_event_does_or_nobody_would_read_it() -> None:
     assert _calendars(("derby", _event())) == []
     assert _calendars(("cup-final", _event(freeze=True)), released_by="kubernetes") == []

@@ -188,6 +188,7 @@ def _changes(folder: Path, *layers: dict[str, Any]) -> list[tuple[str, str, str]
     ]
 
 
+_NODES = "/spec/template/spec/nodeSelector"
 CLUSTER = ("Cluster", "add", "/spec/description", "the ledger")
 DOWN = ("Deployment", "add", "/spec/minReadySeconds", 5)
 
@@ -260,6 +261,51 @@ def test_what_a_store_is_made_of_is_held_against_locks(stored: Path) -> None:
     assert _changes(stored, _part("stores", {"market": "mt"}, fewer))
 
 
+@pytest.mark.parametrize(
+    ("lock", "patch"),
+    [
+        (
+            "data.ledger.postgres.storage, within: [plain]",
+            ("Cluster", "replace", "/spec/storage/storageClass", "cheap"),
+        ),
+        ("data.ledger.postgres.size, within: [100Gi]", ("Cluster", "replace", "/spec/storage/size", "1Gi")),
+        ("data.ledger.dr, within: [eu-south]", ("Cluster", "replace", "/spec/externalClusters/1/name", "us-east")),
+    ],
+)
+def test_a_lock_on_what_is_called_by_a_name_holds_for_stores(
+    stored: Path, lock: str, patch: tuple[str, str, str, Any]
+) -> None:
+    """Of a name that nobody declares, what it stands for is there while croupier looks what depends on it."""
+    file = stored / "platform.yaml"
+    said = f"    locks:\n      - {{path: {lock}, why: the licence says so}}\n"
+    file.write_text(file.read_text().replace("    locks:\n", said))
+    with pytest.raises(SpecError, match=r"LOCKED .*market se locks it by data.ledger"):
+        objects(_described(stored, _part("stores", {"market": "se", "region": "eu-north"}, patch)).cells)
+
+
+def test_a_lock_on_a_pool_holds_for_the_nodes_of_pods(stored: Path) -> None:
+    file = stored / "platform.yaml"
+    lock = "    locks:\n      - {path: pool, within: [money], why: the licence says so}\n"
+    file.write_text(file.read_text().replace("    locks:\n", lock))
+    pooled = {"at": {"market": "se", "service": "wallet"}, "set": {"pool": "money"}}
+    patch = _layer({"market": "se", "service": "wallet"}, ("Deployment", "replace", _NODES, {"pool": "cheap"}))
+    with pytest.raises(SpecError, match=r"LOCKED .*market se locks it by pool"):
+        objects(_described(stored, pooled, patch).cells)
+
+
+def test_a_lock_on_people_holds_where_two_services_name_the_same(folder: Path) -> None:
+    """S1.3: one RoleBinding has the groups of all, so it stays as it is when one service alone names others."""
+    file = folder / "platform.yaml"
+    lock = "    locks:\n      - {path: people.releasers, within: [money-team], why: the licence names them}\n"
+    file.write_text(file.read_text().replace("    locks:\n", lock))
+    team = {"at": {"market": "se"}, "set": {"people": {"releasers": ["money-team"]}}}
+    stranger = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "strangers"}
+    patch = _layer({"market": "se"}, ("RoleBinding", "add", "/subjects/-", stranger))
+    patch["patches"][0]["name"] = "releaser"
+    with pytest.raises(SpecError, match=r"LOCKED .*market se locks it by people.releasers"):
+        objects(_described(folder, team, patch).cells)
+
+
 def test_what_a_region_has_once_is_held_against_locks_of_every_market_in_it(stored: Path) -> None:
     """Collectors count as slow what is slower than the objective; Malta, in another region, has no such lock."""
     file = stored / "platform.yaml"
@@ -278,6 +324,17 @@ def test_what_a_region_has_once_is_held_against_locks_of_every_market_in_it(stor
             "stores",
             {"market": "mt"},
             ("ObjectStore", "replace", "/spec/configuration/destinationPath", "s3://elsewhere"),
+        ),
+        (
+            "stores",
+            {"market": "mt"},
+            ("ObjectStore", "add", "/spec/configuration/endpointURL", "https://s3.example.net"),
+        ),
+        ("stores", {"market": "mt"}, ("Cluster", "add", "/spec/plugins/-", {"name": "another.example"})),
+        (
+            "stores",
+            {"market": "mt"},
+            ("Cluster", "add", "/spec/backup", {"barmanObjectStore": {"destinationPath": "s3://elsewhere"}}),
         ),
         ("region", {"region": "eu-south"}, ("ConfigMap", "replace", "/data", {})),
     ],
