@@ -371,6 +371,7 @@ def cell(pool: Pool, kind: str, world: World, args: argparse.Namespace) -> list[
 def null_row(world: World, runs: list[Run]) -> dict[str, object]:
     false = sum(run.seconds is not None for run in runs)
     rate = false / len(runs)
+    is_new = world.known < World.known  # too little is known of its bursts for any promise; there to be seen
     return {
         "null": world.name,
         "runs": len(runs),
@@ -378,9 +379,9 @@ def null_row(world: World, runs: list[Run]) -> dict[str, object]:
         "percent": round(100.0 * rate, 2),
         "standardError": round(100.0 * sqrt(max(rate, 1.0 / len(runs)) * (1.0 - rate) / len(runs)), 2),
         **{f"{name}, percent": _taken_back(runs, name) for name in runs[0].others},
-        "bars": "1",
+        "bars": None if is_new else "1",
         # Fails only beyond three standard errors: a small run must not fail by luck.
-        "ok": false <= WORST_FALSE * len(runs) + 3.0 * sqrt(WORST_FALSE * len(runs)),
+        "ok": is_new or false <= WORST_FALSE * len(runs) + 3.0 * sqrt(WORST_FALSE * len(runs)),
     }
 
 

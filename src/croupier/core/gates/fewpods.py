@@ -4,21 +4,17 @@ Half of the stake is bet as everywhere, tempered by a dispersion that one pod's 
 are in it too, so it errs on the careful side. The other half needs no dispersion at all. It bets on the canary's share
 of the failures of a whole minute, and a burst is as likely to hit either arm as players are. However large a burst is,
 it wins no more than the inverse of that share once. Where too little has failed before to tell how bursty failures
-are, they are taken for as bursty as they come anywhere: a version that fails everywhere is still seen in one scrape.
+are, the prior has to do, as it does beside many pods: to wait for minutes there would let a bad version pass.
 """
 
 from __future__ import annotations
 
 from math import log, log1p
 
-from croupier.core.gates.dispersion import PRIOR_EVENTS
 from croupier.core.gates.likelihood import HORIZON_SECONDS, STAKES, RatioRise, log_sum_exp
 
 BLOCK_SECONDS = 60.0
 """A burst that is cut in two wins twice: a block has to be two to four bursts long (measured in §1.3)."""
-
-UNKNOWN_PHI = 60.0
-"""Bursts of thirty, 2 * 30 - 1 (§1.3): larger ones are not met in what was measured."""
 
 
 class LinearRise:
@@ -80,8 +76,7 @@ class FewPodsRise:
 Rise = RatioRise | FewPodsRise
 
 
-def rise(phi: float | None, *, has_few_pods: bool, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> Rise:
-    """The bet against a canary. ``phi``: dispersion of stable's failures; None: not known, a prior is used."""
-    if has_few_pods:
-        return FewPodsRise(UNKNOWN_PHI if phi is None else phi, rho=rho, horizon_seconds=horizon_seconds)
-    return RatioRise(PRIOR_EVENTS if phi is None else phi, rho=rho, horizon_seconds=horizon_seconds)
+def rise(phi: float, *, has_few_pods: bool, rho: float = 1.0, horizon_seconds: float = HORIZON_SECONDS) -> Rise:
+    """The bet against a canary. ``phi``: dispersion of stable's failures, or the prior."""
+    bet = FewPodsRise if has_few_pods else RatioRise
+    return bet(phi, rho=rho, horizon_seconds=horizon_seconds)

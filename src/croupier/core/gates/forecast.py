@@ -323,8 +323,7 @@ class _Walk:
         rho = LATENCY_NULL if gate.signal == "latency" else 1.0
         share = log(max(1, len(series_names(gate, self._policy))))
         has_few_pods = name in self._few_pods
-        is_known = not has_few_pods or name in self._dispersion
-        against = rise(self._phi(name) if is_known else None, has_few_pods=has_few_pods, rho=rho)
+        against = rise(self._phi(name), has_few_pods=has_few_pods, rho=rho)
         block = max(self._scrape, self._deadline / MOST_BLOCKS)
         canary, stable = self._split(rate, weight, block)
         elapsed, bad = 0.0, 0.0

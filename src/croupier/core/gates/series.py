@@ -124,8 +124,7 @@ class SeriesEvidence:
         spec, policy, horizon_seconds = self._spec, self._policy, self._horizon_seconds
         self.phi = max(1.0, phi)
         rho = LATENCY_NULL if spec.signal == "latency" else 1.0
-        known = None if self._known_phi is None and has_few_pods else self.phi
-        self.rise = rise(known, has_few_pods=has_few_pods, rho=rho, horizon_seconds=horizon_seconds)
+        self.rise = rise(self.phi, has_few_pods=has_few_pods, rho=rho, horizon_seconds=horizon_seconds)
         self.warm = RatioRise(self.phi, rho=WARM_NULL, horizon_seconds=horizon_seconds)
         self.favour = not_worse(spec.margin, self.phi, policy.beta)
         self.guard = None
