@@ -242,7 +242,7 @@ class _Attempts:
 
 
 def dispersion(history: Any, edges: Sequence[float]) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Series -> phi of the stable arm before the release, where it is known; and series with few stable pods."""
+    """Series -> phi of the stable arm before the release; and series with few stable pods."""
     if history is None:
         return {}, ()
     step = float(_get(history, "step") or 15.0)
@@ -259,8 +259,7 @@ def dispersion(history: Any, edges: Sequence[float]) -> tuple[dict[str, float], 
             )
             found[latency_series(edge)] = _played(rows, step)
     few_pods = tuple(name for name, series in found.items() if series.has_few_pods)
-    told = {name: series.known_phi if name in few_pods else series.phi for name, series in found.items()}
-    return {name: phi for name, phi in told.items() if phi is not None}, few_pods
+    return {name: series.phi for name, series in found.items()}, few_pods
 
 
 def _cumulated(pods: Sequence[Sequence[float]]) -> Sequence[Sequence[float]]:

@@ -65,7 +65,10 @@ def _of_class(
             yield _refused((*at, "replicas", number), f"a replica of {name} is in {region}", allowed.store)
     if missing := [region for region in allowed.replica_required if region not in use.replicas]:
         message = f"market {cell.market} wants a replica of {name} in {', '.join(missing)}"
-        yield Flaw((*at, "replicas"), "RESIDENCY", message, "add it to replicas")
+        hint = "add it to replicas"
+        if use.engine is not None and not use.engine.HAS_COPIES:
+            hint = f"{use.engine.KEY} has none in other regions: keep {name} in postgres"
+        yield Flaw((*at, "replicas"), "RESIDENCY", message, hint)
     refuges = [region for region in rules.dr_regions if region in allowed.store]
     if use.dr is not None and use.dr not in refuges:
         yield _refused((*at, "dr"), f"{name} would move to {use.dr} in a disaster", refuges)

@@ -378,7 +378,8 @@ def _kept(owned: _Owned) -> Iterator[Flaw]:
             yield from _out_of_reach(owned, region, stores.object_store, place)
             if stores.object_store.credentials is not None and owned.where.placed.region.secret_store is None:
                 message = f"region {own} has no secretStore to read credentials of the object store of {region} from"
-                yield Flaw(place, "SECRET", message, "give it one, or leave credentials of stores.objectStore out")
+                roles = "" if isinstance(owned.engine, Mysql) else ", or leave credentials of stores.objectStore out"
+                yield Flaw(place, "SECRET", message, f"give it one{roles}")
             if isinstance(owned.engine, Mysql):
                 of_keys = regions[use.keys or own].stores if (use.keys or own) in regions else None
                 key = of_keys.kms_key if of_keys is not None else None

@@ -196,18 +196,15 @@ class SeriesDispersion:
 
     @property
     def phi(self) -> float:
-        """At least 1. The prior while it is not known."""
-        return self.known_phi or (PRIOR_PLAYERS if self.players else PRIOR_EVENTS)
-
-    @property
-    def known_phi(self) -> float | None:
-        """None while fewer than 30 failures were seen, unless they came as a burst; up to half as much again while the
-        history holds fewer than 100 bursts, because the largest one is then probably still to come."""
+        """At least 1. The prior while fewer than 30 failures were seen, unless they came as a burst; up to half as
+        much again while the history holds fewer than 100 bursts, because the largest one is then probably still to
+        come."""
         kept = [(window.seconds, window.kept()) for window in self._windows]
         seen = max(each.failures for _, each in kept)
         estimate = 1.0 + QUASI_ALLOWANCE * (_estimate(kept) - 1.0)
         if seen < FEW_FAILURES:
-            return estimate if seen >= ONE_BURST and estimate > PRIOR_EVENTS else None
+            prior = PRIOR_PLAYERS if self.players else PRIOR_EVENTS
+            return max(prior, estimate) if seen >= ONE_BURST and estimate > PRIOR_EVENTS else prior
         short_of = max(0.0, min(1.0, 2.0 - 2.0 * (seen / estimate) / FEW_BURSTS))
         return estimate * (1.0 + (FEW_BURSTS_FACTOR - 1.0) * short_of)
 
@@ -320,15 +317,8 @@ class DispersionHistory:
         return tracked.dispersion.phi if tracked is not None else PRIOR_EVENTS
 
     def dispersions(self) -> dict[str, float]:
-        """Series -> phi, of all series seen: what ``new_evidence`` takes. Not of those where it is not known because
-        stable has few pods."""
-        found = {}
-        for name, tracked in self._series.items():
-            series = tracked.dispersion
-            phi = series.known_phi if series.has_few_pods else series.phi
-            if phi is not None:
-                found[name] = phi
-        return found
+        """Series -> phi, of all series seen: what ``new_evidence`` takes."""
+        return {name: tracked.dispersion.phi for name, tracked in self._series.items()}
 
     def few_pods(self) -> tuple[str, ...]:
         """Series, sorted, of which stable has one pod or two: what ``new_evidence`` takes."""

@@ -132,8 +132,7 @@ class _Walk:
         self._scrape = scrape_seconds
         self._deadline = deadline
         self._traffic = traffic
-        self._bursts_of = bursts
-        self._dispersion, self._few_pods = bursts
+        self._known = bursts
         self._bar = log(1.0 / policy.beta)
 
     def times(self, gate: GateSpec, weights: Sequence[int], margin: Margin) -> list[float]:
@@ -180,8 +179,8 @@ class _Walk:
     def _phi(self, name: str) -> float:
         rate = self._traffic.get(name)
         prior = PRIOR_PLAYERS if rate is not None and rate.players else PRIOR_EVENTS
-        phi = self._dispersion.get(name, prior)
-        whole = self._dispersion.get(name.partition(":")[0], 1.0) if "=" in name else 1.0
+        phi = self._known.dispersion.get(name, prior)
+        whole = self._known.dispersion.get(name.partition(":")[0], 1.0) if "=" in name else 1.0
         return max(1.0, phi, whole)
 
     @staticmethod
@@ -194,7 +193,7 @@ class _Walk:
     def usual(self) -> _Walk:
         """The same with the traffic as it is without incidents."""
         traffic = {name: rate.usual for name, rate in self._traffic.items()}
-        return _Walk(self._policy, self._scrape, self._deadline, traffic, self._bursts_of)
+        return _Walk(self._policy, self._scrape, self._deadline, traffic, self._known)
 
     def incident(self, gate: GateSpec) -> Incident | None:
         """What stable goes through in the gate's series: the incident that is waited for longest."""
@@ -322,7 +321,7 @@ class _Walk:
         rate = self._traffic[name]
         rho = LATENCY_NULL if gate.signal == "latency" else 1.0
         share = log(max(1, len(series_names(gate, self._policy))))
-        has_few_pods = name in self._few_pods
+        has_few_pods = name in self._known.few_pods
         against = rise(self._phi(name), has_few_pods=has_few_pods, rho=rho)
         block = max(self._scrape, self._deadline / MOST_BLOCKS)
         canary, stable = self._split(rate, weight, block)

@@ -19,6 +19,7 @@ from croupier.core.policy.objects import Object, at, items, mapping, text
 from croupier.core.policy.quantities import number
 from croupier.core.policy.rule import Found, Level, bundle_rule
 from croupier.core.policy.world import World
+from croupier.model.cron import reached_days
 from croupier.model.manifest import Path
 
 RESTORE = f"{PREFIX}restore-days"
@@ -29,16 +30,6 @@ _DAYS = {"d": 1, "w": 7, "m": 30}
 _PERIOD = re.compile(r"([1-9][0-9]{0,8})(ms|s|min|h|d)?")
 _SECONDS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": _DAY}
 _CNPG_ARCHIVES = 300.0
-_EVERY: Mapping[str, float] = {
-    "@hourly": 1,
-    "@daily": 1,
-    "@midnight": 1,
-    "@weekly": 7,
-    "@monthly": 31,
-    "@yearly": 366,
-    "@annually": 366,
-}
-_NAMES = {name: index for index, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
 STORE = (
     "{apiVersion: postgresql.cnpg.io/v1, kind: Cluster, metadata: {name: wallet, annotations: "
     "{croupier.dev/restore-days: '30'}}, spec: {instances: 3, plugins: [{name: barman-cloud.cloudnative-pg.io, "
@@ -105,12 +96,12 @@ def _cnpg(world: World, each: Object) -> Backups:
 def _zalando(each: Object) -> Backups:
     """What its own variables say; the rest is said to its operator."""
     said = {text(held.get("name")): text(held.get("value")) for _, held in items(each.spec.get("env"))}
-    count, gap = number(said.get("BACKUP_NUM_TO_RETAIN")), gap_days(said.get("BACKUP_SCHEDULE", ""))
+    count = number(said.get("BACKUP_NUM_TO_RETAIN"))
     return Backups(
         each,
         (each, ("spec", "env")),
         has_log=False if said.get("USE_WALG_BACKUP") == "false" else None,
-        kept=_counted(count, gap) if count is not None else None,
+        kept=reached_days(said.get("BACKUP_SCHEDULE", ""), count) if count is not None else None,
         is_bounded=False,
         is_encrypted=False if said.get("WALG_DISABLE_S3_SSE") == "true" else None,
     )
@@ -130,7 +121,7 @@ def _pgbackrest(each: Object) -> Backups:
         planned = planned or bool(schedule)
         count = number(config.get(f"{name}-retention-full"))
         is_time = config.get(f"{name}-retention-full-type") == "time"
-        most = math.inf if count is None else float(count) if is_time else _counted(count, gap_days(schedule))
+        most = math.inf if count is None else float(count) if is_time else reached_days(schedule, count)
         kept = max(kept, math.inf if most is None else most)
         if "s3" in repo:
             cipher = text(config.get(f"{name}-cipher-type")) not in ("", "none")
@@ -160,7 +151,7 @@ def _percona(each: Object) -> Backups:
     for task in planned:
         count = number(at(task, "retention", "count"))
         count = number(task.get("keep")) if count is None else count
-        most = _counted(count, gap_days(text(task.get("schedule")))) if count else math.inf
+        most = reached_days(text(task.get("schedule")), count) if count else math.inf
         kept = max(kept, math.inf if most is None else most)
     pitr = mapping(backup.get("pitr"))
     lag = seconds(pitr.get("timeBetweenUploads")) if is_mysql else None
@@ -185,52 +176,10 @@ _READERS: Mapping[tuple[str, str], Callable[[Object], Backups]] = {
 }
 
 
-def _counted(count: int, gap: float | None) -> float | None:
-    """Days back that ``count`` base backups always reach: the oldest goes when a new one is there."""
-    return None if gap is None else max(count - 1, 0) * gap
-
-
 def _period(written: object) -> float | None:
     """Seconds of a setting of PostgreSQL; without a unit they are seconds."""
     found = _PERIOD.fullmatch(str(written).strip("'").replace(" ", ""))
     return int(found[1]) * _SECONDS[found[2] or "s"] if found else None
-
-
-def gap_days(schedule: str) -> float | None:
-    """Most days between two runs of a cron schedule of five fields, or of six with seconds; None where that is no
-    matter of days of the week or of the month alone.
-    """
-    if schedule in _EVERY:
-        return _EVERY[schedule]
-    fields = schedule.split()
-    if len(fields) not in (5, 6):
-        return None
-    _, _, of_month, month, of_week = fields[-5:]
-    if month != "*":
-        return None
-    if of_week in ("*", "?"):
-        return 1 if of_month in ("*", "?") else _gap(of_month, 31, 1)
-    return _gap(of_week, 7, 0) if of_month in ("*", "?") else None
-
-
-def _gap(field: str, length: int, first: int) -> float | None:
-    """Most days from one day that ``field`` names to the next, in a round of ``length``."""
-    days: set[int] = set()
-    for part in field.split(","):
-        span, _, step = part.partition("/")
-        begin, dash, end = span.partition("-")
-        bounds = (first, first + length - 1) if span == "*" else (_day(begin), _day(end) if dash else _day(begin))
-        if bounds[0] is None or bounds[1] is None or (step and not number(step)):
-            return None
-        days.update((day - first) % length for day in range(bounds[0], min(bounds[1], 31) + 1, number(step) or 1))
-    ordered = sorted(days)
-    return max(
-        (after - day for day, after in zip(ordered, [*ordered[1:], ordered[0] + length], strict=True)), default=None
-    )
-
-
-def _day(word: str) -> int | None:
-    return _NAMES.get(word.lower()[:3], number(word))
 
 
 @bundle_rule(

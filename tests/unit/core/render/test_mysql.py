@@ -15,7 +15,6 @@ from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
 from croupier.core.render.cell import render
 from croupier.core.render.mysql_watch import mysql_rules
-from croupier.model.cron import most_runs
 from croupier.model.monitoring import Monitoring
 from croupier.model.mysql import Mysql
 from croupier.spec.manifests import read_text
@@ -93,14 +92,6 @@ def test_so_many_copies_are_kept_that_every_promised_moment_has_one_before_it(
     """S7.2: the operator counts copies and no days."""
     (planned,) = _spec(mysql(backup_schedule=schedule, pitr_days=days))["backup"]["schedule"]
     assert planned["retention"] == {"type": "count", "count": kept, "deleteFromStorage": True}
-
-
-@pytest.mark.parametrize(
-    ("schedule", "days", "runs"),
-    [("0 0 29 2 *", 366, 1), ("0 0 13 * 5", 7, 2), ("5,10 */12 1-3 1 *", 40, 12), ("0 0 */10 * *", 31, 5)],
-)
-def test_schedules_are_read_as_cron_reads_them(schedule: str, days: int, runs: int) -> None:
-    assert most_runs(schedule, days) == runs
 
 
 def test_copies_and_log_are_kept_apart_and_the_log_leaves_twice_as_often_as_it_may_be_lost() -> None:
