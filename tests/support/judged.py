@@ -50,6 +50,8 @@ class Counters:
         """When traffic of the canary begins."""
         self.bad_ratio = 0.0
         """Of the canary; stable fails one in a thousand."""
+        self.bad_until = math.inf
+        """From then on it fails nothing any more."""
         self.weight: int | None = 10
         """None: nobody tells."""
         self.fault = ""
@@ -71,9 +73,8 @@ class Counters:
     def _sample(self, at: float) -> Sample:
         since = max(0.0, at - self.began_at)
         weight = UNKNOWN_WEIGHT if self.weight is None else self.weight if since else 0
-        canary = _arm(
-            {"c-0": (since * 10, since * 10 * self.bad_ratio), "c-1": (since * 10, since * 10 * self.bad_ratio)}
-        )
+        failing = min(since, max(0.0, self.bad_until - self.began_at))
+        canary = _arm(dict.fromkeys(("c-0", "c-1"), (since * 10, failing * 10 * self.bad_ratio)))
         stable = _arm({f"s-{pod}": ((at - NOW + 1e5) * 45, (at - NOW + 1e5) * 0.045) for pod in range(4)})
         return Sample(at, weight, canary if since else None, stable)
 

@@ -22,7 +22,7 @@ from croupier.core import gates
 from croupier.errors import UnknownName, Unreachable
 from croupier.model.evidence import Sample
 from croupier.model.judge import Case, JudgedService, Judgement, JudgeSettings
-from croupier.model.verdict import Outcome
+from croupier.model.verdict import Outcome, Verdict
 from croupier.ports.clock import Clock
 
 FORGET_SECONDS = 3600.0
@@ -47,6 +47,9 @@ class _Open:
     last_at: float = float("-inf")
     asked_at: float = float("-inf")
     weight: int = UNKNOWN_WEIGHT
+    failed: Verdict | None = None
+    """The first verdict against the canary, whoever asked then. It stands: evidence sinks again while a canary behaves,
+    and the chance that a good one is taken back needlessly holds for the highest that it ever was."""
     told: tuple[str, str] = ("", "")
     """Verdict and code as the log has them."""
     let_in_at: float = float("-inf")
@@ -57,6 +60,8 @@ class _Open:
         self.samples += 1
         self.last_at = sample.at
         self.weight = sample.weight
+        if self.failed is None and gates.fails(self.evidence):
+            self.failed = gates.assess(self.evidence, weight=sample.weight, now=sample.at)
 
     @property
     def is_untouched(self) -> bool:
@@ -243,7 +248,7 @@ class Cases:
 
     def _answer(self, current: _Open, now: float, problem: str) -> Answer:
         case = current.case
-        verdict = gates.assess(current.evidence, weight=current.weight, now=now)
+        verdict = current.failed or gates.assess(current.evidence, weight=current.weight, now=now)
         code, reason = verdict.code, verdict.reason
         is_told = problem and verdict.outcome is not Outcome.FAIL
         if is_told:

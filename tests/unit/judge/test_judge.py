@@ -48,6 +48,25 @@ async def test_a_canary_that_fails_is_a_fail_and_stays_one(judged: Judged) -> No
     assert (await judged.argo()).json()["verdict"] == "fail"
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_a_canary_that_has_failed_is_not_pardoned_for_behaving_since(judged: Judged, is_restarted: bool) -> None:
+    """Evidence sinks again while it does. The chance of a needless way back holds for the highest it ever was, whoever
+    asked then; and a version that was condemned must not be promoted by the next question but one."""
+    judged.counters.bad_ratio = 0.02
+    judged.counters.bad_until = NOW + 90.0
+    await judged.argo()
+    await judged.flagger("rollout")
+    judged.clock.time += 3000.0
+    if is_restarted:
+        judged.restart()
+    answer = (await judged.argo()).json()
+    assert (answer["verdict"], answer["code"]) == ("fail", "worse")
+    assert (await judged.flagger("rollback")).status_code == 200
+    assert (await judged.flagger("confirm-promotion")).status_code == 403
+    judged.clock.time += 60.0
+    assert (await judged.argo()).json()["reason"] == answer["reason"]
+
+
 async def test_a_canary_as_good_as_stable_passes_and_says_how_long_it_needs_before(judged: Judged) -> None:
     await judged.argo()
     judged.clock.time += 45.0
