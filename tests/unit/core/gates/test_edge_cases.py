@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log
+
 import pytest
 from tests.support.world import HEALTHY, PAYMENTS, STABLE
 from tests.support.world import release as asked
@@ -9,9 +11,9 @@ from tests.support.world import release as asked
 from croupier.core.gates import Rate, assess, fold, forecast, new_evidence
 from croupier.core.gates.dispersion import SeriesDispersion
 from croupier.core.gates.likelihood import RatioRise
-from croupier.core.gates.volume import FEWER, MORE
+from croupier.core.gates.volume import FEWER, MORE, VolumeShift
 from croupier.core.plans.release import plan_release
-from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
+from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts, Spread
 from croupier.model.release import GatePolicy, GateSpec, Margin
 from croupier.model.service import Strata
 from croupier.model.verdict import Outcome
@@ -82,12 +84,14 @@ def test_requests_without_their_bad_counter_hold(policy):
 
 def test_canary_requests_absent_while_the_router_sends_traffic_are_a_failure_of_their_own(errors):
     errors.missing.add("canary")
-    assert play(errors, 40, (50, 0), (950, 1)).code == "silent"
+    verdict = play(errors, 40, (50, 0), (950, 1))
+    assert (verdict.outcome, verdict.code) == (Outcome.FAIL, "silent")
 
 
 def test_a_source_that_is_down_holds_and_at_the_deadline_the_money_tier_goes_back(errors):
     errors.missing |= {"canary", "stable"}
-    assert play(errors, 100, (50, 0), (950, 1)).code == "no-data"
+    verdict = play(errors, 100, (50, 0), (950, 1))
+    assert (verdict.outcome, verdict.code) == (Outcome.INCONCLUSIVE, "no-data")
     planned = plan_release(
         run="r-0001", service=PAYMENTS, stable=STABLE, canary=HEALTHY, release=asked(), ordinal=0, dispersion={}
     )
@@ -126,12 +130,19 @@ def test_100_percent_with_a_hold_back_is_still_compared(errors):
 
 
 def test_a_non_stationary_shared_baseline_cancels_block_by_block(make_release):
+    """The weight rises while everything gets worse for everybody: summed up, the canary fails half as often again."""
     release = make_release(RATIO, dispersion={"errors": 1.0})
     release.start("errors")
     for number in range(200):
-        ratio = 0.001 + 0.00005 * number
-        verdict = play(release, 1, (500, 500 * ratio), (9500, 9500 * ratio))
+        ratio, canary = 0.001 + 0.00005 * number, (500, 1000, 2500, 5000)[number // 50]
+        release.weight = canary // 100
+        verdict = play(release, 1, (canary, canary * ratio), (10_000 - canary, (10_000 - canary) * ratio))
         assert verdict.outcome is not Outcome.FAIL
+    totals = release.evidence.gates[0].series[0].totals
+    assert totals.canary_ratio > 1.3 * totals.stable_ratio
+    pooled = RatioRise(1.0)
+    pooled.update(totals.canary_total, totals.canary_bad, totals.stable_total, totals.stable_bad, 1000.0)
+    assert pooled.log_evidence > log(1.0 / release.policy.alpha)
 
 
 def test_different_populations_per_arm_are_drawn_by_player_and_counted_once_each(make_release):
@@ -199,11 +210,23 @@ def test_retries_that_correlate_errors_show_in_the_dispersion():
     assert dispersion.phi > 5.0
 
 
-def test_two_sided_business_metrics_are_told_in_both_directions():
-    """Played by test_volume; here: that both sides have a stake."""
+@pytest.mark.parametrize(("attempts", "told"), [(240.0, "fewer"), (400.0, ""), (480.0, ""), (2400.0, "more")])
+def test_two_sided_business_metrics_are_told_in_both_directions(attempts, told):
+    """Players who make four attempts a visit, and the canary's, who make others. Real visits: ``test_volume``."""
     assert sum(stake for _, stake in (*FEWER, *MORE)) == pytest.approx(1.0)
-    assert all(bet < 1.0 for bet, _ in FEWER)
-    assert all(bet > 1.0 for bet, _ in MORE)
+    volume = VolumeShift()
+    for number in range(11):
+        visits, stable = 100.0 * number, 300.0 * number
+        # One visit a player: squares and products are those of single visits.
+        per_visit = attempts / 100.0
+        volume.read(
+            Spread(visits, visits * per_visit**2, visits * per_visit, visits),
+            Spread(stable, stable * 16.0, stable * 4.0, stable),
+        )
+        if number:
+            volume.update(attempts, 1200.0, weight=25, seconds=5.0, telling=True)
+    sides = {"fewer": volume.log_fewer, "more": volume.log_more}
+    assert {side for side, evidence in sides.items() if evidence > log(100.0)} == {told} - {""}
 
 
 def test_clustered_events_are_counted_by_player(policy):

@@ -39,7 +39,8 @@ def test_a_canary_of_which_nothing_was_ever_heard_is_taken_back(make_release):
     release = make_release(ERRORS)
     release.missing.add("canary")
     release.start("errors")
-    assert after(release, 40).code == "silent"
+    verdict = after(release, 40)
+    assert (verdict.outcome, verdict.code) == (Outcome.FAIL, "silent")
 
 
 def test_a_source_that_gives_neither_arm_is_no_silence(release):
