@@ -44,7 +44,7 @@ format: $(STAMP)
 
 RUNS ?= 3
 AA ?= 10
-soak: $(STAMP) ## every defect and fault RUNS times, AA healthy releases, drills; RUNS=10 AA=20 overnight; ARGS="--only LABEL,…"
+soak: $(STAMP) ## every defect, fault and drill RUNS times, AA healthy releases; RUNS=10 AA=20 overnight; ARGS="--only LABEL,…"
 	$(BIN)/croupier stand soak --repeat $(RUNS) $(if $(findstring --only,$(ARGS)),,--healthy $(AA)) $(ARGS)
 
 bench-gates: $(STAMP) ## how often good releases are taken back and what bad ones cost, simulated and seeded; ARGS="--runs 2000"

@@ -306,7 +306,7 @@ def fault(*, name: str, part: str, kind: str, seconds: int | None, service: str,
 
     \b
     psp-a, psp-b     down (answers 503, tells nothing), slow, duplicate-webhooks
-    tally            nan, text, 500, huge (50 MB): what the desk reads; stopped: it says nothing
+    tally            nan, text, 500, huge (50 MB), slow: what the desk reads; stopped: it says nothing
     envoy, postgres  killed
     desk             killed, stopped (stands still, and goes on later)
     stable           killed: all pods of the stable version under release, at once
@@ -331,7 +331,9 @@ def fault(*, name: str, part: str, kind: str, seconds: int | None, service: str,
 
 
 @stand.command()
-@click.option("--repeat", type=click.IntRange(0, 100), default=3, show_default=True, help="Runs of each scenario.")
+@click.option(
+    "--repeat", type=click.IntRange(0, 100), default=3, show_default=True, help="Runs of each scenario and drill."
+)
 @click.option(
     "--healthy",
     type=click.IntRange(0, 1000),
@@ -350,9 +352,10 @@ def fault(*, name: str, part: str, kind: str, seconds: int | None, service: str,
 def soak(*, repeat: int, healthy: int | None, only: str | None, seed: int, results: Path, output: Output) -> None:
     """Release every version again and again on a stand of its own, under every fault, then healthy ones in a row.
 
-    At the end a desk is drilled: a second one on the same journal, a poisoned journal, a clock that jumps, a full disk.
-    Then everybody's money is counted, the journal verified, and every verdict judged again. Takes more than an hour for
-    each repetition. Failed runs are listed and never repeated. Exits 1 when anything did not come out right.
+    At the end a desk is drilled as often, once at least: a second one on the same journal, a poisoned journal, a clock
+    that jumps, a full disk. Then everybody's money is counted, the journal verified, and every verdict judged again.
+    Takes more than an hour for each repetition. Failed runs are listed and never repeated. Exits 1 when anything did
+    not come out right.
     """
     from croupier_stand import soak as soaking
 

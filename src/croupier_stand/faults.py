@@ -30,7 +30,7 @@ OFF = "off"
 STABLE = "stable"
 KINDS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(PSPS, ("down", "slow", "duplicate-webhooks")),
-    "tally": ("nan", "text", "500", "huge", "stopped"),
+    "tally": ("nan", "text", "500", "huge", "slow", "stopped"),
     "envoy": ("killed",),
     "postgres": ("killed",),
     "desk": ("killed", "stopped"),

@@ -75,7 +75,8 @@ class Soak(Value):
 
 
 def run(*, repeat: int, healthy: int, only: Collection[str], seed: int, results: Path, say: Say) -> Soak:
-    """Bring a stand up, play every scenario ``repeat`` times, then ``healthy`` healthy releases, then every drill once.
+    """Bring a stand up, play every scenario ``repeat`` times, then ``healthy`` healthy releases, then every drill as
+    often as a scenario, once at least.
 
     Args:
         only: labels of the scenarios and drills to play; empty: all.
@@ -132,11 +133,10 @@ def run(*, repeat: int, healthy: int, only: Collection[str], seed: int, results:
             say(f"\nRun {number}: {scenario.label}")
             runs.append(_play(home, scenario, say))
             write()
-        for label in DRILLS:
-            if not only or label in only:
-                say(f"\n{label}")
-                drilled.append(drills.drill(home, label, say))
-                write()
+        for label in drill_order(repeat, only):
+            say(f"\n{label}")
+            drilled.append(drills.drill(home, label, say))
+            write()
         control.rest(home, ["players"])
         violations = len(money.reckon(home, everything=True).remaining)
         journal = verify_journal(home.root)
@@ -214,6 +214,11 @@ def _order(repeated: Sequence[Scenario], repeat: int, healthy: int) -> Iterator[
         yield from repeated
     for _ in range(healthy):
         yield HEALTHY
+
+
+def drill_order(repeat: int, only: Collection[str]) -> list[str]:
+    """Labels of the drills in the order they are tried. ``only``: these; empty: all. Pure."""
+    return [label for label in DRILLS if not only or label in only] * max(repeat, 1)
 
 
 def _play(home: Home, scenario: Scenario, say: Say) -> Told:

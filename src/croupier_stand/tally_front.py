@@ -11,6 +11,7 @@ Routes:
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +29,7 @@ from croupier_stand.providers.faults import Faults
 HUGE_BYTES = 50_000_000
 _PATIENCE_SECONDS = 10.0
 """Longer than any desk's: that the tally is slow must show as slowness."""
+_PIECES, _PIECE_SECONDS = 40, 0.5
 _COUNTED_AT = "croupier_tally_updated_seconds"
 _TEXT = "The tally has moved. Please come back later.\n" * 20
 _LINE = b'croupier_signal_attempts_total{service="nobody",run="r-0000",version="%012d",pod="-",signal="errors"} 1\n'
@@ -44,6 +46,8 @@ class Nonsense(StrEnum):
     ERROR = "500"
     HUGE = "huge"
     """50 MB of well-formed counters."""
+    SLOW = "slow"
+    """The right page, a little of it each half second: never silent, and never done in time."""
     OFF = "off"
 
 
@@ -71,6 +75,8 @@ class Front:
             raise web.HTTPBadGateway(reason=f"the tally does not answer ({type(error).__name__})") from error
         if nonsense is Nonsense.NAN and answer.status == 200:
             text = without_numbers(text)
+        if nonsense is Nonsense.SLOW and answer.status == 200:
+            return await _slow(request, text.encode())
         return web.Response(text=text, status=answer.status, content_type=answer.content_type)
 
 
@@ -80,6 +86,18 @@ def without_numbers(page: str) -> str:
         line if line.startswith(("#", _COUNTED_AT)) else f"{line.rstrip().rpartition(' ')[0]} NaN\n"
         for line in page.splitlines(keepends=True)
     )
+
+
+async def _slow(request: web.Request, page: bytes) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"content-type": "text/plain"})
+    await response.prepare(request)
+    piece = len(page) // _PIECES + 1
+    with suppress(ConnectionError):  # who waits no longer hangs up
+        for begin in range(0, len(page), piece):
+            await asyncio.sleep(_PIECE_SECONDS)
+            await response.write(page[begin : begin + piece])
+        await response.write_eof()
+    return response
 
 
 async def _huge(request: web.Request) -> web.StreamResponse:

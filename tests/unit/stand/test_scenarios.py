@@ -14,10 +14,11 @@ from croupier.model.view import JournalEntryView, RunView
 from croupier.report.example import PROMOTED, WATCHED
 from croupier_stand import scenarios
 from croupier_stand.demo import Demo, Journal, Money, Rates, lines, too_few
-from croupier_stand.drills import DrillResult
+from croupier_stand.drills import DRILLS, DrillResult
 from croupier_stand.faults import KINDS, StandFault
 from croupier_stand.home import Home
 from croupier_stand.scenarios import (
+    CALM_SECONDS,
     DEFECTS,
     DEPOSIT_LOSS,
     FAULTS,
@@ -32,7 +33,7 @@ from croupier_stand.scenarios import (
     without_unanswered,
 )
 from croupier_stand.scenarios import problems as problems_of
-from croupier_stand.soak import LABELS, Replayed, Soak, forecast_problem, forecast_ratio
+from croupier_stand.soak import LABELS, Replayed, Soak, drill_order, forecast_problem, forecast_ratio
 from croupier_stand.soak import lines as soak_lines
 from croupier_stand.stats import Failure
 
@@ -262,6 +263,22 @@ def test_every_part_that_can_be_ill_is_ill_in_the_soak() -> None:
     played = {(each.illness.part, each.illness.kind) for each in FAULTS if each.illness is not None}
     known = {(part, kind) for part, kinds in KINDS.items() for kind in kinds if part != "psp-b"}
     assert played == known
+
+
+@pytest.mark.parametrize("scenario", [each for each in FAULTS if each.illness and each.illness.blind_after is not None])
+def test_a_step_could_pass_while_nobody_can_know(scenario: Scenario) -> None:
+    """Else that none did would say nothing. The dwell begins when a step has settled, a few seconds after ``calm``."""
+    illness, dwell = scenario.illness, scenario.settings["dwell_seconds"]
+    assert illness is not None
+    assert illness.blind_after is not None
+    assert isinstance(dwell, float)
+    assert CALM_SECONDS + illness.blind_after <= dwell < CALM_SECONDS + illness.seconds - 10.0
+
+
+def test_drills_are_tried_as_often_as_scenarios_and_once_at_least() -> None:
+    assert drill_order(0, ()) == drill_order(1, ()) == list(DRILLS)
+    assert drill_order(10, ()).count("full disk") == 10
+    assert drill_order(2, ["clock", "healthy"]) == ["clock", "clock"]
 
 
 def test_labels_can_be_given_with_commas_between() -> None:

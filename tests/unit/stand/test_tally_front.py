@@ -11,10 +11,12 @@ import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
+from croupier.adapters.metrics import scrape
 from croupier.adapters.metrics.exposition import ArmKey, read_page
 from croupier.adapters.metrics.scrape import LARGEST_BYTES, ScrapeMetrics
 from croupier.errors import Unreachable
 from croupier.ports.metrics import Target
+from croupier_stand import tally_front
 from croupier_stand.providers.books import Books
 from croupier_stand.providers.faults import Faults
 from croupier_stand.tally_front import HUGE_BYTES, Front, Nonsense, without_numbers
@@ -104,12 +106,27 @@ async def test_nan_is_a_new_page_on_which_nothing_is_known(wire: Wire) -> None:
     ("nonsense", "said"),
     [(Nonsense.TEXT, "does not give metrics"), (Nonsense.ERROR, "status 500"), (Nonsense.HUGE, "more than 16777216")],
 )
-async def test_what_are_no_metrics_is_no_data(wire: Wire, nonsense: Nonsense, said: str) -> None:
+async def test_what_are_no_metrics_is_no_data(
+    wire: Wire, nonsense: Nonsense, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scrape, "PATIENCE_SECONDS", 60.0)
     wire.faults.begin(nonsense, 60)
     with pytest.raises(Unreachable, match=said):
         await wire.metrics.read([TARGET])
     wire.faults.begin(Nonsense.OFF, 0)
     assert await wire.metrics.read([TARGET])
+
+
+async def test_a_page_that_comes_little_by_little_is_given_up(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each piece is in time, the page never is."""
+    wire.faults.begin(Nonsense.SLOW, 60)
+    monkeypatch.setattr(tally_front, "_PIECE_SECONDS", 0.0)
+    monkeypatch.setattr(scrape, "PATIENCE_SECONDS", 60.0)
+    assert await wire.metrics.read([TARGET]), "in the end it is the page as it is"
+    monkeypatch.setattr(tally_front, "_PIECE_SECONDS", 0.02)
+    monkeypatch.setattr(scrape, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(Unreachable, match=r"no page within 0.2 s"):
+        await wire.metrics.read([TARGET])
 
 
 async def test_a_huge_page_takes_no_more_than_the_desk_reads_of_it(wire: Wire) -> None:
