@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -27,6 +28,18 @@ JudgedName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,6
 LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
+_MATCHER = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)\s*("(?:[^"\\]|\\.)*")')
+
+
+def metric_of(selector: Selector) -> str:
+    """The name before the braces."""
+    return selector.partition("{")[0]
+
+
+def _matchers(selector: Selector) -> list[tuple[str, str, str]]:
+    return _MATCHER.findall(selector)
+
+
 class ArmSelectors(Value):
     """The counters of one arm. Exactly one of ``bad`` and ``good``."""
 
@@ -34,6 +47,25 @@ class ArmSelectors(Value):
     bad: Selector | None = None
     good: Selector | None = None
     """Where only what went well is counted, like requests below an edge: the failures are the rest."""
+
+    @property
+    def bad_is_part(self) -> bool:
+        """Whether failures are a part of the total, the same metric: then no series of them means none."""
+        return self.bad is not None and metric_of(self.bad) == metric_of(self.total)
+
+    @property
+    def missing_matchers(self) -> list[str]:
+        """What the total is narrowed by, and failures that are to be a part of it are not: a slip in one of the two."""
+        if self.bad is None or not self.bad_is_part:
+            return []
+        of_bad = _matchers(self.bad)
+        return ["".join(each) for each in _matchers(self.total) if each not in of_bad]
+
+    @property
+    def told_by(self) -> list[str]:
+        """The labels that tell failures apart from the rest of the total."""
+        of_total = {label for label, _, _ in _matchers(self.total)}
+        return list(dict.fromkeys(label for label, _, _ in _matchers(self.bad or "") if label not in of_total))
 
 
 class JudgedSignal(Value):

@@ -100,3 +100,10 @@ def _judge_flaws(settings: JudgeSettings) -> Iterator[Flaw]:
             for arm, selectors in (("canary", each.canary), ("stable", each.stable)):
                 if (selectors.bad is None) == (selectors.good is None):
                     yield Flaw((*here, arm), "SELECTORS", "give either bad or good")
+                if missing_matchers := selectors.missing_matchers:
+                    yield Flaw(
+                        (*here, arm, "bad"),
+                        "SELECTORS",
+                        f"bad is no part of total: it lacks {missing_matchers[0]}",
+                        "it must have all that total has, and more: where bad has no series, nothing has failed",
+                    )

@@ -277,6 +277,33 @@ services:
     ]
 
 
+def test_failures_that_are_no_part_of_their_total_have_their_place(tmp_path: Path) -> None:
+    """A slip in one of the two names: failures would have no series, and that means none."""
+    path = tmp_path / "judge.yaml"
+    path.write_text("""
+prometheus: http://prom:9090
+state: state
+tokenFile: token
+services:
+  - name: podinfo.test
+    policy:
+      gates: [{signal: errors, margin: {points: 1.0}}]
+    signals:
+      - signal: errors
+        canary:
+          total: http_requests_total{pod=~"podinfo-$canary-.+", namespace="a,b"}
+          bad: http_requests_total{namespace="a,b",pod=~"podinfo-$canary-.+",code=~"5.."}
+        stable:
+          total: http_requests_total{pod=~"podinfo-$stable-.+"}
+          bad: http_requests_total{pod=~"podinof-$stable-.+",code=~"5.."}
+""")
+    with pytest.raises(SpecError) as caught:
+        load_judge(path)
+    assert [(problem.line, problem.message) for problem in caught.value.problems] == [
+        (16, 'bad is no part of total: it lacks pod=~"podinfo-$stable-.+"')
+    ]
+
+
 def test_strata_without_their_label_and_labels_without_strata_have_their_places(tmp_path: Path) -> None:
     path = tmp_path / "judge.yaml"
     path.write_text("""

@@ -2,8 +2,9 @@
 
 Each counter is summed by pod at every scrape interval; what had not been scraped for three intervals is absent at that
 moment, and absent is never zero. One exception: failures that are a part of the same metric (``code=~"5.."`` of
-``http_requests_total``) have no series before the first one, so where the total is there they are none. Providers and
-markets that a gate declares are summed by their label, too.
+``http_requests_total``) have no series before the first one, so where the total is there, with that label, they are
+none. Where no series of the total has the label, nobody counts failures at all. Providers and markets that a gate
+declares are summed by their label, too.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from croupier.adapters.metrics.prometheus_api import PrometheusApi, Ranged
 from croupier.errors import Unreachable
 from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
-from croupier.model.judge import ArmSelectors, JudgedService
+from croupier.model.judge import ArmSelectors, JudgedService, metric_of
 
 STALE_SCRAPES = 3
+MOST_REMEMBERED = 1000
 UNKNOWN_WEIGHT = 1
 """Percent assumed where nobody tells: so little that a canary with few requests is not one whose traffic vanished."""
 
@@ -34,6 +36,8 @@ class RangedCounters:
     def __init__(self, api: PrometheusApi, *, pod_label: str, scrape_seconds: float) -> None:
         self._api = api
         self._pod_label = pod_label
+        self._telling: set[str] = set()
+        """Probes of totals whose failures can be told apart."""
         self.scrape_seconds = scrape_seconds
 
     def grid(self, at: float) -> float:
@@ -52,7 +56,7 @@ class RangedCounters:
             end: epoch seconds.
 
         Raises:
-            Unreachable: when Prometheus does not give them all.
+            Unreachable: when Prometheus does not give them all, or failures of a total cannot be told apart.
         """
         canary, stable, weights = await asyncio.gather(
             self._arm(service, "canary", revisions, begin, end),
@@ -110,12 +114,29 @@ class RangedCounters:
             self._by_pod(filled(selectors.total, names), begin, end, label),
             self._by_pod(filled(part, names), begin, end, label),
         )
+        if totals and not parts and selectors.bad_is_part:
+            await self._be_told_apart(selectors, names, begin, end)
         return {value: self._counts(moments, parts.get(value, {}), selectors) for value, moments in totals.items()}
+
+    async def _be_told_apart(self, selectors: ArmSelectors, names: Mapping[str, str], begin: float, end: float) -> None:
+        """Failures have no series: is that because there are none, or because nobody counts them by that label?"""
+        total, labels = filled(selectors.total, names), selectors.told_by
+        if not labels:
+            return
+        inside = total.partition("{")[2].rstrip("}").rstrip(", ")
+        matchers = [*([inside] if inside else []), *(f'{label}!=""' for label in labels)]
+        probe = f"count({metric_of(total)}{{{','.join(matchers)}}})"
+        if probe in self._telling:
+            return
+        if not await self._api.matrix(probe, begin, end, self.scrape_seconds):
+            raise Unreachable(f"no series of {total} has the label {' and '.join(labels)}: nobody counts its failures")
+        if len(self._telling) >= MOST_REMEMBERED:
+            self._telling.clear()
+        self._telling.add(probe)
 
     @staticmethod
     def _counts(totals: Moments, parts: Moments, selectors: ArmSelectors) -> Counts:
-        is_part = selectors.bad is not None and _name(selectors.bad) == _name(selectors.total)
-        missing = 0.0 if is_part else math.nan
+        missing = 0.0 if selectors.bad_is_part else math.nan
         found: Counts = {}
         for at, pods in totals.items():
             some = parts.get(at, {})
@@ -152,10 +173,6 @@ def filled(selector: str, names: Mapping[str, str]) -> str:
     for name, value in names.items():
         selector = selector.replace(f"${name}", value)
     return selector
-
-
-def _name(selector: str) -> str:
-    return selector.partition("{")[0]
 
 
 def _count(total: float, part: float, selectors: ArmSelectors) -> Count:

@@ -1,6 +1,6 @@
 """What a pod's own counters of requests say, from wherever they were read. Counters, as Prometheus names them:
 
-http_requests_total{code}                    errors: codes from 500 on
+http_requests_total{code}                    errors: codes from 500 on; counted by no status, failures are not known
 http_request_duration_seconds_bucket{le}     latency: requests slower than each edge
 """
 
@@ -31,13 +31,16 @@ def count_requests(readings: Iterable[Reading]) -> PodCounts:
     Raises ``ValueError`` for an edge that is no number.
     """
     total = bad = 0.0
+    has_codes = True
     counts: PodCounts = {}
     edges: dict[float, float] = {}
     for reading in readings:
         if reading.name == REQUESTS:
+            first = reading.labels.get("code", "")[:1]
+            has_codes &= first.isdigit()
             total += reading.value
-            bad += reading.value if reading.labels.get("code", "")[:1] == "5" else 0.0
-            counts["errors"] = Count(total, bad)
+            bad += reading.value if first == "5" else 0.0
+            counts["errors"] = Count(total, bad if has_codes else math.nan)
         elif reading.name == BUCKET:
             edge = float(reading.labels["le"]) if "le" in reading.labels else math.nan
             edges[edge] = edges.get(edge, 0.0) + reading.value

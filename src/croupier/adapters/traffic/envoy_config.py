@@ -8,7 +8,7 @@ There are two listeners. ``public`` serves players and webhooks: it throws away 
 header a client sends, and stamps the arm. ``mesh`` serves calls between services: it keeps the arm that began the
 request and stamps the hop, so that harm seen deep in the platform is charged to where it began.
 
-Sources: Envoy 1.40 API reference; S8.6 (circuit breakers), S8.7 (timeouts and retries), S4.5 (sticky steps).
+Sources: Envoy 1.40 API reference; S8.6 (timeouts and retries), S8.7 (circuit breakers), S4.5 (sticky steps).
 """
 
 from __future__ import annotations

@@ -41,10 +41,32 @@ def pod(name: str, *values: tuple[float, float]) -> Ranged:
 
 
 async def test_failures_without_a_series_are_none_where_they_are_part_of_the_same_metric() -> None:
-    read, _ = counters({'code=~"5.."': [], "primary": [pod("s", (0.0, 9.0))], "http_": [pod("c", (0.0, 7.0))]})
+    codes = [Ranged({}, ((0.0, 4.0),))]
+    read, api = counters(
+        {'code!=""': codes, 'code=~"5.."': [], "primary": [pod("s", (0.0, 9.0))], "http_": [pod("c", (0.0, 7.0))]}
+    )
+    for _ in range(2):
+        (sample,) = await read.read(service(), {}, 0.0, 0.0)
+        assert sample.canary is not None
+        assert sample.canary.series["errors"].events == {"c": (7.0, 0.0)}
+    probes = [query for query in api.asked if query.startswith("count(")]
+    assert probes == [
+        f'count(http_requests_total{{namespace="test",pod=~"{pods}",code!=""}})'
+        for pods in ("podinfo-[0-9a-f]+-.+", "podinfo-primary-.+")
+    ], "once a total"
+
+
+async def test_a_total_without_the_label_that_tells_failures_is_no_total_without_failures() -> None:
+    """A slip in the label, or a version that has another one: nothing would ever fail, and anything would pass."""
+    read, _ = counters({'code!=""': [], 'code=~"5.."': [], "primary": [pod("s", (0.0, 9.0))], "http_": []})
+    with pytest.raises(Unreachable, match=r"podinfo-primary-.*has the label code: nobody counts its failures"):
+        await read.read(service(), {}, 0.0, 0.0)
+
+
+async def test_an_arm_of_which_nothing_is_there_yet_is_not_asked_for_labels() -> None:
+    read, _ = counters({'code!=""': []})
     (sample,) = await read.read(service(), {}, 0.0, 0.0)
-    assert sample.canary is not None
-    assert sample.canary.series["errors"].events == {"c": (7.0, 0.0)}
+    assert sample.canary is None
 
 
 async def test_failures_of_another_metric_that_is_absent_are_not_known() -> None:

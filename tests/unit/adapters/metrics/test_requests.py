@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from prometheus_client.samples import Sample as Reading
 
 from croupier.adapters.metrics.requests import count_requests
@@ -22,6 +23,16 @@ def test_errors_are_answers_from_500_on() -> None:
 
 def test_a_page_without_requests_says_nothing_about_errors() -> None:
     assert count_requests([reading("process_cpu_seconds_total", 1.0)]) == {}
+
+
+@pytest.mark.parametrize("labels", [{}, {"status": "500"}, {"code": ""}, {"code": "Unavailable"}])
+def test_requests_without_a_status_are_no_requests_without_failures(labels: dict[str, str]) -> None:
+    """Else a version that counts by another label could fail all it likes and would pass."""
+    found = count_requests(
+        [reading("http_requests_total", 7.0, code="200"), Reading("http_requests_total", labels, 9.0)]
+    )
+    assert found["errors"].total == 16.0
+    assert math.isnan(found["errors"].bad)
 
 
 def test_latency_counts_what_is_slower_than_each_edge() -> None:
