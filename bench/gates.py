@@ -7,7 +7,8 @@
 
 Every canary goes through ``bench/outside.py``, that is through the gates that ship. Exit 1 if a bar is missed. A row
 says which bars it is under (release-gates §1.11): 1 false rollbacks, 2 regret, 3 and 6 harm against Flagger's example,
-4 what has to be found, 5 how soon a healthy release is promoted.
+4 what has to be found, 5 how soon a healthy release is promoted; 7 how soon 2 % is found where traffic is lower
+(progressive-delivery §1.2).
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ REACTION_SECONDS = 5.0
 STEPS = (5, 10, 25, 50)
 WORST_FALSE, MOST_REGRET, MOST_PROMOTION_SECONDS, LEAST_PROMOTED, LEAST_FOUND = 0.01, 1.5, 600.0, 0.99, 0.99
 LEAST_GAIN, LEAST_GAIN_IN_BURSTS = 10.0, 4.0
+SOON = {100.0: (60.0, 8.0), 200.0: (40.0, float("inf"))}
+"""Requests per second -> by when 2 % must be found (median), and on how many failures."""
 FLAGGER = "Flagger example"
 IN_A_ROW = (1, 2, 5)
 """Scrapes in a row above the threshold that the tuned rules wait for."""
@@ -53,6 +56,9 @@ NULLS = (
     World("weight ramp, drift 0.1 to 0.5 %", ramp=STEPS, drift_to=0.005),
     World("20 rps", rps=20.0),
     World("20 rps, baseline 0.9 %", rps=20.0, baseline=0.009),
+    World("0.2 rps", rps=0.2),
+    World("1 rps", rps=1.0),
+    World("5 rps", rps=5.0),
     World("no baseline errors, then few", baseline=0.00001, drift_to=0.0005),
     World("bursts, mean 3", burst_mean=3.0),
     World("bursts, mean 10", burst_mean=10.0),
@@ -139,6 +145,8 @@ FAULTS = (
     World("errors 10 %", canary=0.10),
     World("errors 2 %, 15 s later", canary=0.02, lag=15.0),
     World("errors 10 %, 15 s later", canary=0.10, lag=15.0),
+    World("errors 2 %, 200 rps", canary=0.02, rps=200.0),
+    World("errors 2 %, 100 rps", canary=0.02, rps=100.0),
     World("errors 2 %, 20 rps", canary=0.02, rps=20.0),
     World("errors 10 %, 20 rps", canary=0.10, rps=20.0),
     World("errors 0.5 % from minute 15", canary=0.005, onset=900.0),
@@ -402,6 +410,7 @@ def fault_row(world: World, runs: list[Run]) -> dict[str, object]:
         "3": gain is None or gain >= LEAST_GAIN,
         "4": share >= LEAST_FOUND - 3.0 * sqrt(0.01 / len(runs)),
         "6": gain is None or gain >= LEAST_GAIN_IN_BURSTS,
+        "7": _is_soon(world, median(found) if found else HORIZON, bad),
     }
     held = bars_of(world)
     return {
@@ -418,8 +427,13 @@ def fault_row(world: World, runs: list[Run]) -> dict[str, object]:
     }
 
 
+def _is_soon(world: World, seconds: float, bad: float) -> bool:
+    most_seconds, most_bad = SOON.get(world.rps, (HORIZON, float("inf")))
+    return seconds <= most_seconds and bad <= most_bad
+
+
 def bars_of(world: World) -> tuple[str, ...]:
-    """Which bars of release-gates §1.11 a fault's row is under; none where it is there to be seen only."""
+    """Which bars a fault's row is under; none where it is there to be seen only."""
     canary = world.canary
     is_large = canary in (0.02, 0.10)
     rest = replace(world, name="", canary=None)
@@ -431,6 +445,8 @@ def bars_of(world: World) -> tuple[str, ...]:
         return ("3",)
     if rest == World("", burst_mean=10.0) and is_large:
         return ("6",)
+    if canary == 0.02 and world.rps in SOON and rest == World("", rps=world.rps):
+        return ("7",)
     return ()
 
 
