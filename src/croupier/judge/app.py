@@ -113,7 +113,8 @@ class JudgeApi:
         return Response(answer.judgement.model_dump_json(by_alias=True), media_type="application/json")
 
     async def flagger(self, request: Request) -> Response:
-        """Any failure of ours is a no, whatever the webhook asks: it holds, and it never goes back by mistake."""
+        """Any failure of ours is a no, whatever the webhook asks: it holds, and ``rollback`` goes back by no mistake.
+        To Flagger's threshold each no to ``rollout`` is a failed check, though; a Prometheus that is silent is none."""
         hook = next((each for each in HOOKS if each == request.path_params["hook"]), None)
         if hook is None:
             return PlainTextResponse(f"no such webhook; known: {', '.join(HOOKS)}", 404)
