@@ -90,7 +90,7 @@ class Scenario(NamedTuple):
     label: str
     expected: Ending
     signal: str = ""
-    """Which gate is expected to tell; "" when pods tell (they crash, or never become ready)."""
+    """Which gate must tell; "" when pods tell (they crash, or never become ready) before any player is on them."""
     service: str = "payments-api"
     settings: Mapping[str, object] = {}
     """Fields of the release that differ from the defaults."""
@@ -344,6 +344,10 @@ def problems(told: Told, scenario: Scenario, scrape_seconds: float) -> list[str]
         found.append(f"{told.label} is {told.outcome or 'not decided'}, not {told.expected}: {told.reason}")
     if told.outcome == "rolled-back" and scenario.named not in told.reason:
         found.append(f"{told.label} was taken back, and the reason does not say {scenario.named!r}: {told.reason}")
+    if told.outcome == "rolled-back" and scenario.signal and told.caught_by != scenario.signal:
+        found.append(f"{told.label} was taken back by {told.caught_by}, not by {scenario.signal}: {told.reason}")
+    if told.outcome == "rolled-back" and not scenario.signal and told.peak_weight:
+        found.append(f"{told.label} had players: {told.peak_weight} %")
     illness = scenario.illness
     if illness is not None and illness.held_by and illness.held_by not in told.waited_for:
         found.append(f"{illness.part} was {illness.kind}, and the run was not held by {illness.held_by}")

@@ -45,6 +45,7 @@ def told(**differing: object) -> Told:
         "expected": "rolled-back",
         "outcome": "rolled-back",
         "reason": "failed deposits",
+        "caught_by": "deposits",
         "peak_weight": 5,
         "seconds": 108.0,
         "forecast_seconds": 70.0,
@@ -73,6 +74,7 @@ def test_a_run_that_ended_as_it_should_has_no_problems() -> None:
     [
         ({"outcome": "promoted"}, "deposit-loss is promoted, not rolled-back"),
         ({"outcome": None}, "deposit-loss is not decided, not rolled-back"),
+        ({"caught_by": "errors"}, "deposit-loss was taken back by errors, not by deposits: failed deposits"),
         ({"zero_seconds": 6.1}, "the canary had players 6.1 s after the verdict"),
         ({"failed_by_splits": 2}, "2 requests failed around a change of the split"),
     ],
@@ -81,6 +83,13 @@ def test_what_is_not_as_it_must_be_is_named(differing: dict[str, object], said: 
     """A rollback takes the canary's traffic to zero within one scrape plus one second; no request fails for a split."""
     (found,) = problems(told(**differing))
     assert found.startswith(said)
+
+
+def test_a_version_that_only_pods_tell_of_must_not_have_had_players() -> None:
+    crashing = next(each for each in DEFECTS if each.label == "crash-loop")
+    fields = {"label": "crash-loop", "caught_by": "restarts"}
+    assert problems(told(**fields, peak_weight=0), crashing) == []
+    assert problems(told(**fields), crashing) == ["crash-loop had players: 5 %"]
 
 
 def test_a_way_back_that_does_not_name_the_provider_is_not_right() -> None:
