@@ -46,6 +46,9 @@ rollbacks 0.9 % without, 0.7 % with it)."""
 FEW_PODS = 3
 """Fewer show by their differences too little of how bursty failures are (§1.8)."""
 
+POD_SCRAPES = 4
+"""As many pods serve as the most that one of the newest scrapes has reached: one that reached few says little."""
+
 FEW_FAILURES = 30.0
 ONE_BURST = 8.0
 """A burst this large is believed even while the rest of the history is too short."""
@@ -163,18 +166,18 @@ class _Window:
 class SeriesDispersion:
     """One series of the stable arm: its dispersion and its rate."""
 
-    __slots__ = ("_recent", "_windows", "players", "pods")
+    __slots__ = ("_reached", "_recent", "_windows", "players")
 
     def __init__(self, *, players: bool) -> None:
         self.players = players
-        self.pods = 0
-        """Seen in the newest interval; 0: none yet."""
+        self._reached: tuple[int, ...] = ()
+        """Pods in each of the newest ``POD_SCRAPES`` intervals."""
         self._windows = tuple(_Window(seconds) for seconds in WINDOWS_SECONDS)
         self._recent = RecentTraffic()
 
     def add(self, pods: Mapping[str, PodDelta], seconds: float, at: float) -> None:
         """Fold one interval that ended ``at``: pod -> (attempts, failures) in it."""
-        self.pods = len(pods)
+        self._reached = (*self._reached[1 - POD_SCRAPES :], len(pods))
         for window in self._windows:
             if seconds <= window.seconds * 1.001:
                 window.add(pods, seconds)
@@ -188,7 +191,7 @@ class SeriesDispersion:
     def recalled(cls, record: SeriesRecord, now: float, away_seconds: float) -> SeriesDispersion:
         """One that goes on from ``record``, which was made ``away_seconds`` ago."""
         series = cls(players=record.players)
-        series.pods = record.pods
+        series._reached = (record.pods,) if record.pods else ()
         for window in series._windows:
             window.recall(record.windows.get(f"{window.seconds:g}", ()), away_seconds)
         series._recent.recall(record.recent, now)
@@ -207,6 +210,11 @@ class SeriesDispersion:
             return max(prior, estimate) if seen >= ONE_BURST and estimate > PRIOR_EVENTS else prior
         short_of = max(0.0, min(1.0, 2.0 - 2.0 * (seen / estimate) / FEW_BURSTS))
         return estimate * (1.0 + (FEW_BURSTS_FACTOR - 1.0) * short_of)
+
+    @property
+    def pods(self) -> int:
+        """How many serve; 0: none was seen yet."""
+        return max(self._reached, default=0)
 
     @property
     def has_few_pods(self) -> bool:

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from croupier.core.gates import DispersionHistory
-from croupier.core.gates.dispersion import PRIOR_EVENTS, PRIOR_PLAYERS, SeriesDispersion
+from croupier.core.gates.dispersion import POD_SCRAPES, PRIOR_EVENTS, PRIOR_PLAYERS, SeriesDispersion
 from croupier.model.evidence import ArmSample, Count, SeriesCounts
 from croupier.model.history import HistoryRecord
 
@@ -228,12 +228,22 @@ def test_what_one_pod_shares_with_nobody_counts_as_bursts():
     assert shaken.phi > 10.0
 
 
-def test_few_pods_are_told_by_the_newest_scrape_and_never_of_players():
+def test_few_pods_are_told_by_the_newest_scrapes_and_never_of_players():
     assert few(1, 3.0, blocks=5).has_few_pods
     assert few(2, 3.0, blocks=5).has_few_pods
     assert not few(3, 3.0, blocks=5).has_few_pods
     assert not few(1, 3.0, blocks=5, players=True).has_few_pods
     assert not SeriesDispersion(players=False).has_few_pods
+
+
+def test_a_scrape_that_reaches_one_of_ten_pods_does_not_make_them_few():
+    """Prevents: a release of ten pods that is judged as one of one pod, because nine did not answer once."""
+    dispersion = few(10, 3.0, blocks=5)
+    for scrapes in range(1, POD_SCRAPES):
+        dispersion.add({"0": (1500.0, 5.0)}, 15.0, 60.0 + 15.0 * scrapes)
+        assert (dispersion.pods, dispersion.has_few_pods) == (10, False)
+    dispersion.add({"0": (1500.0, 5.0)}, 15.0, 60.0 + 15.0 * POD_SCRAPES)
+    assert (dispersion.pods, dispersion.has_few_pods) == (1, True)
 
 
 @pytest.mark.parametrize("pods", [1, 2, 3])
