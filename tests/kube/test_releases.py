@@ -216,7 +216,7 @@ def test_a_version_waits_for_a_freeze_and_starts_when_it_is_lifted_or_overridden
         casino.commit(BUILD="2")
         casino.until("it waits", lambda: _is_frozen(casino))
         said = casino.condition("Reconciling")["message"]
-        assert "waits for the end of the freeze cup-final (Cup final) until" in said
+        assert "waits for the end of the freeze football/cup-final (Cup final) until" in said
         casino.cluster.kubectl("delete", "cal", "football", "--namespace", casino.namespace)
         run = casino.outcome("it is released once the freeze is lifted")
         assert run["status"]["outcome"] == "promoted", run["status"]

@@ -2,12 +2,12 @@
 
 A freeze bars what goes forward: a start, a step up, a promotion. It bars no way back: neither the end of a run, nor the
 release of the version that served before the one that serves now (progressive-delivery 2.1: closed windows that
-block rollbacks). A person may override a window for one run, by its name.
+block rollbacks). A person may override a window for one run, by its name and that of its calendar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from croupier.core.phases import Phase
 from croupier.core.run import RunState
@@ -29,7 +29,13 @@ def freeze_of(state: RunState, s: Snapshot) -> Freeze | None:
     """What keeps the run from going forward now; None: nothing does."""
     if state.returns:
         return None
-    return next((each for each in s.freezes if each.name not in state.overridden), None)
+    return next((each for each in s.freezes if not is_overridden(each, state.overridden)), None)
+
+
+def is_overridden(freeze: Freeze, overridden: Collection[str]) -> bool:
+    """Whether ``overridden`` has the window. A bare name is from before calendars were named, too, and counts for every
+    window that is called so."""
+    return freeze.key in overridden or freeze.name in overridden
 
 
 def before(last: RunState | None) -> str:

@@ -82,7 +82,7 @@ class RunState:
     before: str = ""
     """Digest of the version that served before its stable one; "": not known."""
     overridden: tuple[str, ...] = ()
-    """Names of the freeze windows that a person has overridden for it."""
+    """Keys of the freeze windows that a person has overridden for it (``Freeze.key``)."""
     request: str = ""
     """Name of the newest command that had one."""
     step: int = 0

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from croupier.core.freeze import in_force
+from croupier.core.freeze import in_force, is_overridden
 from croupier.core.group import GroupState, in_order
 from croupier.core.phases import ENDS, Event, Phase
 from croupier.core.plans.release import plan_release
@@ -269,7 +269,7 @@ class Desk:
         restarts: dict[str, JsonValue] = {each.digest: each.restarts for each in pods}
         said: dict[str, JsonValue] = {key: text for key, text in told.items() if text or key in ("who", "reason")}
         if frozen:
-            said["overridden"] = [each.name for each in frozen]
+            said["overridden"] = [each.key for each in frozen]
         if before:
             said["before"] = before
         if before == release.digest:
@@ -436,7 +436,7 @@ class Desk:
     def _open_freezes(self, state: RunState) -> list[JsonValue]:
         """Names of the freeze windows that are open now and that nobody has overridden for the run."""
         found = in_force(self._preflight.freezes, state.plan.service, self._clock.now())
-        return [each.name for each in found if each.name not in state.overridden]
+        return [each.key for each in found if not is_overridden(each, state.overridden)]
 
     async def give_up(self, run: str, reason: str) -> None:
         """End a live run whose service is gone with all that it had: nothing is left to be carried out.

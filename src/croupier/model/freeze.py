@@ -32,6 +32,8 @@ class Freeze(Value):
     """A freeze window in time. Epoch seconds, UTC."""
 
     name: Name
+    calendar: str = ""
+    """Name of the ReleaseCalendar that it stands in; empty: it stands in a file."""
     title: LongName
     from_at: float
     until_at: float
@@ -42,5 +44,10 @@ class Freeze(Value):
     """Empty: all."""
 
     @property
+    def key(self) -> str:
+        """What an override names: ``cup-final``, or ``football/cup-final`` where there are several calendars."""
+        return f"{self.calendar}/{self.name}" if self.calendar else self.name
+
+    @property
     def words(self) -> str:
-        return f"freeze {self.name} ({self.title}) until {self.until}"
+        return f"freeze {self.key} ({self.title}) until {self.until}"

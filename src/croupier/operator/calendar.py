@@ -96,19 +96,27 @@ def _freezes(calendar: JsonObject, policies: Mapping[str, Sequence[str]]) -> Ite
         if flaw is not None:
             yield _unread(each.name, name, flaw.message, services)
         else:
-            yield _read(each, services)
+            yield _read(each, name, services)
 
 
-def _read(freeze: PolicyFreeze, services: tuple[str, ...]) -> Freeze:
+def _read(freeze: PolicyFreeze, calendar: str, services: tuple[str, ...]) -> Freeze:
     (found,) = freezes_of({freeze.name: freeze.window})
-    return found.model_copy(update={"services": services})
+    return found.model_copy(update={"calendar": calendar, "services": services})
 
 
 def _unread(name: str, calendar: str, why: str, services: tuple[str, ...]) -> Freeze:
     title = f"ReleaseCalendar {calendar} cannot be read: {why}"
     if len(title) > _LONGEST_TITLE:
         title = f"{title[: _LONGEST_TITLE - 1]}…"
-    return Freeze(name=name, title=title, from_at=0.0, until_at=NEVER, until="it is mended", services=services)
+    return Freeze(
+        name=name,
+        calendar=calendar,
+        title=title,
+        from_at=0.0,
+        until_at=NEVER,
+        until="it is mended",
+        services=services,
+    )
 
 
 def _services(policies: Iterable[str], namespace: str) -> tuple[str, ...]:

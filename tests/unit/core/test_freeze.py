@@ -155,6 +155,14 @@ def test_an_override_lets_one_run_pass_one_window() -> None:
     assert freeze_of(freed, replace(frozen, freezes=(window("payday"), window()))) == window("payday")
 
 
+def test_an_override_names_the_calendar_too_and_one_of_before_counts_for_every_namesake() -> None:
+    state, well = holding(5)
+    football, hockey = (window().model_copy(update={"calendar": each}) for each in ("football", "hockey"))
+    frozen = replace(well, freezes=(football, hockey))
+    assert freeze_of(override(state, "football/cup-final"), frozen) == hockey
+    assert freeze_of(override(state, "cup-final"), frozen) is None
+
+
 def test_an_override_takes_no_other_commands_place() -> None:
     state, _ = holding(5)
     assert override(ask(state, "abort"), "cup-final").command is not None

@@ -28,11 +28,11 @@ def clock(world: SmallCluster, minutes: int) -> str:
     return datetime.fromtimestamp(world.clock.now() + 60 * minutes, UTC).strftime("%Y-%m-%dT%H:%M")
 
 
-async def freeze(world: SmallCluster, *, namespace: str = NAMESPACE, **fields: Any) -> None:
+async def freeze(world: SmallCluster, *, namespace: str = NAMESPACE, calendar: str = "football", **fields: Any) -> None:
     """A calendar in Git with one window, from now on for 20 minutes."""
     window = {**FINAL, "starts": clock(world, -1), "ends": clock(world, 20), **fields}
     kind = {"apiVersion": RELEASE_CALENDARS.api_version, "kind": RELEASE_CALENDARS.kind}
-    metadata = {"name": "football", "namespace": namespace}
+    metadata = {"name": calendar, "namespace": namespace}
     await world.git.apply({**kind, "metadata": metadata, "spec": {"freezes": [window]}})
 
 
@@ -48,7 +48,7 @@ async def test_a_new_version_waits_for_the_end_of_a_freeze_and_starts_by_itself(
     await world.commit(BUILD="2")
     status = await world.until(operator, is_frozen)
     said = condition(status, "Reconciling")["message"]
-    assert f"{status['wanted']} waits for the end of the freeze cup-final (Cup final) until " in said
+    assert f"{status['wanted']} waits for the end of the freeze football/cup-final (Cup final) until " in said
     assert "kubectl croupier override" in said
     for _ in range(40):
         await world.tick(operator)
@@ -65,7 +65,7 @@ async def test_a_live_run_is_held_until_the_freeze_is_over_and_says_what_to_do(w
     await freeze(world)
     status = await world.until(operator, is_frozen)
     said = condition(status, "Reconciling")["message"]
-    assert "r-0002 waits for the end of freeze cup-final (Cup final) until" in said
+    assert "r-0002 waits for the end of freeze football/cup-final (Cup final) until" in said
     assert "abort is always safe" in said
     for _ in range(40):
         await world.tick(operator)
@@ -132,7 +132,26 @@ async def test_a_person_lets_a_live_run_go_on_in_a_freeze(world: SmallCluster) -
     await ask(world, operator, "override")
     await world.until(operator, lambda status: status["stable"] != first and is_ready(status))
     (entry,) = [each for each in world.entries("command") if each.body["command"] == "override"]
-    assert entry.body["overridden"] == ["cup-final"]
+    assert entry.body["overridden"] == ["football/cup-final"]
+
+
+async def test_an_override_is_for_a_window_of_one_calendar_and_not_for_its_namesake(world: SmallCluster) -> None:
+    """Prevents: a decision on one match that lets the release go on through another, which bears the same name."""
+    operator = await world.operator()
+    first = await world.open(operator)
+    await world.commit(BUILD="2")
+    await world.until(operator, lambda status: status["weight"] == 10)
+    await freeze(world)
+    await world.until(operator, is_frozen)
+    await ask(world, operator, "override")
+    await world.until(operator, lambda status: not is_frozen(status))
+    await freeze(world, calendar="hockey")
+    status = await world.until(operator, is_frozen)
+    assert "hockey/cup-final (Cup final)" in condition(status, "Reconciling")["message"]
+    await ask(world, operator, "override", id_="2")
+    await world.until(operator, lambda status: status["stable"] != first and is_ready(status))
+    told = [each.body["overridden"] for each in world.entries("command") if each.body["command"] == "override"]
+    assert told == [["football/cup-final"], ["hockey/cup-final"]]
 
 
 async def test_a_person_lets_the_version_that_waits_start_and_no_other(world: SmallCluster) -> None:
@@ -146,7 +165,7 @@ async def test_a_person_lets_the_version_that_waits_start_and_no_other(world: Sm
     status = await world.until(operator, lambda status: status["stable"] != first and is_ready(status))
     assert status["stable"] == waits["wanted"]
     started = world.entries("run.started")[-1]
-    assert started.body["overridden"] == ["cup-final"]
+    assert started.body["overridden"] == ["football/cup-final"]
     assert "ann: deposits fail without it" in str(started.body["reason"])
     await world.commit(BUILD="3")
     await world.until(operator, is_frozen)
