@@ -148,9 +148,9 @@ class WiredWorkloads:
         await self._world.workloads.reduce(service, digest, replicas)
         self._world.tripwire.after(number)
 
-    async def retire(self, service: str, digest: str) -> None:
+    async def retire(self, service: str, digest: str, drain_seconds: float | None = None) -> None:
         number = self._world.tripwire.before("retire")
-        await self._world.workloads.retire(service, digest)
+        await self._world.workloads.retire(service, digest, drain_seconds)
         self._world.tripwire.after(number)
 
 

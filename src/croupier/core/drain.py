@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from croupier.core.phases import Phase
 from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
+from croupier.model.plan import Plan
+
+HEARD_SECONDS = 5.0
+"""By then all proxies know of a change of the split."""
+
+COUNT_SECONDS = 5.0
+"""Open sockets are counted so often while they are waited for; each count asks every pod."""
+COUNT_SHARE = 0.2
+"""Sooner at the beginning: after so much of the time that was waited, which is all that a wait gets longer by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,20 @@ def may_turn_back(state: RunState) -> bool:
 def seconds_left(state: RunState, now: float) -> float:
     """How long sockets of the version that leaves may stay open yet."""
     return max(0.0, state.plan.drain_seconds - (now - _since(state, now)))
+
+
+def is_count_due(state: RunState, now: float, counted_at: float) -> bool:
+    """Whether the sockets of the version that leaves are to be counted again: not in every round, but at the end of the
+    wait, so that what is told of those that are cut is true. ``counted_at``: the last time, -inf for none."""
+    waited = now - _since(state, now)
+    is_over = waited >= state.plan.drain_seconds
+    return is_over or not 0.0 <= now - counted_at < min(COUNT_SECONDS, COUNT_SHARE * waited)
+
+
+def retire_seconds(plan: Plan) -> float:
+    """How long pods of a version of this plan have once they are told to end. Sockets have been waited for by then:
+    proxies are yet to hear that nobody is sent there."""
+    return min(plan.drain_seconds, HEARD_SECONDS) if plan.waits_for_sockets else plan.drain_seconds
 
 
 def assess_drain(state: RunState, s: Snapshot) -> Drained | None:

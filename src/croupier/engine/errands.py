@@ -18,6 +18,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from croupier.core.phases import Phase
+from croupier.core.run import RunState
 from croupier.engine.handlers import Handlers
 from croupier.engine.watch import Watch
 from croupier.errors import CroupierError
@@ -67,13 +69,15 @@ class Errands:
         """Cancel what is out for the service. It stays out until it has ended."""
         self._out[service].give_up()
 
-    def send(self, run: str, service: str, actions: Sequence[Action], watch: Watch, *, goes_back: bool) -> None:
-        """Carry the actions out, unless an errand of the service is out. ``watch`` is told what failed."""
+    def send(self, state: RunState, actions: Sequence[Action], watch: Watch) -> None:
+        """Carry the actions of a run out, unless an errand of its service is out. ``watch`` is told what failed."""
+        service = state.plan.service
         if service not in self._out:
-            going = self._go(run, actions, watch, goes_back=goes_back)
             # No group can own a task that outlasts the round which begins it: ``close`` ends it.
-            task = asyncio.create_task(going, name=f"actions of {run}")  # noqa: TID251
-            self._out[service] = _Errand(task, goes_back)
+            task = asyncio.create_task(  # noqa: TID251
+                self._go(state, actions, watch), name=f"actions of {state.plan.run}"
+            )
+            self._out[service] = _Errand(task, _goes_back(state))
 
     async def settle(self) -> None:
         """At the end of a round: wait a moment for what was sent or given up in it. Raises as ``note_ended`` does."""
@@ -102,32 +106,36 @@ class Errands:
             errand.give_up()
         await asyncio.gather(*(errand.task for errand in errands), return_exceptions=True)
 
-    async def _go(self, run: str, actions: Sequence[Action], watch: Watch, *, goes_back: bool) -> None:
+    async def _go(self, state: RunState, actions: Sequence[Action], watch: Watch) -> None:
         """Carry the actions out, in order, stopping at the first that fails: the next may rest on it.
 
         On the way back traffic does not wait for capacity that cannot be asked for.
         """
         faults: dict[str, str] = {}
         for action in actions:
-            if fault := await self._try(run, action):
+            if fault := await self._try(state, action):
                 faults[_port(action)] = f"{action.kind}: {fault}"
-            if faults and not (goes_back and isinstance(action, EnsureVersion)):
+            if faults and not (_goes_back(state) and isinstance(action, EnsureVersion)):
                 break
         watch.action_faults = faults
 
-    async def _try(self, run: str, action: Action) -> str:
+    async def _try(self, state: RunState, action: Action) -> str:
         """Why the action failed, or ""."""
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
-                await self._handlers.carry_out(run, action)
+                await self._handlers.carry_out(state, action)
         except TimeoutError:
             return f"no answer within {LONGEST_SECONDS:g} s"
         except CroupierError as error:
             return error.message
         except Exception as error:  # a back end's bug must not stop the way back of other runs
-            log.exception("%s of %s", action.kind, run)
+            log.exception("%s of %s", action.kind, state.plan.run)
             return f"{type(error).__name__}: {error}"
         return ""
+
+
+def _goes_back(state: RunState) -> bool:
+    return state.phase is Phase.ROLLING_BACK
 
 
 def _port(action: Action) -> str:

@@ -6,6 +6,8 @@ the pods does not answer: a rollback must not wait for it.
 
 from __future__ import annotations
 
+from croupier.core.drain import retire_seconds
+from croupier.core.run import RunState
 from croupier.errors import Unreachable
 from croupier.model.plan import Action, EnsureVersion, Reduce, Retire, SetSplit, Settle
 from croupier.model.traffic import ArmBackend, Endpoint, Split
@@ -30,29 +32,30 @@ class Handlers:
             if any(endpoint is not None for endpoint in found):
                 self._endpoints[version.service, version.digest] = found
 
-    async def carry_out(self, run: str, action: Action) -> None:
+    async def carry_out(self, state: RunState, action: Action) -> None:
+        """``state``: of the run whose plan has the action."""
         match action:
             case EnsureVersion():
                 await self._workloads.ensure(action.service, action.digest, action.replicas)
             case Reduce():
                 await self._workloads.reduce(action.service, action.digest, action.replicas)
             case SetSplit():
-                await self._set_split(run, action)
+                await self._set_split(state, action)
             case Settle():
                 await self._look(action.service)
                 backend = self._backend(action.service, action.digest, 100)
                 await self._traffic.set_split(Split(service=action.service, run="-", revision=0, stable=backend))
             case Retire():
-                await self._workloads.retire(action.service, action.digest)
+                await self._workloads.retire(action.service, action.digest, retire_seconds(state.plan))
 
-    async def _set_split(self, run: str, action: SetSplit) -> None:
+    async def _set_split(self, state: RunState, action: SetSplit) -> None:
         await self._look(action.service)
         has_canary = action.weight > 0 or (action.service, action.canary) in self._endpoints
         canary = self._backend(action.service, action.canary, action.weight) if has_canary else None
         await self._traffic.set_split(
             Split(
                 service=action.service,
-                run=run,
+                run=state.plan.run,
                 revision=action.revision,
                 stable=self._backend(action.service, action.stable, 100 - action.weight, action.stable_pods),
                 canary=canary,

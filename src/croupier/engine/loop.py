@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from croupier.core import gates
 from croupier.core.decide import Decision, decide
-from croupier.core.drain import leaving
+from croupier.core.drain import is_count_due, leaving
 from croupier.core.freeze import in_force
 from croupier.core.phases import Phase
 from croupier.core.run import RunState, story_line
@@ -59,6 +60,16 @@ _BACKWARDS = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _SocketCount:
+    """``version``: the one that leaves. ``sockets``: digest -> how many; empty, with a ``fault``: nobody could tell."""
+
+    version: str
+    at: float
+    sockets: Mapping[str, int]
+    fault: str
+
+
 class Loop:
     """Rounds over one platform. Made and called by ``Desk``, under its lock."""
 
@@ -88,6 +99,8 @@ class Loop:
         self._handlers = Handlers(traffic, workloads)
         self._errands = Errands(self._handlers, on_late)
         self._watches: dict[str, Watch] = {}
+        self._counts: dict[str, _SocketCount] = {}
+        """Service -> the last count of sockets to the version that leaves it."""
         self._idle_at = float("-inf")
         self._has_acted = False
         self._histories = histories
@@ -139,10 +152,10 @@ class Loop:
                 log.info("%s %s", draft.subject, line)
         self._has_acted = any(draft.kind == "intent" for draft in written)
         for run, decision in decisions.items():
-            service, goes_back = decision.state.plan.service, decision.state.phase is Phase.ROLLING_BACK
+            state, goes_back = decision.state, decision.state.phase is Phase.ROLLING_BACK
             if decision.actions and (run not in stopped or goes_back):
-                self._errands.send(run, service, decision.actions, self._watches[run], goes_back=goes_back)
-            elif not decision.actions and not self._errands.is_out(service):
+                self._errands.send(state, decision.actions, self._watches[run])
+            elif not decision.actions and not self._errands.is_out(state.plan.service):
                 self._watches[run].action_faults = {}
         await self._errands.settle()
         self._histories.read_some()
@@ -222,8 +235,10 @@ class Loop:
         # A live run is looked after also when its service is no longer declared.
         resting = busy - {state.plan.service for state in turn.values()}
         services = sorted(({service.name for service in self._platform.services} | busy) - resting)
-        draining = [state.plan.service for state in turn.values() if leaving(state) is not None]
-        world = await gather(self._traffic, self._workloads, self._metrics, services, targets, draining=draining)
+        draining = {state.plan.service: state for state in turn.values() if leaving(state) is not None}
+        asked = [service for service, state in draining.items() if self._is_count_due(service, state, now)]
+        world = await gather(self._traffic, self._workloads, self._metrics, services, targets, draining=asked)
+        self._note_sockets(world, draining, asked, now)
         for versions in world.pods.values():
             self._handlers.note(list(versions))
         for target, counts in (world.counters or {}).items():
@@ -231,6 +246,24 @@ class Loop:
                 self._histories.add(target.service, counts, now, source=target.run)
         world.keep(self.world, resting)
         return world
+
+    def _is_count_due(self, service: str, state: RunState, now: float) -> bool:
+        last = self._counts.get(service)
+        is_of_it = last is not None and last.version == leaving(state)
+        return is_count_due(state, now, last.at if last is not None and is_of_it else float("-inf"))
+
+    def _note_sockets(self, world: World, draining: Mapping[str, RunState], asked: Sequence[str], now: float) -> None:
+        """Keep what was counted, or why nothing was: it stands in rounds that do not count."""
+        for service in asked:
+            found = world.sockets.get(service)
+            fault = world.faults.get(service, {}).get("traffic", "") if found is None else ""
+            self._counts[service] = _SocketCount(leaving(draining[service]) or "", now, found or {}, fault)
+        self._counts = {service: each for service, each in self._counts.items() if service in draining}
+        for service in draining.keys() - set(asked):
+            last = self._counts[service]
+            world.sockets[service] = last.sockets
+            if last.fault:
+                world.faults.setdefault(service, {}).setdefault("traffic", last.fault)
 
     @staticmethod
     def _is_history(live: Mapping[str, RunState], target: Target) -> bool:

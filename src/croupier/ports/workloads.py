@@ -31,6 +31,9 @@ class Workloads(Protocol):
         """All versions of the service that have, or should have, pods; a version's pods always in the same order."""
         ...
 
-    async def retire(self, service: str, digest: str) -> None:
-        """The version's pods stop taking work, finish what they have and end. Unknown or gone: nothing to do."""
+    async def retire(self, service: str, digest: str, drain_seconds: float | None = None) -> None:
+        """The version's pods stop taking work, finish what they have and end. Unknown or gone: nothing to do.
+
+        ``drain_seconds``: how long they have for that, where it is counted for them; None: as is declared now.
+        """
         ...

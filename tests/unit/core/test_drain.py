@@ -9,7 +9,7 @@ from tests.support.world import HEALTHY, PAYMENTS, STABLE, release
 from tests.unit.core.test_decide import BEGAN, SERVES_STABLE, pods, split, world
 
 from croupier.core.decide import Decision, decide
-from croupier.core.drain import leaving
+from croupier.core.drain import COUNT_SECONDS, is_count_due, leaving, retire_seconds
 from croupier.core.phases import Phase
 from croupier.core.plans.release import plan_release
 from croupier.core.run import RunState, apply, begin, story_line
@@ -162,6 +162,27 @@ def test_nobody_goes_back_by_an_abort_once_the_old_version_has_been_waited_for()
     state = decide(moved().state, looking(31.0, 100, 4, 0)).state
     assert accepted(state, None) == ()
     assert decide(ask_back(state), looking(32.0, 100, 4, 0)).state.phase is Phase.PROMOTING
+
+
+def test_sockets_are_counted_seldom_and_their_end_is_seen_soon() -> None:
+    """Each count asks every pod of the version, and a wait may last for hours."""
+    state = moved().state
+    counted = [BEGAN + 2.0]
+    for half in range(1, 116):
+        now = BEGAN + 2.0 + half / 2
+        if is_count_due(state, now, counted[-1]):
+            assert now - counted[-1] <= max(0.5, min(COUNT_SECONDS, 0.3 * (now - BEGAN)))
+            counted.append(now)
+    assert len(counted) < 30
+    assert counted[-1] - counted[-2] == COUNT_SECONDS
+    assert is_count_due(state, BEGAN + 62.0, BEGAN + 61.5), "those that are cut are told as they are then"
+    assert is_count_due(state, BEGAN + 30.0, BEGAN + 31.0), "the clock was set back"
+
+
+def test_who_has_waited_for_sockets_gives_pods_only_the_time_until_proxies_have_heard() -> None:
+    assert retire_seconds(planned()) == 5.0
+    assert retire_seconds(planned().model_copy(update={"drain_seconds": 2.0})) == 2.0
+    assert retire_seconds(planned().model_copy(update={"waits_for_sockets": False})) == 60.0
 
 
 @pytest.mark.parametrize("traffic", ["http", "batch"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, STABLE, World, release
 
 from croupier.model.service import Platform
@@ -82,3 +83,29 @@ async def test_an_edge_that_cannot_count_is_waited_for_to_the_end() -> None:
     view = await world.play(desk, run)
     assert (view.outcome, view.cut_sockets) == ("promoted", None)
     assert any("nobody could count" in moment.text for moment in view.timeline)
+
+
+async def test_sockets_are_not_counted_in_every_round_and_a_count_stands_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each count asks all pods of the version that leaves."""
+    world = await World.begin()
+    desk = world.desk(PLATFORM)
+    await world.warm(desk)
+    world.traffic.sockets[PAYMENTS.name, STABLE] = 40
+    open_sockets, counted = world.traffic.open_sockets, []
+
+    async def count(service: str) -> dict[str, int]:
+        counted.append(world.clock.now())
+        return await open_sockets(service)
+
+    monkeypatch.setattr(world.traffic, "open_sockets", count)
+    run = await desk.start(release(hold_back_percent=1), who="ann")
+    await world.play(desk, run, until=is_waiting)
+    looks = 0
+    while (view := await desk.run_view(run)).outcome is None:
+        assert view.open_sockets == 40 or view.cut_sockets == 40
+        await world.rounds(desk, 1)
+        looks += 1
+    assert view.cut_sockets == 40
+    assert len(counted) < 20 < looks

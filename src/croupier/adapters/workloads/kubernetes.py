@@ -48,9 +48,6 @@ from croupier.model.service import Version
 from croupier.model.traffic import Endpoint
 from croupier.model.workload import Pod, VersionPods
 
-HEARD_SECONDS = 5.0
-"""By then all proxies know of a change of the split."""
-
 INTENT_LABEL = "intent"
 """What people see as the label of the intent's own pods."""
 
@@ -98,13 +95,11 @@ class KubernetesWorkloads:
             found.append(VersionPods(service, digest, desired, _pods(owner, own, intent)))
         return sorted((each for each in found if each.desired or each.pods), key=lambda each: each.digest)
 
-    async def retire(self, service: str, digest: str) -> None:
+    async def retire(self, service: str, digest: str, drain_seconds: float | None = None) -> None:
         owner = self._owner(service)
         each = self._find(owner, digest)
         if each is not None and not _is_retired(each) and _desired(each):
-            # Sockets have been waited for before: proxies are yet to hear that nobody is sent there.
-            drain = owner.spec.drain_seconds
-            seconds = min(drain, HEARD_SECONDS) if owner.spec.traffic == "websocket" else drain
+            seconds = owner.spec.drain_seconds if drain_seconds is None else drain_seconds
             await self._write(owner, each, _desired(each), self._cluster.clock.now() + seconds)
 
     # --- what the operator asks beyond the port -----------------------------------------------------------------------

@@ -57,7 +57,7 @@ class MemoryWorkloads:
             for digest, replicas in wanted
         ]
 
-    async def retire(self, service: str, digest: str) -> None:
+    async def retire(self, service: str, digest: str, drain_seconds: float | None = None) -> None:
         self._answer()
         self._desired.pop((service, digest), None)
 

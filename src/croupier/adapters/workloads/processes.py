@@ -80,7 +80,8 @@ class ProcessWorkloads:
     async def observe(self, service: str) -> Sequence[VersionPods]:
         return await asyncio.to_thread(self._observe, service)
 
-    async def retire(self, service: str, digest: str) -> None:
+    async def retire(self, service: str, digest: str, drain_seconds: float | None = None) -> None:
+        """Each pod is given its time by who runs it."""
         await to_the_end(self._retire, service, digest)
 
     def _known(self, service: str) -> list[Version]:

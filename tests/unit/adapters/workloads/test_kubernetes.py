@@ -84,6 +84,19 @@ async def test_a_retired_version_asks_for_nothing_and_keeps_its_pods_until_it_ha
     assert await stage.ready() == {}
 
 
+async def test_a_retired_version_has_the_time_that_it_is_given_whatever_the_policy_says_now(stage: Stage) -> None:
+    digest = await stage.commit(BUILD="1")
+    await stage.workloads.ensure(SERVICE, digest, 2)
+    await stage.world.declare(traffic="websocket", drainSeconds=5.0)
+    await stage.world.settle()
+    await stage.workloads.retire(SERVICE, digest, 60.0)
+    await stage.ready()
+    stage.world.clock.time += 58.0
+    assert await stage.workloads.tidy(SERVICE, frozenset()) == []
+    stage.world.clock.time += 3.0
+    assert "has drained" in (await stage.workloads.tidy(SERVICE, frozenset()))[0]
+
+
 async def test_a_version_that_is_kept_is_not_tidied_away(stage: Stage) -> None:
     digest = await stage.commit(BUILD="1")
     await stage.workloads.ensure(SERVICE, digest, 2)
