@@ -8,7 +8,8 @@ CroupierError
 │   └── Refused          a sound request that the rules do not allow now
 ├── EnvironmentFault     the world around us does not answer as it must     exit 4
 │   ├── Unreachable      temporary: the next round tries again
-│   │   └── Expired      what was asked for is too old to be had; read all again
+│   │   ├── Expired      what was asked for is too old to be had; read all again
+│   │   └── Unconfirmed  a split is written, and who has to take it up does not say so
 │   ├── Unauthorized     the desk did not accept the token
 │   ├── Missing          what is addressed is not there, or no longer
 │   └── Conflict         somebody else holds what we need
@@ -19,7 +20,7 @@ A red gate is not an exception: it is a verdict (``croupier.model.verdict``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -120,6 +121,22 @@ class Unreachable(EnvironmentFault):
 
 class Expired(Unreachable):
     code = "EXPIRED"
+
+
+class Unconfirmed(Unreachable):
+    """A split is written, and a gateway or a mesh does not confirm it.
+
+    Attributes:
+        run, revision, weights: of what is written, as in an observed split.
+    """
+
+    code = "UNCONFIRMED"
+
+    def __init__(self, message: str, *, run: str, revision: int, weights: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.run = run
+        self.revision = revision
+        self.weights = weights
 
 
 class Unauthorized(EnvironmentFault):

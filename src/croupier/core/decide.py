@@ -14,6 +14,8 @@ Rules (DESIGN §2, S9.7):
   overrules gates that cannot decide; never a failing gate, missing data, missing pods or an unconfirmed split.
 - In a freeze window nothing goes forward: the run is held (code ``freeze``) and goes on by itself when the window ends,
   or a person overrides it. It counts towards no deadline. Gates still take the run back.
+- A run that goes back to the version before waits for nobody who only confirms: what is written counts, without gates
+  and dwell, and the end waits, so that the pods of both stay (``due.is_unconfirmed``).
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
   version that has no pod ready. A version that players hold sockets to is waited for, both ways (``drain``), and a
   person may go back until then.
@@ -30,6 +32,7 @@ from croupier.core.drain import assess_drain, has_moved, may_turn_back
 from croupier.core.due import (
     due,
     in_force,
+    is_unconfirmed,
     pods_missing,
     pods_ready,
     restarts_since_start,
@@ -311,6 +314,9 @@ def _promote(state: RunState, s: Snapshot) -> Draft | None:
 def _passed(state: RunState, s: Snapshot) -> Draft | None:
     if blockers(state, s):
         return None
+    if is_unconfirmed(state, s):
+        why = s.faults.get("traffic", "the data plane does not confirm the split")
+        return _pass(state, s, "unconfirmed", f"a way back waits for no confirmation: {why}")
     if state.current.hold.gates and s.verdict is not None:
         return _pass(state, s, "gates", s.verdict.reason)
     return _pass(state, s, "baked", "the bake is over")
@@ -413,6 +419,10 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
     verdict = s.verdict
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         found.append(Blocker(verdict.code, verdict.reason, Skip.NEVER))
+    if is_unconfirmed(state, s) and split_confirmed(state, s):
+        if not pods_ready(state, s):
+            found.append(Blocker("canary-pods", "not all canary pods are ready", Skip.NEVER))
+        return found  # nobody vouches for what gates and dwell would judge
     if (freeze := freeze_of(state, s)) is not None:
         found.append(Blocker("freeze", f"the end of {freeze.words}", Skip.NEVER))
     if not split_confirmed(state, s):
@@ -455,7 +465,7 @@ def _data_blocker(state: RunState, s: Snapshot) -> Blocker | None:
 
 
 def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:
-    if s.players is None or state.weight == 0:
+    if s.players is None or state.weight == 0 or is_unconfirmed(state, s):
         return None
     players = sum(s.players)
     low, high = share_band(players, state.weight)

@@ -53,8 +53,10 @@ def leaving(state: RunState) -> str | None:
 
 def may_turn_back(state: RunState) -> bool:
     """Whether a run that promotes may be taken back: while sockets to the old version are waited for, its pods are
-    there."""
-    return state.phase is Phase.PROMOTING and bool(state.current.way_back) and state.drained_at is None
+    there; and it must not last until somebody confirms that the old version is left."""
+    if state.phase is not Phase.PROMOTING or not state.current.way_back:
+        return False
+    return "traffic" in state.faults or (state.plan.waits_for_sockets and state.drained_at is None)
 
 
 def seconds_left(state: RunState, now: float) -> float:

@@ -14,7 +14,11 @@ from croupier.core.phases import Phase
 from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
 from croupier.model.plan import Action, EnsureVersion, Reduce, ReplicasReady, Retire, SetSplit, Settle, SplitConfirmed
+from croupier.model.traffic import ObservedSplit
 from croupier.model.workload import VersionPods
+
+UNCONFIRMED_SECONDS = 10.0
+"""Who goes back waits no longer for a gateway or a mesh that refuses, or says nothing."""
 
 
 def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
@@ -48,7 +52,8 @@ def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
         is_new_split = isinstance(action, SetSplit) and action != state.split
         if is_new_split and (not pods_ready(state, s) or unready_kept(state, s)):
             break
-        if isinstance(action, Reduce) and not (split_confirmed(state, s) and pods_ready(state, s)):
+        is_left = split_confirmed(state, s) and not is_unconfirmed(state, s)
+        if isinstance(action, Reduce) and not (is_left and pods_ready(state, s)):
             break  # a pod leaves the split before it ends, and stays while a new one is missing
         actions.append(action)
     return tuple(actions)
@@ -106,10 +111,11 @@ def in_force(state: RunState, s: Snapshot, action: Action) -> bool:
             pods = None if s.pods is None else s.pods.get(action.digest)
             return s.pods is not None and (pods is None or pods.desired <= action.replicas)
         case SetSplit():
+            split = seen_split(state, s)
             return (
-                s.split is not None
-                and (s.split.run, s.split.revision) == (state.plan.run, action.revision)
-                and s.split.weights.get(action.canary, 0) == action.weight
+                split is not None
+                and (split.run, split.revision) == (state.plan.run, action.revision)
+                and split.weights.get(action.canary, 0) == action.weight
             )
         case Settle():
             return s.split is not None and s.split.run == "-" and s.split.weights.get(action.digest, 0) == 100
@@ -117,10 +123,21 @@ def in_force(state: RunState, s: Snapshot, action: Action) -> bool:
             return s.pods is not None and (action.digest not in s.pods or s.pods[action.digest].desired == 0)
 
 
+def seen_split(state: RunState, s: Snapshot) -> ObservedSplit | None:
+    """The split that the data plane confirms. A run that goes back takes what is written for it after a while."""
+    return s.written if is_unconfirmed(state, s) else s.split
+
+
+def is_unconfirmed(state: RunState, s: Snapshot) -> bool:
+    """Whether the run goes back, and goes on without who has to confirm its split. Its end does not: pods that players
+    may still be sent to stay."""
+    return state.returns and s.written is not None and s.unconfirmed_seconds >= UNCONFIRMED_SECONDS
+
+
 def split_confirmed(state: RunState, s: Snapshot) -> bool:
     for condition in state.current.settled:
         if isinstance(condition, SplitConfirmed):
-            split = s.split
+            split = seen_split(state, s)
             if split is None or (split.run, split.revision) != (state.plan.run, condition.revision):
                 return False
             if split.weights.get(condition.canary, 0) != condition.weight:

@@ -83,6 +83,8 @@ class Move:
     digest: str = ""
     overrides: bool = False
     """Whether it goes on in spite of a freeze."""
+    returns: bool = False
+    """Whether it goes back to the version before: nothing that somebody does not confirm keeps it from starting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,11 @@ def lacking(shown: ChecklistResult | None, digest: str, today: date) -> str:
 def next_move(s: Standing) -> Move:
     """The one thing to do now."""
     move = _unless_frozen(s)
-    goes_back = s.last is not None and s.last.before == move.digest
-    if move.kind not in ("start", "switch") or not s.frozen or goes_back:
+    if move.kind not in ("start", "switch"):
+        return move
+    if s.last is not None and s.last.before == move.digest:
+        return replace(move, returns=True)
+    if not s.frozen:
         return move
     if s.override:
         return replace(move, text=f"{move.text}; in spite of the {s.frozen}: {s.override}", overrides=True)

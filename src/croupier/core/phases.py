@@ -80,7 +80,7 @@ _MEANING = {
     Phase.HELD: "no verdict by the deadline, or the objective is missed at 100 %: a person decides; or a freeze lasts",
     Phase.PAUSED: "a person stopped the steps; gates still take the run back",
     Phase.PASSED: "a step is done; the next begins in the same commit",
-    Phase.PROMOTING: "the canary becomes the only version; a person may go back while sockets to the old one are open",
+    Phase.PROMOTING: "the canary becomes the only version; going back is open while nobody confirms, or sockets stay",
     Phase.PROMOTED: "the end: the canary is the stable version",
     Phase.ROLLING_BACK: "capacity, then traffic, then the canary is retired",
     Phase.ROLLED_BACK: "the end: stable serves everybody",

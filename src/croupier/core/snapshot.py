@@ -43,6 +43,10 @@ class Snapshot:
     """Of the version that leaves (``drain.leaving``), as the data plane counts them; None: not asked, or not known."""
     down_seconds: float = 0.0
     """For how long the canary has had pods of which none was ready, at every look; 0 when one is."""
+    written: ObservedSplit | None = None
+    """A split that is written and that nobody confirms; None: ``split`` is, or nobody knows."""
+    unconfirmed_seconds: float = 0.0
+    """For how long no look has found what is written confirmed."""
     unwatched_seconds: float = 0.0
     """Since the look before, where that was so long ago that nobody watched; below 0: the clock was set back."""
     freezes: tuple[Freeze, ...] = ()

@@ -29,7 +29,7 @@ from croupier.engine.histories import Histories
 from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.preflight import Preflight
 from croupier.engine.register import DESK, Register
-from croupier.errors import Refused, UnknownName, Unreachable
+from croupier.errors import Refused, Unconfirmed, UnknownName, Unreachable
 from croupier.model.checklist import Checklist, ChecklistPolicy, ChecklistSource, LineWaiver, WaiverRequest
 from croupier.model.digest import short
 from croupier.model.freeze import Freeze
@@ -565,7 +565,11 @@ class Desk:
         if live is not None:
             stable = live.plan.canary if live.phase is Phase.PROMOTING else live.plan.stable
         else:
-            stable = await self._serving(service.name)
+            returns = release.digest == await self._preflight.before(service.name)
+            stable, is_confirmed = await self._serving(service.name, returns=returns)
+            if not is_confirmed:  # steps and gates would wait for who does not answer
+                release = release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0})
+                is_gated = False
         if stable == release.digest:
             raise Refused(f"{service.name} {short(stable)} serves everybody already", hint="choose another version")
         by_digest = {version.digest: version for version in versions}
@@ -599,16 +603,24 @@ class Desk:
             ),
         )
 
-    async def _serving(self, service: str) -> str:
-        """The one version that serves. Raises ``Refused`` when there is none."""
-        split = await self._traffic.observe(service)
+    async def _serving(self, service: str, *, returns: bool) -> tuple[str, bool]:
+        """The one version that serves, and whether that is confirmed: who goes back (``returns``) asks for no more than
+        that it is written. Raises ``Refused`` when there is none."""
+        is_confirmed = True
+        try:
+            split = await self._traffic.observe(service)
+        except Unconfirmed as error:
+            if not returns:
+                raise
+            split = ObservedSplit(service, error.run, error.revision, dict(error.weights))
+            is_confirmed = False
         digest = sole_digest(split)
         if digest is None:
             raise Refused(
                 f"{service} serves no single version now: {_weights(split)}",
                 hint="if another desk holds a release of it, end that one there; else see to what the edge serves",
             )
-        return digest
+        return digest, is_confirmed
 
     async def _look(self) -> None:
         """A desk that has just started has seen nothing yet; it looks before it answers what serves."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from croupier.errors import CroupierError
+from croupier.errors import CroupierError, Unconfirmed
 from croupier.model.evidence import ArmSample
 from croupier.model.traffic import ObservedSplit
 from croupier.model.workload import VersionPods
@@ -37,6 +37,8 @@ class World:
     """
 
     splits: dict[str, ObservedSplit] = field(default_factory=dict)
+    written: dict[str, ObservedSplit] = field(default_factory=dict)
+    """Service -> a split that is written and not confirmed; ``faults`` says by whom."""
     pods: dict[str, Sequence[VersionPods]] = field(default_factory=dict)
     sockets: dict[str, Mapping[str, int]] = field(default_factory=dict)
     """Service -> digest -> open sockets, of those that were asked for."""
@@ -49,6 +51,8 @@ class World:
         for service in services:
             if service in before.splits:
                 self.splits[service] = before.splits[service]
+            if service in before.written:
+                self.written[service] = before.written[service]
             if service in before.pods:
                 self.pods[service] = before.pods[service]
             if service in before.faults:
@@ -78,8 +82,11 @@ async def gather(
             world.sockets[service] = answer
 
     async def splits(service: str) -> None:
-        answer = await _ask(traffic.observe(service))
-        if isinstance(answer, str):
+        answer = await _ask(_observe(traffic, service))
+        if isinstance(answer, Unconfirmed):
+            world.written[service] = ObservedSplit(service, answer.run, answer.revision, dict(answer.weights))
+            world.faults.setdefault(service, {})["traffic"] = answer.message
+        elif isinstance(answer, str):
             world.faults.setdefault(service, {})["traffic"] = answer
         else:
             world.splits[service] = answer
@@ -107,6 +114,13 @@ async def gather(
         if targets:
             group.create_task(counters(), name="read counters")
     return world
+
+
+async def _observe(traffic: Traffic, service: str) -> ObservedSplit | Unconfirmed:
+    try:
+        return await traffic.observe(service)
+    except Unconfirmed as error:
+        return error
 
 
 async def _ask(question: Awaitable[_Answer]) -> _Answer | str:

@@ -60,6 +60,7 @@ class Handlers:
                 stable=self._backend(action.service, action.stable, 100 - action.weight, action.stable_pods),
                 canary=canary,
                 offset=action.offset,
+                returns=state.returns,
             )
         )
 

@@ -292,6 +292,8 @@ class Loop:
         if problem := state.faults.get("evidence", "") if counted is None else counted:
             faults["evidence"] = problem
         watch.note_pods(state, pods, now)
+        written = self.world.written.get(plan.service)
+        watch.note_split(split, written, now)
         return Snapshot(
             now=now,
             split=split,
@@ -303,6 +305,8 @@ class Loop:
             players=watch.players(revision),
             open_sockets=self.world.sockets.get(plan.service, {}).get(leaving(state) or ""),
             down_seconds=watch.down_seconds(now),
+            written=written,
+            unconfirmed_seconds=watch.unconfirmed_seconds(now),
             unwatched_seconds=watch.look(now),
             freezes=in_force(self._freezes, plan.service, now),
             faults=faults,

@@ -193,6 +193,8 @@ def _next(state: RunState) -> str:
                 f"players stay as they are, {state.weight} % on the canary; croupier goes back when a gate fails, else "
                 "it stays until a person resumes or aborts"
             )
+        case Phase.PROMOTING if may_turn_back(state) and "traffic" in state.faults:
+            return "croupier ends the old version once that is confirmed; until then an abort goes back to it"
         case Phase.PROMOTING if may_turn_back(state):
             return "croupier ends the old version once nobody holds a socket to it; until then an abort goes back to it"
         case Phase.PROMOTING:

@@ -16,6 +16,7 @@ from croupier.core.snapshot import AWAY_SECONDS, Evidence
 from croupier.errors import IntegrityError, Unreachable
 from croupier.model.evidence import Sample
 from croupier.model.plan import Plan
+from croupier.model.traffic import ObservedSplit
 from croupier.model.verdict import Verdict
 from croupier.model.workload import VersionPods
 from croupier.ports.journal import EvidenceStore
@@ -44,6 +45,7 @@ class Watch:
         self.looked_at = float("-inf")
         """When a round looked at the run last."""
         self._down_at: float | None = None
+        self._unconfirmed_at: float | None = None
         self.action_faults: dict[str, str] = {}
         """Port -> why its last action failed; cleared when one succeeds or none is due."""
         self.verdict: Verdict | None = None
@@ -107,6 +109,16 @@ class Watch:
             self._down_at = None
         elif self._down_at is None:
             self._down_at = now
+
+    def note_split(self, split: ObservedSplit | None, written: ObservedSplit | None, now: float) -> None:
+        """Remember since when a split is written and nobody confirms it. No look, no change."""
+        if split is not None:
+            self._unconfirmed_at = None
+        elif written is not None and self._unconfirmed_at is None:
+            self._unconfirmed_at = now
+
+    def unconfirmed_seconds(self, now: float) -> float:
+        return 0.0 if self._unconfirmed_at is None else now - self._unconfirmed_at
 
     def down_seconds(self, now: float) -> float:
         return 0.0 if self._down_at is None else now - self._down_at

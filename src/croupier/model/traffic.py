@@ -40,6 +40,8 @@ class Split(Value):
     stable: ArmBackend
     canary: ArmBackend | None = None
     offset: int = 0
+    returns: bool = False
+    """Whether the canary is the version that served before: nobody waits on the worse one for who only confirms."""
 
 
 @dataclass(frozen=True, slots=True)

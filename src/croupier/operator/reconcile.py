@@ -2,8 +2,9 @@
 
 A turn of one policy: what stands (journal, intent, live run) ▸ put back what somebody changed ▸ the one next move
 (``core.intent``), through the desk ▸ what a person asked for ▸ show. Nothing begins while what serves is not as it must
-be: a release from something else would compare with nothing. Whatever goes wrong with one policy is shown on it and
-neither touches the others nor holds them up (``turns``).
+be: a release from something else would compare with nothing. A way back begins all the same: what could not be put
+back is shown. Whatever goes wrong with one policy is shown on it and neither touches the others nor holds them up
+(``turns``).
 """
 
 from __future__ import annotations
@@ -162,7 +163,7 @@ class Reconciler:
         move = Move("rest", "Unknown", "") if faults else next_move(standing)
         with _noted(faults):
             await self._drift.put_back(owner, standing, memory)
-        if not faults or move.kind == "abort":
+        if not faults or move.kind == "abort" or move.returns:
             with _noted(faults):
                 await self._carry_out(owner, move, run, memory)
         with _noted(faults):

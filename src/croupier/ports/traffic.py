@@ -27,7 +27,8 @@ class Traffic(Protocol):
         ...
 
     async def observe(self, service: str) -> ObservedSplit:
-        """The split that the data plane reports as loaded. Raises ``UnknownName`` for a service it does not serve."""
+        """The split that the data plane reports as loaded. Raises ``UnknownName`` for a service it does not serve, and
+        ``Unconfirmed`` where all of a split is written and only who has to take it up does not say so."""
         ...
 
     async def open_sockets(self, service: str) -> Mapping[str, int]:

@@ -185,6 +185,18 @@ def test_who_has_waited_for_sockets_gives_pods_only_the_time_until_proxies_have_
     assert retire_seconds(planned().model_copy(update={"waits_for_sockets": False})) == 60.0
 
 
+def test_a_person_may_go_back_while_nobody_confirms_that_the_old_version_is_left() -> None:
+    """Prevents: everybody on a bad version until a gateway answers, because the run was just about to end."""
+    state = decide(moved().state, looking(31.0, 100, 4, 0)).state
+    fault = {"traffic": "HTTPRoute casino/tables is not confirmed: the mesh is down"}
+    silent = replace(looking(40.0, 100, 4, None), split=None, faults=fault)
+    state = decide(state, silent).state
+    assert accepted(state, None) == ("abort",)
+    decision = decide(ask_back(state), replace(silent, now=BEGAN + 41.0))
+    assert decision.state.phase is Phase.ROLLING_BACK
+    assert next(each for each in decision.actions if isinstance(each, SetSplit)).weight == 0
+
+
 @pytest.mark.parametrize("traffic", ["http", "batch"])
 def test_a_service_without_sockets_ends_its_old_version_at_once(traffic: str) -> None:
     plan = plan_release(

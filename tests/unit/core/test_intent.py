@@ -56,6 +56,13 @@ def test_a_new_version_waits_for_its_checklist_where_the_policy_requires_one():
     assert next_move(replace(WAITS, lacking="")).kind == "start"
 
 
+def test_what_goes_back_is_known_as_such_with_and_without_a_freeze():
+    last = LastRun("r-0002", OLD, "promoted", "", before=NEW)
+    for frozen in ("", "freeze cup-final"):
+        assert next_move(replace(SERVING, wanted=NEW, last=last, frozen=frozen)).returns
+        assert not next_move(replace(SERVING, wanted=NEWER, last=last, frozen=frozen)).returns
+
+
 def test_what_goes_back_or_is_no_release_waits_for_no_checklist():
     assert next_move(replace(WAITS, last=LastRun("r-0002", OLD, "promoted", "", before=NEW))).kind == "start"
     assert (

@@ -20,6 +20,7 @@ from tests.support.small_cluster import (
     is_ready,
     is_stalled,
 )
+from tests.unit.adapters.traffic.test_version_rules import declare, refuse_rules
 from tests.unit.operator.test_drift import ask
 
 from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, RELEASE_POLICIES, RELEASES, SERVICES
@@ -304,6 +305,85 @@ async def test_a_revert_in_git_ends_the_release_under_way(world: SmallCluster) -
     assert (run.outcome, run.code) == ("rolled-back", "aborted")
     assert f"Git went back to {first}" in run.reason
     assert len([entry for entry in world.entries("command") if entry.body["command"] == "abort"]) == 1
+
+
+async def answer(world: SmallCluster, **says: str) -> None:
+    """What gateway and mesh say from now on, also of routes that stand."""
+    for who, word in says.items():
+        setattr(world, who, word)
+    for route in [each["metadata"]["name"] for each in world.all(HTTP_ROUTES)]:
+        await world.change(HTTP_ROUTES, route, lambda obj: obj["metadata"]["annotations"].update(said=str(says)))
+    await world.settle()
+
+
+async def second_version(world: SmallCluster, operator: Operator) -> tuple[str, str]:
+    """The version before, and the one that has taken its place; players come by a gateway, callers by a mesh."""
+    first = await world.open(operator, mesh={})
+    await world.commit(BUILD="2")
+    status = await world.until(operator, lambda status: status["stable"] != first and is_ready(status))
+    return first, status["stable"]
+
+
+@pytest.mark.parametrize("who", ["mesh_says", "gateway_says"])
+async def test_a_revert_in_git_does_not_wait_for_who_refuses_its_route_at_rest(world: SmallCluster, who: str) -> None:
+    """Prevents: players who stay on a bad version until somebody takes spec.mesh out."""
+    operator = await world.operator()
+    first, second = await second_version(world, operator)
+    await answer(world, **{who: "False"})
+    await world.commit(BUILD="3")
+    status = await world.until(operator, is_stalled)
+    assert "as the gateway says" in condition(status, "Stalled")["message"], "nothing new starts"
+    await world.commit(BUILD="1")
+    await world.until(operator, lambda _: world.weights() == {first: 100}, 120.0)
+    for _ in range(12):
+        await world.tick(operator)
+    status = world.status()
+    assert (status["phase"], status["stable"]) == ("promoting", second)
+    assert {each["split"] for each in status["routes"]} == {f"{first} 100 %"}
+    assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == first
+    assert world.running() == {first: 4, second: 4}, "pods that somebody may still be sent to stay"
+    assert "as the gateway says" in condition(status, "Reconciling")["message"]
+    assert any("a way back waits for no confirmation" in each["note"] for each in world.events("StepPassed"))
+    await answer(world, **{who: "True"})
+    await world.until(operator, lambda status: status["stable"] == first and is_ready(status))
+    for _ in range(16):
+        await world.tick(operator)
+    assert world.running() == {first: 4}
+
+
+async def test_a_revert_in_git_does_not_wait_for_a_copy_of_a_rule_that_is_refused_at_rest(world: SmallCluster) -> None:
+    """Prevents: players who stay on a bad version because Istio's webhook is down."""
+    await declare(world, POLICY_NAME)
+    operator = await world.operator()
+    first, second = await second_version(world, operator)
+    refuse_rules(world)
+    await declare(world, POLICY_NAME, most=80)
+    status = await world.until(operator, is_stalled)
+    assert "webhook" in condition(status, "Stalled")["message"]
+    assert (status["stable"], world.weights()) == (second, {second: 100})
+    await world.commit(BUILD="1")
+    status = await world.until(operator, lambda status: status["stable"] == first)
+    assert world.weights() == {first: 100}
+    status = await world.until(operator, is_stalled)
+    assert "webhook" in condition(status, "Stalled")["message"]
+
+
+async def test_a_revert_in_git_goes_back_while_nobody_confirms_that_the_old_version_is_left(
+    world: SmallCluster,
+) -> None:
+    """Prevents: a run that is about to end, and holds the way back up until a gateway answers."""
+    operator, first, second = await baking(world, bakeSeconds=20.0)
+    world.gateway_says = "False"
+    await world.until(operator, lambda status: status["phase"] == "promoting")
+    for _ in range(8):
+        await world.tick(operator)
+    assert world.running() == {first: 4, second: 4}
+    assert "as the gateway says" in condition(world.status(), "Reconciling")["message"]
+    await world.commit(BUILD="1")
+    await world.until(operator, lambda _: world.weights() == {first: 100}, 60.0)
+    await answer(world, gateway_says="True")
+    status = await world.until(operator, lambda status: status["phase"] == "rolled-back")
+    assert status["stable"] == first
 
 
 async def test_a_newer_template_ends_the_release_under_way_and_is_released_in_its_place(world: SmallCluster) -> None:

@@ -43,7 +43,7 @@ from croupier.core.render.route import (
     version_tls,
 )
 from croupier.core.render.version import DIGEST, Owner, intent_digest, labels, object_name, version_service
-from croupier.errors import Unreachable, UsageError
+from croupier.errors import Unconfirmed, Unreachable, UsageError
 from croupier.model.digest import short
 from croupier.model.objects import JsonObject
 from croupier.model.release_object import RouteStatus
@@ -89,7 +89,7 @@ class GatewayTraffic:
                 f"{split.service} has no route, and a Service cannot split",
                 hint="use steps: [100], or give spec.route, or spec.mesh where there is a mesh",
             )
-        goes_back = split.stable.weight == 100
+        goes_back = split.stable.weight == 100 or split.returns
         left = self._left_behind(owner)
         if not (routes and goes_back):  # a route that is known leads back, whatever becomes of the other
             self._require_usable(owner, left)
@@ -108,7 +108,7 @@ class GatewayTraffic:
             if owner.spec.mesh is not None and self._service(owner) is None:
                 made.append(callers)  # what a route of a mesh hangs on
             made += [render(weights, split.run, split.revision) for render in routes.values()]
-            if pointed == split.stable.digest:  # callers in the cluster go back whether or not a gateway answers
+            if goes_back or pointed == split.stable.digest:  # callers go back whether or not a gateway answers
                 made.append(callers)
             made += rules if goes_back else []  # nobody waits on a bad version for what only limits calls
             if split.run == "-" and self._is_intent(owner, split.stable.digest):
@@ -144,20 +144,14 @@ class GatewayTraffic:
         if not names:
             assert stable is not None
             return ObservedSplit(service, annotation(stable, RUN), revision(stable), {pointed: 100})
-        splits = [self._in_force(owner, name, route) for name, route in found.items()]
-        split, *others = splits
-        for name, other in zip(names[1:], others, strict=True):
-            is_one = (other.run, other.revision) == (split.run, split.revision)
-            if other.weights != split.weights or not (is_one or split.run == "-"):
-                raise Unreachable(
-                    f"HTTPRoute {owner.namespace}/{name} does not split as {owner.namespace}/{names[0]} does"
-                )
-        if stable is None or not pointed:
-            raise Unreachable(f"Service {owner.namespace}/{owner.spec.service.name} does not follow a version")
-        # Outside of a run the Service need only select what serves: a run that ends is not to wait for its annotations.
-        is_told = (annotation(stable, RUN), revision(stable)) == (split.run, split.revision)
-        if not (split.weights.get(pointed) == 100 if split.run == "-" else is_told):
-            raise Unreachable(f"Service {owner.namespace}/{owner.spec.service.name} does not follow the route")
+        seen = {name: self._written(owner, name, route) for name, route in found.items()}
+        splits = {name: split for name, (split, _) in seen.items()}
+        refused = next((why for _, why in seen.values() if why), "")
+        split = splits[names[0]]
+        if apart := self._apart(owner, splits) or self._astray(owner, stable, pointed, split):
+            raise Unreachable(refused or apart)
+        if refused:
+            raise Unconfirmed(refused, run=split.run, revision=split.revision, weights=split.weights)
         return split
 
     async def put_back(self, service: str, digest: str) -> list[str]:
@@ -183,8 +177,6 @@ class GatewayTraffic:
             known = self._cluster.get(resource_of(wanted), owner.namespace, name)
             if known is None or not says(known, wanted):
                 found.append(f"{wanted['kind']} {name} was {'not there' if known is None else 'changed'}")
-        for each in spare_rules(self._cluster, owner, digest):
-            await self._cluster.delete(DESTINATION_RULES, each)
         stable = self._service(owner)
         has_routes = owner.spec.route is not None or owner.spec.mesh is not None
         if stable is None:
@@ -200,6 +192,8 @@ class GatewayTraffic:
         if found:
             backend = ArmBackend(digest=digest, weight=100, endpoints=())
             await self.set_split(Split(service=service, run="-", revision=0, stable=backend))
+        for each in spare_rules(self._cluster, owner, digest):
+            await self._cluster.delete(DESTINATION_RULES, each)
         return found
 
     def told(self, owner: Owner) -> tuple[RouteStatus, ...]:
@@ -337,15 +331,35 @@ class GatewayTraffic:
                 "somebody else has changed it"
             )
 
-    def _in_force(self, owner: Owner, name: str, route: JsonObject | None) -> ObservedSplit:
-        """The split of one route. Raises ``Unreachable`` while it is not as we make it, or not accepted."""
+    def _written(self, owner: Owner, name: str, route: JsonObject | None) -> tuple[ObservedSplit, str]:
+        """The split of one route, and why it is not in force, or "". Raises ``Unreachable`` while it is not as we make
+        it."""
         if route is None:
             raise Unreachable(f"HTTPRoute {owner.namespace}/{name} is not there")
         weights = self._loaded(owner, name, route)
-        if why := self._refusal(owner, name, route, weights):
-            raise Unreachable(f"HTTPRoute {owner.namespace}/{name}: {why}")
+        why = self._refusal(owner, name, route, weights)
         served = {digest: weight for digest, weight in weights.items() if weight}
-        return ObservedSplit(owner.service, annotation(route, RUN), revision(route), served)
+        split = ObservedSplit(owner.service, annotation(route, RUN), revision(route), served)
+        return split, f"HTTPRoute {owner.namespace}/{name}: {why}" if why else ""
+
+    def _apart(self, owner: Owner, splits: Mapping[str, ObservedSplit]) -> str:
+        """Which route does not split as the first one does; "" when all do."""
+        (first, split), *others = splits.items()
+        for name, other in others:
+            is_one = (other.run, other.revision) == (split.run, split.revision)
+            if other.weights != split.weights or not (is_one or split.run == "-"):
+                return f"HTTPRoute {owner.namespace}/{name} does not split as {owner.namespace}/{first} does"
+        return ""
+
+    def _astray(self, owner: Owner, stable: JsonObject | None, pointed: str, split: ObservedSplit) -> str:
+        """Why the Service of callers does not go with this split; "" when it does."""
+        where = f"Service {owner.namespace}/{owner.spec.service.name}"
+        if stable is None or not pointed:
+            return f"{where} does not follow a version"
+        # Outside of a run the Service need only select what serves: a run that ends is not to wait for its annotations.
+        is_told = (annotation(stable, RUN), revision(stable)) == (split.run, split.revision)
+        follows = split.weights.get(pointed) == 100 if split.run == "-" else is_told
+        return "" if follows else f"{where} does not follow the route"
 
     def _refusal(self, owner: Owner, name: str, route: JsonObject, weights: Mapping[str, int]) -> str:
         """Why a route is not in force as it stands; "" when it is."""

@@ -1,7 +1,7 @@
 """Traffic in memory, for tests: a hash ring as the edge has it, without an edge.
 
 The engine's tests run on it in virtual time: ``lag_seconds`` is how long a split takes to be confirmed, ``refusal``
-makes every change fail, ``unreachable`` every call.
+makes every change fail, ``unreachable`` every call; what is ``unconfirmed`` is written all the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from typing import NamedTuple
 
 from croupier.adapters.traffic.checks import check_split, service_of
-from croupier.errors import UnknownName, Unreachable
+from croupier.errors import Unconfirmed, UnknownName, Unreachable
 from croupier.model.digest import short
 from croupier.model.service import Platform
 from croupier.model.traffic import WHOLE, ArmBackend, Capabilities, ObservedSplit, Split
@@ -32,6 +32,7 @@ class MemoryTraffic:
     Attributes:
         lag_seconds: time until a split is confirmed; above ten seconds the change is not made and the call raises.
         refusal: reason for which every change is refused, or "".
+        unconfirmed: why nobody confirms what is written, or "".
         unreachable: every call raises ``Unreachable``.
         counts_sockets: False: like a data plane that cannot.
         sockets: (service, digest) -> how many are open to it; none where nothing is said.
@@ -40,6 +41,7 @@ class MemoryTraffic:
     def __init__(self, platform: Platform, clock: Clock) -> None:
         self.lag_seconds = 0.0
         self.refusal = ""
+        self.unconfirmed = ""
         self.unreachable = False
         self.counts_sockets = True
         self.sockets: dict[tuple[str, str], int] = {}
@@ -60,12 +62,16 @@ class MemoryTraffic:
         if self.refusal or self.lag_seconds > _CONFIRM_SECONDS:
             raise Unreachable(self.refusal or "not confirmed in time")
         self._splits[split.service] = split
+        if self.unconfirmed:
+            raise Unreachable(self.unconfirmed)
 
     async def observe(self, service: str) -> ObservedSplit:
         self._answer()
         split = self._split(service)
         backends = (split.stable, split.canary) if split.canary else (split.stable,)
         weights = {backend.digest: backend.weight for backend in backends if backend.weight}
+        if self.unconfirmed:
+            raise Unconfirmed(self.unconfirmed, run=split.run, revision=split.revision, weights=weights)
         return ObservedSplit(service=service, run=split.run, revision=split.revision, weights=weights)
 
     async def open_sockets(self, service: str) -> dict[str, int]:

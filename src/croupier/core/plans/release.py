@@ -141,8 +141,9 @@ def plan_release(
             settled=(Settled(service=name, digest=canary),),
             settle_seconds=SETTLE_SECONDS,
             hold=Hold(gates=False, dwell_seconds=0.0, deadline_seconds=SETTLE_SECONDS, at_deadline="hold"),
-            # The bake is over, and going back is a release of the old version; but not while that has sockets still.
-            way_back=back(len(moves) + 3) if has_sockets else (),
+            # The bake is over, and going back is a release of the old version; but not while that has sockets still, or
+            # nobody confirms that it is left.
+            way_back=back(len(moves) + 3) if has_sockets else way_back,
         )
     )
     return Plan(

@@ -11,7 +11,7 @@ from tests.unit.adapters.traffic.test_gateway_api import Stage, staged
 
 from croupier.adapters.kubernetes_api import HTTP_ROUTES, SERVICES
 from croupier.core.render.version import labels, object_name
-from croupier.errors import Unreachable
+from croupier.errors import Unconfirmed, Unreachable
 from croupier.model.digest import short
 from croupier.model.traffic import ArmBackend, Split
 
@@ -111,6 +111,22 @@ async def test_everybody_goes_back_whether_or_not_the_mesh_answers(both: Stage) 
     gone = object_name(POLICY_NAME, both.new)
     assert (weights(both)[gone], weights(both, POLICY_NAME)[gone]) == (0, 0)
     assert both.selector() == labels(POLICY_NAME, both.old)
+
+
+@pytest.mark.parametrize("who", ["mesh_says", "gateway_says"])
+async def test_who_goes_back_to_the_version_before_moves_callers_too_whoever_refuses(both: Stage, who: str) -> None:
+    """Prevents: a Git revert whose callers wait on the bad version for a mesh that does not answer."""
+    await both.traffic.set_split(both.split(None))
+    setattr(both.world, who, "False")
+    back = both.split(100, 1).model_copy(update={"returns": True})
+    with pytest.raises(Unreachable, match="not confirmed"):
+        await both.traffic.set_split(back)
+    new = object_name(POLICY_NAME, both.new)
+    assert (weights(both)[new], weights(both, POLICY_NAME)[new]) == (100, 100)
+    assert both.selector() == labels(POLICY_NAME, both.new)
+    with pytest.raises(Unconfirmed, match="Accepted is False") as caught:
+        await both.traffic.observe(SERVICE)
+    assert (caught.value.run, caught.value.revision, caught.value.weights) == ("r-0001", 1, {both.new: 100})
 
 
 async def test_a_gateway_that_refuses_holds_callers_up_too(both: Stage) -> None:

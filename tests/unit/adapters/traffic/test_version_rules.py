@@ -77,14 +77,7 @@ async def test_who_goes_back_does_not_wait_for_a_copy_that_is_refused() -> None:
         await declare(world, POLICY_NAME)
         await stage.traffic.set_split(stage.split(50, 1))
         await declare(world, POLICY_NAME, most=80)
-        apply = world.writes.apply
-
-        async def refused(obj: dict[str, Any], *, force: bool = True) -> dict[str, Any]:
-            if obj["kind"] == DESTINATION_RULES.kind:
-                raise Unreachable("failed calling webhook validation.istio.io")
-            return await apply(obj, force=force)
-
-        world.writes.apply = refused  # type: ignore[method-assign]
+        refuse_rules(world)
         with pytest.raises(Unreachable, match="webhook"):
             await stage.traffic.set_split(stage.split(75, 2))
         assert await shares(stage) == {50}
@@ -92,6 +85,21 @@ async def test_who_goes_back_does_not_wait_for_a_copy_that_is_refused() -> None:
             await stage.traffic.set_split(stage.split(0, 3))
         assert await shares(stage) == {0}
         assert (await stage.traffic.observe(SERVICE)).weights == {stage.old: 100}
+        with pytest.raises(Unreachable, match="webhook"):
+            await stage.traffic.set_split(stage.split(75, 4).model_copy(update={"returns": True}))
+        assert await shares(stage) == {75}, "the new one is the version before, and the run goes back to it"
+
+
+def refuse_rules(world: SmallCluster) -> None:
+    """Nobody may write a DestinationRule any more."""
+    apply = world.writes.apply
+
+    async def refused(obj: dict[str, Any], *, force: bool = True) -> dict[str, Any]:
+        if obj["kind"] == DESTINATION_RULES.kind:
+            raise Unreachable("failed calling webhook validation.istio.io")
+        return await apply(obj, force=force)
+
+    world.writes.apply = refused  # type: ignore[method-assign]
 
 
 async def shares(stage: Stage) -> set[int]:

@@ -1,0 +1,83 @@
+"""A run that goes back to the version before waits for nobody who only confirms (S4.6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.support.world import HEALTHY, STABLE
+from tests.unit.core.test_decide import FAIL, UNDECIDED, ask, holding, kinds, pods, split, world
+
+from croupier.core.decide import decide
+from croupier.core.due import UNCONFIRMED_SECONDS
+from croupier.core.phases import Phase
+from croupier.core.run import RunState
+from croupier.core.snapshot import Snapshot
+from croupier.model.plan import Retire, Settle
+
+REFUSED = {"traffic": "HTTPRoute casino/payments-api.mesh: mesh: Accepted is False"}
+
+
+def refused(s: Snapshot, seconds: float = UNCONFIRMED_SECONDS) -> Snapshot:
+    """What ``s`` has confirmed is only written, and somebody refuses it for so long."""
+    return replace(s, split=None, written=s.split, unconfirmed_seconds=seconds, verdict=UNDECIDED, faults=REFUSED)
+
+
+def returning(weight: int) -> tuple[RunState, Snapshot]:
+    state, well = holding(weight)
+    return replace(state, returns=True), well
+
+
+def test_a_step_that_somebody_refuses_to_confirm_passes_without_gates_and_says_so() -> None:
+    state, well = returning(5)
+    decision = decide(state, refused(well))
+    assert decision.state.current.weight == 10
+    (passed,) = (each for each in decision.drafts if each.kind == "step.passed")
+    assert passed.body["code"] == "unconfirmed"
+    assert "mesh: Accepted is False" in passed.body["reason"]
+    settled = decide(decision.state, refused(world(well.now + 1.0, 10, 2)))
+    assert kinds(settled).count("step.settled") == 1
+
+
+def test_who_is_slow_to_confirm_is_waited_for_and_so_are_gates() -> None:
+    """Prevents: a way back that runs past its gates, because a gateway took a second."""
+    state, well = returning(5)
+    assert decide(state, refused(well, UNCONFIRMED_SECONDS - 1.0)).state.current.weight == 5
+    assert decide(state, replace(well, verdict=UNDECIDED)).state.current.weight == 5
+
+
+def test_a_release_of_something_new_waits_for_the_confirmation() -> None:
+    state, well = holding(5)
+    assert decide(state, refused(well)).state.current.weight == 5
+
+
+def test_pods_first_and_never_over_a_failing_gate() -> None:
+    state, well = returning(5)
+    unready = {STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 0)}
+    assert decide(state, replace(refused(well), pods=unready)).state.current.weight == 5
+    assert decide(state, replace(refused(well), verdict=FAIL)).state.phase is Phase.ROLLING_BACK
+
+
+def test_the_end_waits_for_the_confirmation_and_both_versions_stay() -> None:
+    """Prevents: callers who are sent to pods that have ended, because a mesh was told and did not listen."""
+    state, well = returning(100)
+    decision = decide(state, refused(well))
+    assert decision.state.phase is Phase.PROMOTING
+    written = replace(split(100, 5), run="-", revision=0, weights={HEALTHY: 100})
+    for later in (1.0, 600.0):
+        decision = decide(decision.state, replace(refused(replace(well, now=well.now + later)), written=written))
+        assert [type(action) for action in decision.actions] == [Settle]
+    confirmed = replace(well, now=well.now + 700.0, split=written)
+    assert [type(action) for action in decide(decision.state, confirmed).actions] == [Retire]
+    back = decide(ask(decision.state, "abort"), refused(well))
+    assert back.state.phase is Phase.ROLLING_BACK
+
+
+@pytest.mark.parametrize("weight", [5, 100])
+def test_a_way_back_that_is_taken_back_ends_only_when_that_is_confirmed(weight: int) -> None:
+    state, well = returning(weight)
+    decision = decide(ask(state, "abort"), well)
+    written = refused(world(well.now + 30.0, 0, 6))
+    decision = decide(decision.state, written)
+    assert (decision.state.phase, decision.state.zero_at) == (Phase.ROLLING_BACK, None)
+    assert not any(isinstance(action, Settle | Retire) for action in decision.actions)
