@@ -63,7 +63,3 @@ class Warm(Value):
     pods: int
     from_at: datetime
     until_at: datetime
-    zone: Zone
-    local_from: LocalTime
-    local_until: LocalTime
-    """The same as clocks in ``zone`` show them, for who reads schedules so."""

@@ -59,9 +59,6 @@ def warm_of(name: str, event: Event, times: Times, spec: ServiceSpec) -> Warm | 
         pods=pods,
         from_at=times.begin.astimezone(UTC),
         until_at=times.end.astimezone(UTC),
-        zone=event.zone,
-        local_from=times.begin.strftime(_MINUTE),
-        local_until=times.end.strftime(_MINUTE),
     )
 
 

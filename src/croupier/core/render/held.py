@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue, ValidationError
@@ -26,10 +27,14 @@ _Place = tuple[str, str, str, str, Tokens]
 """File, kind, namespace and name of an object, and a place in it."""
 _SOMEWHERE = Endpoint(host="s3.example.com")
 _MORE: Mapping[str, Sequence[Tokens]] = {
-    "Cluster": (("spec", "backup", "barmanObjectStore"), ("spec", "plugins")),
-    "PerconaXtraDBCluster": (("spec", "backup", "storages"),),
+    "Cluster": (("spec", "backup", "barmanObjectStore"), ("spec", "plugins"), ("spec", "externalClusters")),
+    "Kafka": (("spec", "kafka", "tieredStorage"),),
+    "PerconaXtraDBCluster": (("spec", "backup", "storages"), ("spec", "pxc", "replicationChannels")),
+    "ScheduledBackup": (("spec", "pluginConfiguration"),),
 }
-"""Kind -> where one more place can be added that its data is sent to."""
+"""Kind -> where one more place can be added that its data is sent to, or that it is copied from."""
+_WHOLE: Mapping[str, Sequence[Tokens]] = {"Cluster": (("spec", "externalClusters"),)}
+"""Kind -> where also any part of what is there says that."""
 
 
 class Refusal(NamedTuple):
@@ -70,8 +75,11 @@ class Held:
     def _dependent(self, market: str, number: int, lock: Lock, service: str | None) -> list[_Place]:
         known = self._locked.get((market, number, service))
         if known is None:
-            moved = [_moved(each, lock, service) if each.cell.market == market else each for each in self._cells]
-            known = self._locked[market, number, service] = list(self._compared(moved, service))
+            known = self._locked[market, number, service] = []
+            held = [each for each in self._cells if each.cell.market == market]
+            for turn in range(max((_turns(each, lock, service) for each in held), default=0)):
+                moved = [_moved(each, lock, service, turn) if each in held else each for each in self._cells]
+                known.extend(self._compared(moved, service))
         return known
 
     def _places_of_data(self) -> list[_Place]:
@@ -95,8 +103,11 @@ def _meets(places: Iterable[_Place], tokens: Tokens, file: str, about: JsonObjec
 
 
 def _adds_place(tokens: Tokens, about: JsonObject) -> bool:
-    """Whether a whole place that data is sent to is written at ``tokens``, as one more or instead of others."""
-    return any(related(each, tokens) and len(tokens) <= len(each) + 1 for each in _MORE.get(about["kind"], ()))
+    """Whether a place that data is sent to is written at ``tokens``, as one more or instead of others."""
+    kind = about["kind"]
+    if any(related(each, tokens) for each in _WHOLE.get(kind, ())):
+        return True
+    return any(related(each, tokens) and len(tokens) <= len(each) + 1 for each in _MORE.get(kind, ()))
 
 
 def related(one: Tokens, other: Tokens) -> bool:
@@ -115,28 +126,44 @@ def _named(files: Files) -> dict[tuple[str, str, str, str], JsonObject]:
 # --- what is moved ----------------------------------------------------------------------------------------------------
 
 
-def _moved(placed: PlacedCell, lock: Lock, service: str | None) -> PlacedCell:
+def _turns(placed: PlacedCell, lock: Lock, service: str | None) -> int:
+    """How often values have to be moved until all that depends on them has shown."""
+    asked = (_holder(each, lock)[1] for each in placed.services if service in (None, each.name))
+    values = (here.get(_last(lock)) for here in asked if here is not None)
+    return max((len(list(_others(value, lock))) for value in values), default=0)
+
+
+def _moved(placed: PlacedCell, lock: Lock, service: str | None, turn: int) -> PlacedCell:
     """The cell with another value where the lock is, in one service or (None) in all; itself where none has it."""
     for each in placed.services:
         if service in (None, each.name):
-            placed = _with_other(placed, each, lock)
+            placed = _with_other(placed, each, lock, turn)
     return placed
 
 
-def _with_other(placed: PlacedCell, spec: ServiceSpec, lock: Lock) -> PlacedCell:
-    """The cell with another value where the lock is in one service; itself where that has none there, or none other may
-    be rendered. What it names by another name is there."""
-    tree = spec.model_dump(mode="json", by_alias=True)
-    *way, last = lock.path.split(".")
+def _last(lock: Lock) -> str:
+    return lock.path.rpartition(".")[2]
+
+
+def _holder(spec: ServiceSpec, lock: Lock) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A service as a tree, and in it what has a key where the lock is; None: nothing does."""
+    tree: dict[str, Any] = spec.model_dump(mode="json", by_alias=True)
+    *way, _ = lock.path.split(".")
     here: Any = tree
     for at, part in enumerate(way):
         here = _within(here, part, way[at - 1] if at else "")
-        if here is None:
-            return placed
-    if not isinstance(here, dict):
+    return tree, here if isinstance(here, dict) else None
+
+
+def _with_other(placed: PlacedCell, spec: ServiceSpec, lock: Lock, turn: int) -> PlacedCell:
+    """The cell with another value where the lock is in one service; itself where that has none there, or none other may
+    be rendered. What it names by another name is there."""
+    tree, here = _holder(spec, lock)
+    if here is None:
         return placed
+    last = _last(lock)
     before = here.get(last)
-    for candidate in _others(before, lock):
+    for candidate in next(islice(_others(before, lock), turn, None), ()):
         here[last] = candidate
         try:
             other = ServiceSpec.model_validate_json(json.dumps(tree), strict=True, by_alias=True, by_name=False)
@@ -204,21 +231,22 @@ def _within(here: Any, part: str, of: str) -> Any:
     return None
 
 
-def _others(value: JsonValue, lock: Lock) -> Iterator[JsonValue]:
-    """Values near ``value``, one of which is a value that a service may have."""
+def _others(value: JsonValue, lock: Lock) -> Iterator[Sequence[JsonValue]]:
+    """For each turn values near ``value``, one of which is a value that a service may have. What one item of a list
+    brings about another may bring about, too: each goes alone, and all go together."""
     match value:
         case bool():
-            yield not value
+            yield [not value]
         case int():
-            yield from (value + 1, value - 1, value + 2, value - 2)
+            yield [value + 1, value - 1, value + 2, value - 2]
         case float():
-            yield from (value * 1.01, value * 0.99)
+            yield [value * 1.01, value * 0.99]
         case str():
-            yield from (each for each in lock.within or () if each != value)
-            yield f"{value}x"
-            yield re.sub(r"[0-9]+", lambda number: str(int(number[0]) + 1), value, count=1)
+            named = (each for each in lock.within or () if each != value)
+            yield [*named, f"{value}x", re.sub(r"[0-9]+", lambda number: str(int(number[0]) + 1), value, count=1)]
         case list() if value:
-            yield value[1:]
+            yield from ([[*value[:index], *value[index + 1 :]]] for index in range(len(value)))
+            yield [[]]
 
 
 def _elsewhere(placed: PlacedCell) -> PlacedCell:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from croupier.core.render.engines import variable
@@ -61,17 +62,16 @@ def _window(each: Warm) -> JsonObject:
     return {"event": each.event, "from": begin, "until": end, "pods": each.pods}
 
 
-def _scheduled(each: Warm) -> JsonObject:
-    """A schedule knows no year: what is over must leave the calendar before it comes again."""
-    times = {"timezone": each.zone, "start": _cron(each.local_from), "end": _cron(each.local_until)}
-    return {"type": "cron", "metadata": {**times, "desiredReplicas": str(each.pods)}}
+def scheduled(from_at: datetime, until_at: datetime, pods: int) -> JsonObject:
+    """A trigger of KEDA by the clock. Times are aware UTC, and stay so: of an hour that local clocks show twice KEDA
+    takes the end for next year's. A schedule knows no year: what is over must leave the calendar before it comes again.
+    """
+    times = {"timezone": "UTC", "start": _cron(from_at), "end": _cron(until_at)}
+    return {"type": "cron", "metadata": {**times, "desiredReplicas": str(pods)}}
 
 
-def _cron(local: str) -> str:
-    day, _, time = local.partition("T")
-    _, month, date = day.split("-")
-    hour, minute = time.split(":")
-    return f"{int(minute)} {int(hour)} {int(date)} {int(month)} *"
+def _cron(at: datetime) -> str:
+    return f"{at.minute} {at.hour} {at.day} {at.month} *"
 
 
 def _keda_scaler(
@@ -87,7 +87,7 @@ def _keda_scaler(
         triggers[0]["authenticationRef"] = {"name": service.name}
     if wanted.cpu_percent is not None:
         triggers.append({"type": "cpu", "metricType": "Utilization", "metadata": {"value": str(wanted.cpu_percent)}})
-    triggers += map(_scheduled, due)
+    triggers += (scheduled(each.from_at, each.until_at, each.pods) for each in due)
     spec = {
         "scaleTargetRef": _target(service),
         "pollingInterval": _POLL_SECONDS,

@@ -16,6 +16,7 @@ from croupier.core.render.names import APP, MANAGED_BY, priority_class, selector
 from croupier.core.render.placement import placement
 from croupier.core.render.pods import hardened, resources_of
 from croupier.core.render.resident import space, wall
+from croupier.core.render.scaling import scheduled
 from croupier.model.container import Resources
 from croupier.model.nodes import NodePool, WarmNodes
 from croupier.model.objects import JsonObject
@@ -99,19 +100,8 @@ def _nodes(pool: NodePool, cells: Sequence[PlacedCell], after: datetime, before:
 
 
 def _scheduled(warm: WarmNodes, name: str, pool: NodePool, times: Sequence[_Ahead]) -> JsonObject:
-    """keda.sh/v1alpha1. A schedule knows no year: what is over must leave the calendar before it comes again."""
-    triggers = [
-        {
-            "type": "cron",
-            "metadata": {
-                "timezone": "UTC",
-                "start": _cron(each.from_at),
-                "end": _cron(each.until_at),
-                "desiredReplicas": str(pool.warm_nodes + each.nodes),
-            },
-        }
-        for each in times
-    ]
+    """keda.sh/v1alpha1."""
+    triggers = [scheduled(each.from_at, each.until_at, pool.warm_nodes + each.nodes) for each in times]
     at_once = {"stabilizationWindowSeconds": 0, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
     behavior = {"scaleUp": at_once, "scaleDown": at_once}
     spec = {
@@ -124,10 +114,6 @@ def _scheduled(warm: WarmNodes, name: str, pool: NodePool, times: Sequence[_Ahea
         "triggers": triggers,
     }
     return _made(warm, name, "keda.sh/v1alpha1", "ScaledObject", {"spec": spec})
-
-
-def _cron(at: datetime) -> str:
-    return f"{at.minute} {at.hour} {at.day} {at.month} *"
 
 
 def _priority() -> JsonObject:

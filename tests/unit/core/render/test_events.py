@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.support.platforms import eventful, queued
 from croupier.core.compare import compare
 from croupier.core.render.calendar import calendar
 from croupier.core.render.cell import objects
+from croupier.core.render.scaling import scheduled
 from croupier.core.render.version import WARM
 from croupier.model.events import Event, Expected
 from croupier.model.freeze import FreezeWindow
@@ -96,7 +98,7 @@ def test_only_cells_whose_players_watch_have_more_pods() -> None:
     assert "annotations" not in other["metadata"]
 
 
-def test_keda_has_a_schedule_in_the_time_of_the_place() -> None:
+def test_keda_has_a_schedule() -> None:
     """Beside the queue, and with as many pods at most as the service may have."""
     cells = eventful(queued())
     scaled = _scaler(cells, "lucky-se-eu-north", "lobby")
@@ -104,15 +106,23 @@ def test_keda_has_a_schedule_in_the_time_of_the_place() -> None:
     assert cron == {
         "type": "cron",
         "metadata": {
-            "timezone": "Europe/Stockholm",
-            "start": "30 17 14 7 *",
-            "end": "0 20 14 7 *",
+            "timezone": "UTC",
+            "start": "30 15 14 7 *",
+            "end": "0 18 14 7 *",
             "desiredReplicas": "9",
         },
     }
     assert (
         len(scaled["spec"]["triggers"]) == len(_scaler(queued(), "lucky-se-eu-north", "lobby")["spec"]["triggers"]) + 1
     )
+
+
+def test_no_schedule_ends_before_it_starts_where_an_hour_comes_twice() -> None:
+    """Clocks show 02:49 and then 02:05. KEDA would take that for an end in a year, and keep the pods until then."""
+    times = times_of(_event(starts="2030-10-27T02:50", warm_minutes=1, lasts_minutes=15))
+    assert isinstance(times, Times)
+    schedule = scheduled(times.begin.astimezone(UTC), times.end.astimezone(UTC), 9)["metadata"]
+    assert (schedule["timezone"], schedule["start"], schedule["end"]) == ("UTC", "49 0 27 10 *", "5 1 27 10 *")
 
 
 def test_an_event_is_a_change_of_scaling_and_releases_nothing() -> None:

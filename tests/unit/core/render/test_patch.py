@@ -12,6 +12,7 @@ from tests.support.platforms import EXAMPLE
 
 from croupier.core.compare import compare
 from croupier.core.render.cell import objects, render
+from croupier.core.render.held import Held
 from croupier.core.render.patch import blame
 from croupier.engine.schemas import checked
 from croupier.errors import SpecError
@@ -331,6 +332,8 @@ def test_what_a_region_has_once_is_held_against_locks_of_every_market_in_it(stor
             ("ObjectStore", "add", "/spec/configuration/endpointURL", "https://s3.example.net"),
         ),
         ("stores", {"market": "mt"}, ("Cluster", "add", "/spec/plugins/-", {"name": "another.example"})),
+        ("stores", {"market": "mt"}, ("Cluster", "add", "/spec/externalClusters", [{"name": "abroad"}])),
+        ("stores", {"market": "mt"}, ("ScheduledBackup", "add", "/spec/pluginConfiguration/parameters", {"a": "b"})),
         (
             "stores",
             {"market": "mt"},
@@ -347,6 +350,36 @@ def test_where_data_goes_is_not_patched_where_a_market_says_where_it_may_be(
     with pytest.raises(SpecError, match=r"RESIDENCY .*market se says where its data may be"):
         objects(_described(stored, _part(of, held, patch)).cells)
     assert _changes(stored, _part(of, free, patch))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("Cluster", "spec.externalClusters.0.connectionParameters.host"),
+        ("Kafka", "spec.kafka.tieredStorage"),
+        ("PerconaXtraDBCluster", "spec.pxc.replicationChannels"),
+        ("PerconaXtraDBCluster", "spec.backup.storages.another"),
+    ],
+)
+def test_no_patch_says_whom_a_store_is_copied_from_or_to(kind: str, path: str) -> None:
+    """S10.14: what croupier does not render there, operators know nevertheless."""
+    about = {"kind": kind, "metadata": {"name": "ledger"}}
+    for cell in load_described(EXAMPLE).cells:
+        refused = Held([cell], lambda *_: {}).against(tuple(path.split(".")), "stores/ledger.yaml", about, [None])
+        assert (refused is not None and refused.code) == ("RESIDENCY" if cell.cell.market == "se" else False)
+
+
+def test_a_lock_on_a_list_holds_for_what_each_of_its_items_brings_about(folder: Path) -> None:
+    """Two providers of a class need the same hole in the wall, so taking one of them away does not show there."""
+    file = folder / "platform.yaml"
+    lock = "    locks:\n      - {path: egress, within: [psp-a, psp-b], why: the licence names them}\n"
+    other = "  psp-b: {kind: psp, region: EU, timeoutSeconds: 8, endpoints: [{host: api.psp-b.example}]}\n"
+    file.write_text(file.read_text().replace("    locks:\n", lock) + other)
+    both = {"at": {"service": "payments-api"}, "set": {"egress": ["psp-a", "psp-b"]}}
+    hole = ("NetworkPolicy", "add", "/spec/egress/-", {"to": [{"ipBlock": {"cidr": "192.0.2.0/24"}}]})
+    with pytest.raises(SpecError, match=r"LOCKED .*market se locks it by egress"):
+        objects(_described(folder, both, _layer({"service": "payments-api", "market": "se"}, hole)).cells)
+    assert objects(_described(folder, both, _layer({"service": "payments-api", "market": "mt"}, hole)).cells)
 
 
 def test_plan_and_explain_tell_whose_objects_a_patch_is_about(stored: Path) -> None:

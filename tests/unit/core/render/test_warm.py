@@ -112,9 +112,6 @@ def _awaited(ahead: int | None, *pods: tuple[int, datetime], **of_pool: object) 
             pods=count,
             from_at=begins,
             until_at=begins + timedelta(hours=2),
-            zone="UTC",
-            local_from=f"{begins:%Y-%m-%dT%H:%M}",
-            local_until=f"{begins:%Y-%m-%dT%H:%M}",
         )
         for number, (count, begins) in enumerate(pods)
     )
