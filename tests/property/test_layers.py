@@ -34,6 +34,11 @@ HEAD: list[dict[str, Any]] = [
     },
     {"cells": CELLS},
     {
+        "presets": [
+            {"when": {"egress": name}, "set": {"drainSeconds": 10, "replicas": n}} for n, name in ((3, "k"), (4, "l"))
+        ]
+    },
+    {
         "defaults": {
             "replicas": 3,
             "routes": [],

@@ -15,10 +15,21 @@ from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
 from croupier.model.store import is_kafka, is_mysql, stores_of
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
 from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
-from croupier.spec.form import FIXED
+from croupier.spec.form import EGRESS, FIXED
 from croupier.spec.front import front_flaws
 from croupier.spec.interceptor import http_flaws
-from croupier.spec.layers import BASES, DECLARED, LAYERS, Fits, layers_of, problem_at, problem_of, resolved, traits_of
+from croupier.spec.layers import (
+    BASES,
+    DECLARED,
+    LAYERS,
+    Fits,
+    applying,
+    layers_of,
+    problem_at,
+    problem_of,
+    resolved,
+    traits_of,
+)
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
 from croupier.spec.logs import log_notes
@@ -249,7 +260,7 @@ class Cells:
 
     def _service(self, cell: Cell, name: str, declared: Declared) -> tuple[Merged, ServiceSpec | None]:
         facts = {"brand": cell.brand, "market": cell.market, "region": cell.region, **traits_of(declared.value)}
-        layers = [layer for fits, layer in self._layers if all(facts[axis] == value for axis, value in fits.items())]
+        layers = applying(self._layers, facts)
         key = (name, tuple(map(id, layers)))
         if key not in self._seen:
             merged = with_promises(merge(layers, BASES), declared.value)
@@ -508,7 +519,8 @@ def _layers(names: Names, lost: Lost) -> Iterator[tuple[Fits, Layer]]:
                 if first.file is not file or place(file.root, first.location[:2]) != layer.mark:
                     continue
             else:
-                layer.statements[:] = [said for said in layer.statements if said.path[0] not in FIXED]
+                fixed = (*FIXED, EGRESS) if EGRESS in fits else FIXED
+                layer.statements[:] = [said for said in layer.statements if said.path[0] not in fixed]
             layer.lacks.update(lost.keys.get((file.name, layer.mark), ()))
             yield fits, layer
 

@@ -20,6 +20,9 @@ from croupier.spec.partial import partial
 FIXED = ("name", "tier", "layer", "traffic", "journeys")
 """What a service is by its declaration alone: no default, preset or layer sets it."""
 
+EGRESS = "egress"
+"""The trait that is a list, and that layers change."""
+
 LeafPath = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9]*(\.[A-Za-z0-9_-]+)*$")]
 
 if TYPE_CHECKING:
@@ -42,11 +45,13 @@ class When(Value):
     tier: Tier | None = None
     layer: Layer | None = None
     traffic: Traffic | None = None
+    egress: Name | None = None
+    """A provider that it calls in a cell, whichever layer says so. Such a preset sets no ``egress`` itself."""
 
     @model_validator(mode="after")
     def _names_a_trait(self) -> Self:
         if not any(dict(self).values()):
-            raise PydanticCustomError("when", "name at least one of tier, layer, traffic")
+            raise PydanticCustomError("when", "name at least one of tier, layer, traffic, egress")
         return self
 
 

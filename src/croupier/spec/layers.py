@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, JsonValue, ValidationError
@@ -10,9 +10,9 @@ from pydantic import BaseModel, JsonValue, ValidationError
 from croupier.errors import Problem
 from croupier.model.base import Value
 from croupier.model.service_spec import ServiceSpec
-from croupier.spec.form import DeclaredService
+from croupier.spec.form import EGRESS, DeclaredService
 from croupier.spec.load import Flaw, Location, explain, first_causes, location_of, place, read_value
-from croupier.spec.merge import Layer, Merged, Statement, statements_of
+from croupier.spec.merge import Layer, Merged, Statement, merge, statements_of
 from croupier.spec.names import File
 from croupier.spec.yaml12 import Node
 
@@ -65,6 +65,24 @@ def traits_of(service: DeclaredService) -> dict[str, str | None]:
         "traffic": part.traffic or "http",
         "layer": part.layer,
     }
+
+
+def applying(layers: Iterable[tuple[Fits, Layer]], facts: Mapping[str, str | None]) -> list[Layer]:
+    """Those of ``layers`` that apply to a service somewhere. ``facts``: axis or trait -> what it is there.
+
+    Whom it calls is known once the others are merged: those that go by that say nothing about it themselves.
+    """
+    fitting = [
+        (fits, layer)
+        for fits, layer in layers
+        if all(facts[axis] == value for axis, value in fits.items() if axis != EGRESS)
+    ]
+    others = [layer for fits, layer in fitting if EGRESS not in fits]
+    if len(others) == len(fitting):
+        return others
+    called = merge(others, BASES).values.get((EGRESS,), ())
+    assert isinstance(called, list | tuple)
+    return [layer for fits, layer in fitting if EGRESS not in fits or fits[EGRESS] in called]
 
 
 def resolved(merged: Merged, model: type[Service]) -> tuple[Service | None, list[Problem]]:

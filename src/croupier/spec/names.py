@@ -15,7 +15,7 @@ from croupier.model.platform import ALLOW_DNS, DEFAULT_DENY, Cell, Market, Regio
 from croupier.model.providers import ProviderClass, egress_namespace
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.events import times_of
-from croupier.spec.form import FIXED, PlatformFile
+from croupier.spec.form import EGRESS, FIXED, PlatformFile
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.paths import parse_path
 from croupier.spec.providers import provider_flaws
@@ -109,6 +109,9 @@ class Names:
                 yield from self._unknown(file, ("cells", index, axis), axis, getattr(cell, axis), known[axis])
             for number, name in enumerate(cell.services or ()):
                 yield from self._unknown(file, ("cells", index, "services", number), "service", name, known["service"])
+        for index, preset in enumerate(file.value.presets):
+            if (called := preset.when.egress) is not None:
+                yield from self._unknown(file, ("presets", index, "when", EGRESS), "provider", called, self.providers)
         for index, layer in enumerate(file.value.layers):
             at: Location = ("layers", index, "at")
             for axis, names in known.items():
@@ -325,6 +328,11 @@ def _fixed(files: Sequence[File]) -> Iterator[Problem]:
                 if key in FIXED:
                     message = f"{key} is what a service is by its declaration"
                     yield file.problem((*spot, key), "FIXED", message, "set it under services", key=True)
+        for index, preset in enumerate(file.value.presets):
+            at: Location = ("presets", index, "set")
+            if preset.when.egress is not None and EGRESS in file.node(*at).children:
+                message = f"{EGRESS} is what the preset goes by"
+                yield file.problem((*at, EGRESS), "FIXED", message, "set it elsewhere", key=True)
     for file in files:
         for index, layer in enumerate(file.value.layers):
             for number, path in enumerate(layer.unset):

@@ -14,7 +14,7 @@ from croupier.spec.cells import Cells, Described
 from croupier.spec.files import read_text
 from croupier.spec.folder import read_folder
 from croupier.spec.form import PlatformFile
-from croupier.spec.layers import BASES, LAYERS, layers_of, problem_of, resolved, traits_of
+from croupier.spec.layers import BASES, LAYERS, applying, layers_of, problem_of, resolved, traits_of
 from croupier.spec.load import validated
 from croupier.spec.merge import merge
 from croupier.spec.names import File, Names
@@ -72,13 +72,8 @@ def load_platform(path: Path) -> Platform:
     merged, services = [], []
     for index, declared in enumerate(value.services):
         own = file.node("services", index).mark
-        traits = traits_of(declared)
-        layers = [
-            layer
-            for fits, layer in everywhere
-            if fits.items() <= traits.items() and ("service" not in fits or layer.mark == own)
-        ]
-        merged.append(merge(layers, BASES))
+        here = [(fits, layer) for fits, layer in everywhere if "service" not in fits or layer.mark == own]
+        merged.append(merge(applying(here, traits_of(declared)), BASES))
         service, found = resolved(merged[-1], Service)
         problems += found
         services += [service] if service is not None else []

@@ -44,6 +44,32 @@ def test_what_is_added_to_a_list_that_nobody_can_tell_decides_nothing(tmp_path: 
         _lobby(tmp_path, TWO + more)
 
 
+def test_a_preset_goes_by_the_providers_that_a_service_calls_in_a_cell(tmp_path: Path) -> None:
+    """In whichever way it comes to call them, and where it calls them only."""
+    (tmp_path / "presets.yaml").write_text(
+        "presets:\n"
+        "  - {when: {egress: psp-a}, set: {startSeconds: 41}}\n"
+        "  - {when: {egress: psp-a, tier: money}, set: {startSeconds: 42}}\n"
+    )
+    assert _lobby(tmp_path, "  - at: {market: no}\n    set: {egress: [psp-a]}\n").start_seconds == 30
+    assert _lobby(tmp_path, "  - at: {market: mt}\n    set: {egress: [psp-a]}\n").start_seconds == 41
+    cells = load_described(tmp_path).cells
+    started = {
+        (each.name, placed.cell.market): each.start_seconds
+        for placed in cells
+        for each in placed.services
+        if each.tier == "money"
+    }
+    assert started == {
+        ("payments", "mt"): 42,
+        ("payments", "no"): 42,
+        ("payments", "ro"): 42,
+        ("wallet", "mt"): 42,
+        ("wallet", "no"): 30,
+        ("wallet", "ro"): 30,
+    }
+
+
 def test_what_is_added_is_added_to_the_default(tmp_path: Path) -> None:
     assert _lobby(tmp_path, "  - at: {service: lobby}\n    set: {writable: {add: [/c]}}\n").writable == ("/tmp", "/c")
 
