@@ -77,7 +77,9 @@ parts = st.fixed_dictionaries(
         "config": st.dictionaries(st.sampled_from("AB"), st.sampled_from("12"), max_size=2),
         "egress": providers | change,
         "objectives": objectives | st.builds(lambda each: {"add": each}, objectives),
-        "scaling": st.fixed_dictionaries({"min": st.integers(1, 2), "max": st.integers(2, 3)}),
+        "scaling": st.fixed_dictionaries(
+            {"min": st.integers(1, 2), "max": st.integers(2, 3), "metric": st.just({"name": "m", "average": 1})}
+        ),
     },
 )
 unset = st.lists(st.sampled_from(["config", "config.A", "egress", "scaling", "drainSeconds"]), max_size=2, unique=True)

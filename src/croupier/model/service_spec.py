@@ -113,7 +113,7 @@ class Scaling(Value):
     """0, and requests wait for the first pod, is of ``trigger: {kind: http}`` only."""
     max: Annotated[int, Field(ge=1, le=1000)]
     metric: PodMetric | None = None
-    """None: the trigger decides, or CPU alone."""
+    """None: the trigger decides, or, of batch work, CPU alone."""
     trigger: Trigger | None = None
     """A queue, or what counts requests, asked by KEDA (S6.2), which is for regions that croupier does not release in:
     its operator copies scalers for each version, and a queue is read by all versions together."""

@@ -1,4 +1,4 @@
-"""Whether what a service listens on is reached, grows with who comes, and is replaced as asked (S4.2, S6.2, S16.5)."""
+"""Whether what a service listens on is reached, grows with who comes, and is replaced as asked (S4.2, S6.1, S16.5)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ def front_flaws(service: ServiceSpec, region: Region, name: str) -> Iterator[Fla
     """What is wrong with a service in the region ``name``. Locations are paths in it."""
     yield from _dead_ports(service, region, name)
     scaling = service.scaling
-    if service.traffic == "websocket" and scaling is not None and scaling.metric is None and scaling.trigger is None:
-        message = "who holds a connection and says nothing takes no CPU: pods are full before it rises"
-        hint = "give scaling a metric that counts connections, like sockets_per_pod"
+    if service.traffic != "batch" and scaling is not None and scaling.metric is None and scaling.trigger is None:
+        message = "CPU rises when those who ask wait already, and nothing counts them"
+        hint = "give scaling a metric, like rps_per_pod, or a trigger"
+        if service.traffic == "websocket":
+            message = "who holds a connection and says nothing takes no CPU: pods are full before it rises"
+            hint = "give scaling a metric that counts connections, like sockets_per_pod"
         yield Flaw(("scaling",), "SCALING", message, hint)
     if service.rollout is not None and region.released_by == "croupier":
         message = f"region {name} is released by croupier, which rolls nothing: a version has pods of its own"

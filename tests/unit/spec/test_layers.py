@@ -20,6 +20,7 @@ def _lobby(folder: Path, layers: str) -> ServiceSpec:
     return next(each for each in placed.services if each.name == "lobby")
 
 
+RPS = "metric: {name: rps_per_pod, average: 100}"
 TWO = """\
   - at: {market: mt}
     set: {startSeconds: 40, writable: [/a]}
@@ -77,8 +78,9 @@ def test_what_is_added_is_added_to_the_default(tmp_path: Path) -> None:
 def test_a_layer_may_take_a_part_away_and_give_it_anew(tmp_path: Path) -> None:
     lobby = _lobby(
         tmp_path,
-        "  - at: {service: lobby}\n    set: {scaling: {min: 1, max: 5, cpuPercent: 50}}\n"
-        "  - at: {service: lobby, market: mt}\n    unset: [scaling]\n    set: {scaling: {min: 2, max: 3}}\n",
+        f"  - at: {{service: lobby}}\n    set: {{scaling: {{{RPS}, min: 1, max: 5, cpuPercent: 50}}}}\n"
+        "  - at: {service: lobby, market: mt}\n    unset: [scaling]\n"
+        f"    set: {{scaling: {{{RPS}, min: 2, max: 3}}}}\n",
     )
     assert lobby.scaling is not None
     assert (lobby.scaling.min, lobby.scaling.max, lobby.scaling.cpu_percent) == (2, 3, None)
@@ -89,7 +91,7 @@ def test_what_is_wrong_with_a_part_stands_where_it_is_given_and_not_where_some_o
 ) -> None:
     _lobby(
         tmp_path,
-        "  - at: {service: lobby}\n    set: {scaling: {min: 1, max: 5, cpuPercent: 50}}\n"
+        f"  - at: {{service: lobby}}\n    set: {{scaling: {{{RPS}, min: 1, max: 5, cpuPercent: 50}}}}\n"
         "  - at: {service: lobby, market: mt}\n    unset: [scaling.cpuPercent]\n",
     )
     said = load_described(tmp_path).merged["acme-mt-west", "lobby"].winner(["scaling", "trigger"])
