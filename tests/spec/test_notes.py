@@ -64,6 +64,18 @@ def test_a_level_of_logs_that_config_outweighs_is_named_with_its_line(tmp_path: 
     assert _notes(tmp_path, (said[0], f"{said[1]}  configAs: files\n")) == []
 
 
+def test_what_looks_like_a_secret_in_config_is_named_with_its_line(tmp_path: Path) -> None:
+    """S10.6: it would be in Git, and in a ConfigMap."""
+    said = (
+        "  routes: []\n",
+        "  routes: []\n  config: {DB_PASSWORD: hunter2, DB_PASSWORD_FILE: /secrets/main/password}\n",
+    )
+    (note,) = _notes(tmp_path, said)
+    assert note.startswith(
+        "DB_PASSWORD of config (x.yaml:43:25) looks like a secret of lobby in acme-mt-west and 8 more"
+    )
+
+
 def test_room_for_events_that_nobody_keeps_is_noted(tmp_path: Path) -> None:
     ahead = f"warm: {{aheadMinutes: 10, image: registry.example/pause@sha256:{'a' * 64}}}, "
     (north, *_) = (line for line in BASE.read_text().splitlines() if line.startswith("  north: "))

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from croupier.core.policy.check import check
 from croupier.core.policy.fingerprint import written
+from croupier.core.policy.pod_security import RULES
 from croupier.core.schemas.definitions import DEFINITION, with_definitions
 from croupier.core.schemas.validator import Validator
 from croupier.errors import Problem, SpecError
-from croupier.model.manifest import Path
+from croupier.model.manifest import Manifest, Path, Source
 from croupier.model.objects import JsonObject
 from croupier.model.policy import SchemaView, UnknownKindView
 from croupier.spec.manifests import read_file
@@ -47,13 +49,27 @@ def checked(files: Mapping[str, Sequence[JsonObject]], kubernetes: str, blame: B
     """Hold what was rendered, file by file, against the schemas of a version of Kubernetes.
 
     Raises ``SpecError`` with all flaws: what one version takes, another need not. What ``blame`` lays at
-    a patch is told where the patch stands.
+    a patch is told where the patch stands; and so are pods that a patch makes such as their namespace does not take.
     """
     schemas = validator(kubernetes)
     flaws = [(name, each, flaw) for name, objects in files.items() for each in objects for flaw in schemas.check(each)]
     if flaws:
         raise SpecError({_told(name, each, flaw, blame, kubernetes) for name, each, flaw in flaws})
+    if blame is not None and (problems := set(_unrestricted(files, blame))):
+        raise SpecError(problems)
     return held([each for objects in files.values() for each in objects], schemas)
+
+
+def _unrestricted(files: Mapping[str, Sequence[JsonObject]], blame: Blame) -> Iterator[Problem]:
+    """What Pod Security has against pods in objects that are patched; every namespace is ``restricted``."""
+    patched = [(file, each) for file, objects in files.items() for each in objects if blame(file, each, ()) is not None]
+    manifests = [Manifest(Source(file, 0, ""), (), each) for file, each in patched]
+    for finding in check(manifests, RULES):
+        file, each = patched[finding.index]
+        if patch := blame(file, each, finding.path):
+            subject = f"{each['kind']} {each['metadata']['name']}, {written(finding.path)}"
+            hint = "a namespace with Pod Security restricted takes no such pod"
+            yield Problem(patch.file, *patch.path_at, "PODS", f"patch of {subject}: {finding.message}", hint)
 
 
 def _told(file: str, each: JsonObject, flaw: Flaw, blame: Blame | None, kubernetes: str) -> Problem:

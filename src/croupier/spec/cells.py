@@ -13,6 +13,7 @@ from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Res
 from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
 from croupier.model.store import is_kafka, is_mysql, stores_of
+from croupier.spec.config import config_notes
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
 from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import EGRESS, FIXED
@@ -132,7 +133,13 @@ class Cells:
             Described(
                 tuple(sorted(cells, key=lambda each: each.cell.name)),
                 merged,
-                (*self._notes(cells), *_awaited(cells, merged), *log_notes(cells, merged), *self._alone(cells)),
+                (
+                    *self._notes(cells),
+                    *_awaited(cells, merged),
+                    *log_notes(cells, merged),
+                    *config_notes(cells, merged),
+                    *self._alone(cells),
+                ),
                 self._names,
             ),
             problems,

@@ -10,7 +10,7 @@ from croupier.core.policy.hardening import OF_THE_SYSTEM, SOCKETS
 from croupier.core.policy.hygiene import EMAIL
 from croupier.core.policy.pod_security import ADDABLE, APPARMOR, SAFE_SYSCTLS, SELINUX_TYPES, VOLUMES
 from croupier.core.policy.rbac import BECOMES, BUILTIN, TOKENS
-from croupier.core.policy.secrets import FLAGS, NOT_SECRET, PRIVATE_KEY, SECRET_NAME
+from croupier.model.secret_look import FLAGS, NOT_SECRET, PRIVATE_KEY, SECRET_NAME
 
 
 def _any(words: Iterable[str]) -> str:

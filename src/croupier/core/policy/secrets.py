@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from croupier.core.policy.objects import Object, Pod, at, items, listed, mapping, text
 from croupier.core.policy.rule import Hit, Level, object_rule, pod_rule
+from croupier.model.secret_look import looks_secret
 
-SECRET_NAME = re.compile(
-    r"pass(word|wd)?$|password|secret|token|credential|bearer|private_?key|api_?key|access_?key"
-    r"|azure_batch_key|aws_secret|oci_cli_key_content|encryption_?key",
-    re.IGNORECASE,
-)
-PRIVATE_KEY = re.compile(r"---\s*BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
-NOT_SECRET = re.compile(r"(_|-|\.)?(file|path|name|ttl|url|expir\w*|length|_id)$", re.IGNORECASE)
-FLAGS = frozenset(("", "true", "false"))
 APP = "containers: [{name: app, image: registry.example/bets, %s}]"
-
-
-def looks_secret(name: str, value: str) -> bool:
-    """Whether ``value``, called ``name``, looks as if it should be in a secret manager."""
-    if PRIVATE_KEY.search(value):
-        return True
-    return bool(SECRET_NAME.search(name)) and not NOT_SECRET.search(name) and value.lower() not in FLAGS
 
 
 @pod_rule(

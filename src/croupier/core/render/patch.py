@@ -150,6 +150,8 @@ def _is_there(each: PlacedPatch, file: str) -> bool:
 def blame(cells: Iterable[PlacedCell]) -> Callable[[str, JsonObject, Path], PlacedPatch | None]:
     """File, object and a path in it -> the last patch that may have written there."""
     of_cell = {each.cell.name: each for each in cells}
+    if not any(each.patches for each in of_cell.values()):
+        return lambda *_: None
 
     def blamed(file: str, each: JsonObject, path: Path) -> PlacedPatch | None:
         area, name, *more = file.split("/")
