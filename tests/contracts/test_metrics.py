@@ -261,6 +261,12 @@ async def test_a_huge_page_is_refused(page: PageSource, monkeypatch: pytest.Monk
     await refused(page, "more than 1000 bytes")
 
 
+async def test_counters_that_bear_the_name_of_a_run_began_with_it(page: PageSource) -> None:
+    page.say(page_of({CANARY: ARM, IDLE: ARM}))
+    found = await page.metrics.read([CANARY, IDLE])
+    assert {target.run != "-": sample.began_with_run for target, sample in found.items()} == {True: True, False: False}
+
+
 async def test_a_slow_page_is_refused(page: PageSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("croupier.adapters.metrics.scrape.PATIENCE_SECONDS", 0.0)
     page.say(page_of({CANARY: ARM}))

@@ -125,6 +125,7 @@ arms = st.none() | st.builds(
     players_seen=st.none() | st.integers(0, 10**9),
     players_revision=st.none() | st.integers(0, 10**6),
     violations=st.dictionaries(texts, numbers, max_size=2),
+    began_with_run=st.booleans(),
 )
 samples = st.builds(Sample, at=st.floats(0, 4e9), weight=st.integers(0, 100), canary=arms, stable=arms)
 
@@ -133,7 +134,7 @@ def test_the_encoding_knows_every_field_of_a_sample() -> None:
     names = {cls: [field.name for field in fields(cls)] for cls in (Sample, ArmSample, SeriesCounts)}
     assert names == {
         Sample: ["at", "weight", "canary", "stable"],
-        ArmSample: ["series", "players_seen", "players_revision", "violations"],
+        ArmSample: ["series", "players_seen", "players_revision", "violations", "began_with_run"],
         SeriesCounts: ["events", "players", "spread"],
     }
 

@@ -60,6 +60,8 @@ class ArmSample:
     """The revision of the split under which ``players_seen`` were counted; it may lag behind the one in force."""
     violations: Mapping[str, float] = field(default_factory=dict)
     """Invariant -> times it was broken under this arm, cumulative; one that nobody watches is absent."""
+    began_with_run: bool = field(default=False, compare=False)
+    """Whether these counters bear the run's name, so that all they show was counted in this run."""
 
 
 @dataclass(frozen=True, slots=True)

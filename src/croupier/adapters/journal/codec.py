@@ -1,8 +1,8 @@
 """A sample as one line of JSON and back. Floats come back bit for bit; NaN (absent from a scrape) is written as null.
 
 Line: ``{"at", "weight", "canary": arm | null, "stable": arm | null}``; arm: ``{"seen": int | null, "revision": int |
-null, "violations": {invariant: count} | absent, "series": {name: {"e": {pod: [total, bad]}, "p": {pod: [total, bad]} |
-absent, "s": [visits, squares, products, visit squares] | absent}}}``.
+null, "violations": {invariant: count} | absent, "own": true | absent, "series": {name: {"e": {pod: [total, bad]}, "p":
+{pod: [total, bad]} | absent, "s": [visits, squares, products, visit squares] | absent}}}``.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def _arm(arm: ArmSample | None) -> object:
     encoded: dict[str, object] = {"seen": arm.players_seen, "revision": arm.players_revision, "series": series}
     if arm.violations:
         encoded["violations"] = {name: _finite(count) for name, count in arm.violations.items()}
+    if arm.began_with_run:
+        encoded["own"] = True
     return encoded
 
 
@@ -93,6 +95,7 @@ def _arm_of(value: Any) -> ArmSample | None:
         players_seen=_whole(value["seen"]),
         players_revision=_whole(value["revision"]),
         violations={name: _number(count) for name, count in value.get("violations", {}).items()},
+        began_with_run=value.get("own", False) is True,
     )
 
 

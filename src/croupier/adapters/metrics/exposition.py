@@ -68,7 +68,7 @@ class _Arm:
         self.spread: dict[str, dict[str, float]] = {}
         self.violations: dict[str, float] = {}
 
-    def sample(self, revision: int | None, signals: Mapping[str, bool]) -> ArmSample:
+    def sample(self, revision: int | None, signals: Mapping[str, bool], *, began_with_run: bool) -> ArmSample:
         """``signals``: all that are counted in the run -> whether players are known for it."""
         events, players = self.counts["events"], self.counts["players"]
         series = {}
@@ -79,7 +79,7 @@ class _Arm:
             else:
                 series[name] = SeriesCounts(_NOTHING, _NOTHING if by_player else None, self._spread(name))
         seen = None if revision is None else self.seen.get(revision, 0)
-        return ArmSample(series, seen, revision, self.violations)
+        return ArmSample(series, seen, revision, self.violations, began_with_run)
 
     def _spread(self, signal: str) -> Spread | None:
         figures = self.visits | self.spread.get(signal, {})
@@ -121,7 +121,11 @@ def fold(readings: Iterable[Reading]) -> Page:
     return Page(
         updated_at,
         {
-            key: arm.sample(revisions.get((key.service, key.run)), signals[key.service, key.run])
+            key: arm.sample(
+                revisions.get((key.service, key.run)),
+                signals[key.service, key.run],
+                began_with_run=key.run != "-",
+            )
             for key, arm in arms.items()
         },
     )

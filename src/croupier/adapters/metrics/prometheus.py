@@ -123,10 +123,12 @@ class PrometheusMetrics:
                 continue
             violations = told.violations if told is not None else {}
             if told is not None and told.players_seen is not None:
-                found[target] = ArmSample(series, told.players_seen, told.players_revision, violations)
+                seen, of_split = told.players_seen, told.players_revision
+                found[target] = ArmSample(series, seen, of_split, violations, told.began_with_run)
             else:
-                seen = self._seen.since(service, pods[target], requests) if revision is not None else None
-                found[target] = ArmSample(series, seen, revision, violations)
+                by_requests = self._seen.since(service, pods[target], requests) if revision is not None else None
+                began_with_run = told is not None and told.began_with_run
+                found[target] = ArmSample(series, by_requests, revision, violations, began_with_run)
         return found
 
 

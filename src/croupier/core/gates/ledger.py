@@ -29,13 +29,14 @@ class Ledger:
         if canary is None and stable is not None:
             self._unborn |= not self._last["canary"]
         if canary is not None:
-            for name, moved in self._moved("canary", canary.violations, from_zero=self._unborn):
+            from_zero = self._unborn or canary.began_with_run
+            for name, moved in self._moved("canary", canary.violations, from_zero=from_zero):
                 self.broken[name] = self.broken.get(name, 0.0) + moved
         if stable is not None:
             self.of_stable += sum(moved for _, moved in self._moved("stable", stable.violations, from_zero=False))
 
     def _moved(self, arm: str, counts: Mapping[str, float], *, from_zero: bool) -> list[tuple[str, float]]:
-        """What was added. ``from_zero``: the arm was seen not to exist, so its first reading is all its own."""
+        """What was added. ``from_zero``: the arm did not exist before the run, so its first reading is all its own."""
         last, moved = self._last[arm], []
         for name, count in counts.items():
             if not isfinite(count):  # as good as absent

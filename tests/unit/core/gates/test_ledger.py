@@ -44,6 +44,15 @@ def test_the_first_reading_of_an_arm_that_did_not_exist_is_all_its_own(policy):
     assert verdict(policy, [(None, 0), (1, 0)]).outcome is Outcome.FAIL
 
 
+def test_the_first_reading_of_counters_that_bear_the_runs_name_is_all_its_own(policy):
+    """The run's first players may be counted before its first scrape: once is once too often then, too."""
+    evidence = new_evidence(policy, 5.0, {})
+    canary = ArmSample({}, violations={"posted-twice": 1.0}, began_with_run=True)
+    fold(evidence, Sample(1000.0, 5, canary, ArmSample({}, violations={"posted-twice": 4.0}, began_with_run=True)))
+    assert assess(evidence, weight=5, now=1000.0).code == "invariant"
+    assert evidence.ledger.of_stable == 0.0
+
+
 def test_a_violation_after_the_tally_began_anew_counts(policy):
     assert verdict(policy, [(5, 0), (0, 0), (1, 0)]).outcome is Outcome.FAIL
 
