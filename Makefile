@@ -7,6 +7,8 @@ STAMP  := $(VENV)/.ready
 STANDS ?= 2
 # Tests that share a stand run in one process, those that take longest first (tests/conftest.py).
 BY_STAND := --dist loadgroup --no-loadscope-reorder
+# Where those are (tests/conftest.py holds to it): reading all other tests takes as long as a stand takes to come up.
+HAVE_STANDS := tests/contracts tests/integration tests/e2e
 
 .PHONY: demo test test-kube kube check format soak bench-gates lock clean
 
@@ -20,7 +22,7 @@ demo: $(STAMP) ## a good release promoted, a bad one taken back, on a stand of i
 test: check ## everything: lint, types, import contracts, unit to end-to-end; a part: ARGS="-k journal"
 ifeq ($(ARGS),)
 	$(BIN)/pytest -n 2 -m "not stand and not kube"
-	$(BIN)/pytest -n $(STANDS) $(BY_STAND) -m stand
+	$(BIN)/pytest -n $(STANDS) $(BY_STAND) -m stand $(HAVE_STANDS)
 else  # in one run: pytest calls it an error when nothing is chosen
 	$(BIN)/pytest -n 2 $(BY_STAND) -m "not kube" $(ARGS)
 endif

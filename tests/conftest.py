@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -24,6 +25,10 @@ settings.register_profile("croupier", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=2_000)
 settings.load_profile("search" if os.environ.get("PROPERTY_SEARCH") else "croupier")
 
+HERE = Path(__file__).parent
+HAVE_STANDS = ("contracts", "integration", "e2e")
+"""Folders of the tests on a stand; the Makefile names them, too."""
+
 pytest_plugins = ["tests.support.cluster"]
 
 
@@ -31,7 +36,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on parts of a stand may run in two processes (``--dist loadgroup``), file by file unless a test says which
     others it shares a stand with. Whole stands come first, for they take longest."""
     for item in items:
-        if item.get_closest_marker("stand") and not item.get_closest_marker("xdist_group"):
+        if not item.get_closest_marker("stand"):
+            continue
+        if item.path.relative_to(HERE).parts[0] not in HAVE_STANDS:
+            raise pytest.UsageError(f"{item.nodeid} needs a stand: it belongs under {', '.join(HAVE_STANDS)}")
+        if not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
     items.sort(key=lambda item: (not _needs_the_stand(item), item.path.parent.name != "e2e"))
 

@@ -15,13 +15,12 @@ import pytest
 import yaml
 from tests.support import quick_yaml
 from tests.support.edge import free_port
+from tests.support.platforms import LARGE, described
 
 from croupier.core.render.collector import SAMPLER, collectors
-from croupier.spec.platform import load_described
 from croupier_stand.process import wait_for
 
 PROGRAM = next((found for name in ("otelcol-contrib", "otelcol") if (found := shutil.which(name))), None)
-PLATFORM = Path(__file__).parents[2] / "examples" / "platform"
 OWN, OTHER = "eu-east", "eu-north"
 MANY = 40
 _ERROR = 2
@@ -35,7 +34,7 @@ class Collector:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port, self.health = folder, free_port(), free_port()
-        objects = collectors(each for each in load_described(PLATFORM).cells if each.cell.region == OWN)
+        objects = collectors(each for each in described(LARGE).cells if each.cell.region == OWN)
         name = f"{SAMPLER}-config"
         (made,) = (each for each in objects if each["metadata"]["name"].startswith(name))
         config: dict[str, Any] = quick_yaml.load(made["data"]["collector.yaml"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -39,18 +40,27 @@ from croupier.model.stores import (
     StorageClass,
     Stores,
 )
+from croupier.spec.cells import Described
 from croupier.spec.events import Times, is_in, times_of, warm_of
 from croupier.spec.platform import load_described
 
 EXAMPLE = Path(str(files("croupier.cli").joinpath("example")))
 """What ``init`` writes."""
+_EXAMPLES = Path(__file__).parents[2] / "examples"
+LARGE, REFERENCE = _EXAMPLES / "platform", _EXAMPLES / "reference"
+
+
+@cache
+def described(folder: Path) -> Described:
+    """The platform of a folder that stays as it is; read once a process, for nothing that was read can be changed."""
+    return load_described(folder)
 
 
 def example(**of_region: object) -> list[PlacedCell]:
     """The cells of the example; ``of_region``: fields that every region has instead."""
     return [
         placed.model_copy(update={"region": placed.region.model_copy(update=of_region)})
-        for placed in load_described(EXAMPLE).cells
+        for placed in described(EXAMPLE).cells
     ]
 
 

@@ -416,8 +416,8 @@ class SmallCluster:
 
     def all(self, resource: Resource) -> list[JsonObject]:
         """As they are stored: nobody may change them. Copies would take most of a test's time."""
-        objects = self.server._server.objects.items()
-        return [obj for key, obj in sorted(objects, key=lambda pair: pair[0][1:]) if key.resource == resource]
+        found = [pair for pair in self.server._server.objects.items() if pair[0].resource == resource]
+        return [obj for _, obj in sorted(found, key=lambda pair: pair[0][1:])]
 
     def find(self, resource: Resource, name: str) -> JsonObject:
         """As it is stored: nobody may change it."""

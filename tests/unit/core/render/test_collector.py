@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from tests.support import quick_yaml
-from tests.support.platforms import example
+from tests.support.platforms import LARGE, described, example
 
 from croupier.core.render.cell import objects, prometheus_files
 from croupier.core.render.collector import RECEIVER, SAMPLER, collectors, tracing
@@ -20,9 +19,8 @@ from croupier.model.objects import JsonObject
 from croupier.model.platform import PlacedCell
 from croupier.model.schemas import NEWEST
 from croupier.model.service_spec import Logging
-from croupier.spec.platform import load_described
 
-CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
+CELLS = described(LARGE).cells
 NORTH, EAST = "eu-north", "eu-east"
 ON_CALL = OnCall(team="platform", runbook="https://runbooks.example/collectors")
 ALONE = {"prometheus": None, "monitoring_namespace": None}

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.platforms import REFERENCE, described
 from tests.support.promtool import needs_promtool, promtool
 
 from croupier.core.render.cell import objects_of
@@ -17,12 +18,11 @@ from croupier.model.monitoring import Monitoring
 from croupier.model.platform import PlacedCell
 from croupier.model.release_policy import MetricsSource
 from croupier.model.service_spec import ServiceSpec
-from croupier.spec.platform import load_described
 from croupier_kit import tally_page
 from croupier_kit.tally_fold import Fold
 
 ROOT = Path(__file__).parents[4]
-(PLACED,) = load_described(ROOT / "examples" / "reference").cells
+(PLACED,) = described(REFERENCE).cells
 (SERVICE,) = PLACED.services
 LABELS = {"grafana_dashboard": "1"}
 

@@ -10,7 +10,7 @@ from typing import Any
 import envoy
 import pytest
 from tests.support import quick_yaml
-from tests.support.platforms import example, gated, manifests
+from tests.support.platforms import LARGE, described, example, gated, manifests
 
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
@@ -23,9 +23,7 @@ from croupier.model.providers import Egress
 from croupier.model.service_spec import SecretRef
 from croupier.model.store import secrets_of
 from croupier.spec.manifests import read_text
-from croupier.spec.platform import load_described
 
-PLATFORM = Path(__file__).parents[4] / "examples" / "platform"
 IMAGE = f"registry.example/envoy@sha256:{64 * 'e'}"
 EAST, NORTH = "eu-east", "eu-north"
 
@@ -35,7 +33,7 @@ def _platform(**of_egress: object) -> list[PlacedCell]:
     egress = Egress(image=IMAGE).model_copy(update=of_egress)
     return [
         each.model_copy(update={"region": each.region.model_copy(update={"egress": egress})})
-        for each in load_described(PLATFORM).cells
+        for each in described(LARGE).cells
     ]
 
 
@@ -214,7 +212,7 @@ def test_a_breaker_opens_when_the_provider_says() -> None:
 
 
 def test_calls_leave_by_the_addresses_of_the_region_and_only_those_outside() -> None:
-    cells = [each for each in load_described(PLATFORM).cells if each.cell.region == NORTH]
+    cells = [each for each in described(LARGE).cells if each.cell.region == NORTH]
     made = egress_gateways(cells)["psp"]
     (policy,) = (each for each in made if each["kind"] == "CiliumEgressGatewayPolicy")
     assert "namespace" not in policy["metadata"]

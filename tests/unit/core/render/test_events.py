@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.platforms import eventful, queued
+from tests.support.platforms import LARGE, described, eventful, queued
 
 from croupier.core.compare import compare
 from croupier.core.render.calendar import calendar
@@ -21,9 +20,8 @@ from croupier.model.platform import PlacedCell
 from croupier.spec.events import Times, times_of
 from croupier.spec.freezes import flaws
 from croupier.spec.load import Flaw
-from croupier.spec.platform import load_described
 
-CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
+CELLS = described(LARGE).cells
 
 
 def _event(**changes: object) -> Event:

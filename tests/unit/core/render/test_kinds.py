@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import get_args
 
 import pytest
@@ -32,6 +32,7 @@ from tests.support.platforms import (
 
 from croupier.engine.schemas import validator
 from croupier.model.gateway import Target
+from croupier.model.objects import JsonObject
 from croupier.model.platform import SecretsDriver
 from croupier.model.schemas import VERSIONS
 
@@ -66,14 +67,23 @@ CELLS = {
 @pytest.mark.parametrize("held", CELLS)
 def test_no_kind_is_rendered_without_a_schema(held: str, kubernetes: str) -> None:
     schemas = validator(kubernetes)
-    for name, text in manifests(CELLS[held]()).items():
-        for each in quick_yaml.load_all(text):
-            assert schemas.covers(each), f"{name}: {each['apiVersion']} {each['kind']}"
-            assert not list(schemas.check(each)), name
+    for name, each in _objects(held):
+        assert schemas.covers(each), f"{name}: {each['apiVersion']} {each['kind']}"
+        assert not list(schemas.check(each)), name
 
 
 @pytest.mark.parametrize("held", CELLS)
 def test_no_empty_list_is_rendered(held: str) -> None:
     """An API server keeps none: who compares what is there with Git would find a change at each look."""
-    for name, text in manifests(CELLS[held]()).items():
+    for name, text in _texts(held).items():
         assert ": []" not in text, name
+
+
+@cache
+def _texts(held: str) -> dict[str, str]:
+    return manifests(CELLS[held]())
+
+
+@cache
+def _objects(held: str) -> list[tuple[str, JsonObject]]:
+    return [(name, each) for name, text in _texts(held).items() for each in quick_yaml.load_all(text)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support import quick_yaml
-from tests.support.platforms import EXAMPLE, example
+from tests.support.platforms import EXAMPLE, described, example
 
 from croupier.core.render.access import access
 from croupier.core.render.cell import render
@@ -17,10 +17,9 @@ from croupier.core.render.version import config_map_names
 from croupier.model.quantity import size
 from croupier.model.release_policy import ReleasePolicySpec
 from croupier.model.service_spec import People
-from croupier.spec.platform import load_described
 
 GOLDEN = Path(__file__).parent / "golden"
-RENDERED = render(load_described(EXAMPLE).cells)
+RENDERED = render(described(EXAMPLE).cells)
 OBJECTS: list[tuple[str, dict[str, Any]]] = [
     (name, each) for name, text in RENDERED.items() if name.endswith(".yaml") for each in quick_yaml.load_all(text)
 ]
@@ -41,7 +40,7 @@ def test_the_example_renders_as_written_down() -> None:
 
 
 def test_the_same_platform_gives_the_same_bytes() -> None:
-    assert render(reversed(load_described(EXAMPLE).cells)) == RENDERED
+    assert render(reversed(described(EXAMPLE).cells)) == RENDERED
 
 
 def test_no_two_objects_of_a_cluster_have_the_same_name() -> None:

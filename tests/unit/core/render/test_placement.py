@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.platforms import example
+from tests.support.platforms import LARGE, described, example
 
 from croupier.core.render.cell import objects_of, priorities
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import ServiceSpec
-from croupier.spec.platform import load_described
 
 POOL = "nodes.example.net/pool"
-(PLACED, *_) = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
+(PLACED, *_) = described(LARGE).cells
 
 
 def _pod(placed: PlacedCell, service: ServiceSpec) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.support import quick_yaml
-from tests.support.platforms import gated, manifests
+from tests.support.platforms import LARGE, described, gated, manifests
 from tests.support.promtool import fires, needs_promtool
 
 from croupier.core.render.cell import objects, prometheus_files
@@ -18,9 +18,8 @@ from croupier.core.render.provider_watch import provider_groups, provider_rules
 from croupier.model.monitoring import Monitoring, OnCall
 from croupier.model.platform import PlacedCell
 from croupier.model.providers import ProviderObjective
-from croupier.spec.platform import load_described
 
-CELLS = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
+CELLS = described(LARGE).cells
 EAST = [each for each in CELLS if each.cell.region == "eu-east"]
 HOUR = 60
 

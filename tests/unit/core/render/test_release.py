@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.support.platforms import REFERENCE, described
 
 from croupier.core.policy.strategies import DECIDED
 from croupier.core.render.release import release_policy
-from croupier.spec.platform import load_described
 
 ROOT = Path(__file__).parents[4]
-(PLACED,) = load_described(ROOT / "examples" / "reference").cells
+(PLACED,) = described(REFERENCE).cells
 (SERVICE,) = PLACED.services
 
 

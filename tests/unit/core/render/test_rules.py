@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.support import quick_yaml
+from tests.support.platforms import REFERENCE, described
 from tests.support.promtool import fires, needs_promtool, promtool
 
 from croupier.core.render.cell import objects_of, render
@@ -26,10 +27,9 @@ from croupier.model.platform import PlacedCell, Traces
 from croupier.model.service import Objective
 from croupier.model.service_spec import ServiceSpec
 from croupier.model.slo import ALERTED, BURNS, RECORDED
-from croupier.spec.platform import load_described
 
 ROOT = Path(__file__).parents[4]
-(PLACED,) = load_described(ROOT / "examples" / "reference").cells
+(PLACED,) = described(REFERENCE).cells
 (SERVICE,) = PLACED.services
 HOUR, DAY = 60, 1440
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.platforms import stored
+from tests.support.platforms import REFERENCE, described, stored
 from tests.support.promtool import fires, needs_promtool
 
 from croupier.core.render.cell import render
@@ -21,7 +21,6 @@ from croupier.model.monitoring import Monitoring
 from croupier.model.platform import PlacedCell
 from croupier.model.service_spec import Alerts
 from croupier.model.slo import OF_RESOURCES
-from croupier.spec.platform import load_described
 from croupier.spec.watched import budget_flaw, series_of, stores_series
 
 ROOT = Path(__file__).parents[4]
@@ -37,7 +36,7 @@ def _watched(placed: PlacedCell, **of_prometheus: Any) -> PlacedCell:
     return placed.model_copy(update={"region": region, "services": services})
 
 
-PLACED = _watched(load_described(ROOT / "examples" / "reference").cells[0])
+PLACED = _watched(described(REFERENCE).cells[0])
 (SERVICE,) = PLACED.services
 _POD = 'namespace="lucky-mt",container="app",pod="payments-api-5d5f8c7b9f-abcde"'
 MEMORY = f"container_memory_working_set_bytes{{{_POD}}}"

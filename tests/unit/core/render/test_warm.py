@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import yaml
 from tests.support import quick_yaml
-from tests.support.platforms import manifests, warmed
+from tests.support.platforms import LARGE, described, manifests, warmed
 
 from croupier.core.policy.catalogue import RULES
 from croupier.core.policy.check import check
@@ -21,9 +20,8 @@ from croupier.model.nodes import Node, NodePool
 from croupier.model.platform import PlacedCell, Region
 from croupier.model.quantity import size
 from croupier.spec.manifests import read_text
-from croupier.spec.platform import load_described
 
-(PLACED, *_) = load_described(Path(__file__).parents[4] / "examples" / "platform").cells
+(PLACED, *_) = described(LARGE).cells
 
 
 def _region(**pools: NodePool) -> Region:
