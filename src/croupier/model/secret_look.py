@@ -10,12 +10,14 @@ SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 PRIVATE_KEY = re.compile(r"---\s*BEGIN [A-Z ]*PRIVATE KEY", re.IGNORECASE)
+IN_ADDRESS = re.compile(r"://[^/\s:@]*:[^/\s@$]+@")
+"""A password in an address. One that is put in later, ``$(PASSWORD)``, is none."""
 NOT_SECRET = re.compile(r"(_|-|\.)?(file|path|name|ttl|url|expir\w*|length|_id)$", re.IGNORECASE)
 FLAGS = frozenset(("", "true", "false"))
 
 
 def looks_secret(name: str, value: str) -> bool:
     """Whether ``value``, called ``name``, looks as if it should be in a secret manager."""
-    if PRIVATE_KEY.search(value):
+    if PRIVATE_KEY.search(value) or IN_ADDRESS.search(value):
         return True
     return bool(SECRET_NAME.search(name)) and not NOT_SECRET.search(name) and value.lower() not in FLAGS

@@ -10,7 +10,7 @@ from croupier.core.policy.hardening import OF_THE_SYSTEM, SOCKETS
 from croupier.core.policy.hygiene import EMAIL
 from croupier.core.policy.pod_security import ADDABLE, APPARMOR, SAFE_SYSCTLS, SELINUX_TYPES, VOLUMES
 from croupier.core.policy.rbac import BECOMES, BUILTIN, TOKENS
-from croupier.model.secret_look import FLAGS, NOT_SECRET, PRIVATE_KEY, SECRET_NAME
+from croupier.model.secret_look import FLAGS, IN_ADDRESS, NOT_SECRET, PRIVATE_KEY, SECRET_NAME
 
 
 def _any(words: Iterable[str]) -> str:
@@ -31,8 +31,8 @@ def of_images(test: str) -> str:
 
 def _looks_secret(name: str, value: str) -> str:
     return (
-        f"({like(value, PRIVATE_KEY)} || ({like(name, SECRET_NAME)} && !{like(name, NOT_SECRET)} && "
-        f"!({value}.lowerAscii() in {words(sorted(FLAGS))})))"
+        f"({like(value, PRIVATE_KEY)} || {like(value, IN_ADDRESS)} || ({like(name, SECRET_NAME)} && "
+        f"!{like(name, NOT_SECRET)} && !({value}.lowerAscii() in {words(sorted(FLAGS))})))"
     )
 
 
