@@ -15,7 +15,8 @@ Rules (DESIGN §2, S9.7):
 - In a freeze window nothing goes forward: the run is held (code ``freeze``) and goes on by itself when the window ends,
   or a person overrides it. It counts towards no deadline. Gates still take the run back.
 - A run that goes back to the version before waits for nobody who only confirms: what is written counts, without gates
-  and dwell, and the end waits, so that the pods of both stay (``due.is_unconfirmed``).
+  and dwell, and the end waits, so that the pods of both stay (``due.is_unconfirmed``). A split that does not land does
+  not take it back; a gate that fails, and pods that crash, do, until it is confirmed.
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
   version that has no pod ready. A version that players hold sockets to is waited for, both ways (``drain``), and a
   person may go back until then.
@@ -284,6 +285,8 @@ def _never_settled(state: RunState, s: Snapshot) -> Draft | None:
     step = state.current
     if s.now - state.step_at < step.settle_seconds:
         return None
+    if state.returns and pods_ready(state, s) and not split_confirmed(state, s):
+        return None  # giving a way back up would only be one more split that nobody takes up
     share = _share_blocker(state, s)
     if pods_ready(state, s) and split_confirmed(state, s) and share is not None:
         # The data plane does what it was told; the players drawn are unusual. That is no proof of a bad split.
@@ -339,6 +342,14 @@ def _enter_next(state: RunState, s: Snapshot) -> Draft | None:
     return _draft(state, s, Event.ENTERED, step=step, name=following.name, weight=following.weight)
 
 
+def _harm_unconfirmed(state: RunState, s: Snapshot) -> Draft | None:
+    """A run that goes back and is not confirmed has passed its steps without gates: what they see later, and its pods,
+    take it back until it is. Not to a version that has no pod ready."""
+    if not (is_unconfirmed(state, s) and may_turn_back(state)) or stable_down(state, s):
+        return None
+    return next(filter(None, (rule(state, s) for rule in (_gates_fail, _crashing, _canary_down))), None)
+
+
 def _promoted(state: RunState, s: Snapshot) -> Draft | None:
     aims = [action for action in state.current.actions if not isinstance(action, SetSplit)]
     if not all(in_force(state, s, action) for action in aims):
@@ -365,7 +376,7 @@ _RULES: Mapping[Phase, Sequence[Rule]] = {
     Phase.HELD: (*_TAKE_BACK, _resume, _promote, _objective_missed, _thawed),
     Phase.PAUSED: (*_TAKE_BACK, _resume, _objective_missed),
     Phase.PASSED: (_enter_next,),
-    Phase.PROMOTING: (_turned_back, _promoted),
+    Phase.PROMOTING: (_turned_back, _harm_unconfirmed, _promoted),
     Phase.ROLLING_BACK: (_rolled_back,),
     Phase.PROMOTED: (),
     Phase.ROLLED_BACK: (),

@@ -13,7 +13,7 @@ from croupier.core.due import UNCONFIRMED_SECONDS
 from croupier.core.phases import Phase
 from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
-from croupier.model.plan import Retire, Settle
+from croupier.model.plan import Retire, SetSplit, Settle
 
 REFUSED = {"traffic": "HTTPRoute casino/payments-api.mesh: mesh: Accepted is False"}
 
@@ -81,3 +81,40 @@ def test_a_way_back_that_is_taken_back_ends_only_when_that_is_confirmed(weight: 
     decision = decide(decision.state, written)
     assert (decision.state.phase, decision.state.zero_at) == (Phase.ROLLING_BACK, None)
     assert not any(isinstance(action, Settle | Retire) for action in decision.actions)
+
+
+DOWN = {STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 0)}
+CRASHED = {STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 4, restarts=9)}
+HARM = {
+    "a failing gate": {"verdict": FAIL},
+    "no ready pod": {"pods": DOWN, "down_seconds": 60.0},
+    "crashing pods": {"pods": CRASHED},
+}
+
+
+@pytest.mark.parametrize("seen", HARM.values(), ids=HARM.keys())
+def test_what_shows_after_the_steps_were_skipped_takes_it_back_until_somebody_confirms(seen: dict[str, object]) -> None:
+    """Prevents: players who stay on pods that have ended, because nobody watches a run that promotes."""
+    state, well = returning(100)
+    promoting = decide(state, refused(well)).state
+    assert promoting.phase is Phase.PROMOTING
+    later = replace(refused(replace(well, now=well.now + 60.0)), **seen)
+    assert decide(promoting, later).state.phase is Phase.ROLLING_BACK
+    confirmed = replace(well, now=well.now + 60.0, **seen)
+    assert decide(promoting, confirmed).state.phase is Phase.PROMOTING
+    nowhere_to_go = replace(later, pods={**DOWN, STABLE: pods(STABLE, 0)})
+    assert decide(promoting, nowhere_to_go).state.phase is Phase.PROMOTING
+
+
+def test_a_way_back_is_not_given_up_because_nobody_takes_its_split_up() -> None:
+    """Prevents: a revert in Git that waits for a person, because for ten minutes no API server took what it writes."""
+    state, well = returning(5)
+    settling = decide(state, well).state
+    assert (settling.phase, settling.current.weight) == (Phase.SETTLING, 10)
+    later = replace(well, now=well.now + 3600.0, split=None, faults={"traffic": "webhook refuses"})
+    decision = decide(settling, later)
+    assert decision.state.phase is Phase.SETTLING
+    assert any(isinstance(action, SetSplit) for action in decision.actions), "it goes on trying"
+    assert decide(replace(settling, returns=False), later).state.phase is Phase.ROLLING_BACK
+    no_pods = replace(later, pods={STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 0)})
+    assert decide(settling, no_pods).state.phase is Phase.ROLLING_BACK
