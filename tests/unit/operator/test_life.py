@@ -368,6 +368,25 @@ async def test_a_revert_in_git_does_not_wait_for_a_copy_of_a_rule_that_is_refuse
     assert "webhook" in condition(status, "Stalled")["message"]
 
 
+async def test_a_revert_does_not_wait_for_a_route_that_the_policy_no_longer_asks_for(world: SmallCluster) -> None:
+    """Prevents: who takes spec.mesh out, because the mesh is down, and finds no way back while the gateway is, too."""
+    operator = await world.operator()
+    first, second = await second_version(world, operator)
+    await answer(world, mesh_says="False", gateway_says="False")
+    await world.declare(mesh=None)
+    await world.commit(BUILD="1")
+    await world.until(operator, lambda _: world.weights() == {first: 100}, 120.0)
+    for _ in range(300):
+        await world.tick(operator)
+    status = world.status()
+    assert (status["phase"], status["stable"]) == ("promoting", second)
+    assert world.weights() == {first: 100}
+    assert world.running() == {first: 4, second: 4}
+    await answer(world, gateway_says="True")
+    await world.until(operator, lambda status: status["stable"] == first and is_ready(status))
+    assert [each["metadata"]["name"] for each in world.all(HTTP_ROUTES)] == [POLICY_NAME]
+
+
 async def test_a_revert_in_git_goes_back_while_nobody_confirms_that_the_old_version_is_left(
     world: SmallCluster,
 ) -> None:

@@ -116,6 +116,8 @@ class GatewayTraffic:
                     each["metadata"].pop("ownerReferences", None)
             for each in made:  # make before break: what the route names exists before it names it
                 await self._apply(each)
+            if goes_back and self._cluster.is_usable(owner):
+                left = await self._drop_callers(owner, left)
             await self._confirm(owner, routes)
         await self._apply(callers)
         self._require_usable(owner, left)
@@ -137,16 +139,16 @@ class GatewayTraffic:
         if pointed:
             assert stable is not None
             self._require_pointed(owner, stable, pointed)
-        if left := self._left_behind(owner):
-            raise Unreachable(
-                f"HTTPRoute {owner.namespace}/{left[0]['metadata']['name']} is left, and sends players still"
-            )
+        left = next((each["metadata"]["name"] for each in self._left_behind(owner)), "")
+        stays = f"HTTPRoute {owner.namespace}/{left} is left, and sends players still" if left else ""
         if not names:
             assert stable is not None
+            if stays:
+                raise Unreachable(stays)
             return ObservedSplit(service, annotation(stable, RUN), revision(stable), {pointed: 100})
         seen = {name: self._written(owner, name, route) for name, route in found.items()}
         splits = {name: split for name, (split, _) in seen.items()}
-        refused = next((why for _, why in seen.values() if why), "")
+        refused = next((why for _, why in seen.values() if why), stays)
         split = splits[names[0]]
         if apart := self._apart(owner, splits) or self._astray(owner, stable, pointed, split):
             raise Unreachable(refused or apart)
@@ -247,6 +249,15 @@ class GatewayTraffic:
             and any(each.get("uid") == owner.uid for each in route["metadata"].get("ownerReferences") or ())
             and self._names_versions(owner, route)
         ]
+
+    async def _drop_callers(self, owner: Owner, left: list[JsonObject]) -> list[JsonObject]:
+        """Delete the route of callers, if it is left: they follow the Service without it, and that has moved already.
+        Returns what else is left."""
+        others = [each for each in left if each["metadata"]["name"] != mesh_route_name(owner)]
+        for each in left:
+            if each not in others:
+                await self._cluster.delete(HTTP_ROUTES, each)
+        return others
 
     def _require_usable(self, owner: Owner, left: list[JsonObject]) -> None:
         """Raises ``Unreachable`` where routes are left of a policy that only a part is known of."""
