@@ -1,4 +1,4 @@
-"""Which actions are due, and what of a step is observed. Called by ``decide`` alone; pure.
+"""Which actions are due, and what of a step is observed. Called by ``decide``, and by who counts players; pure.
 
 An action is done when it is observed in force, never because somebody called for it (docs/adr/0002). Invariants: ready
 capacity is never below a new weight; on the way back capacity comes before traffic, and traffic before the end of the
@@ -132,6 +132,15 @@ def is_unconfirmed(state: RunState, s: Snapshot) -> bool:
     """Whether the run goes back, and goes on without who has to confirm its split. Its end does not: pods that players
     may still be sent to stay."""
     return state.returns and s.written is not None and s.unconfirmed_seconds >= UNCONFIRMED_SECONDS
+
+
+def weight_counted(state: RunState, split: ObservedSplit | None) -> int:
+    """Percent of players that the canary has, as gates are to see it. ``split``: as the data plane confirms it; None: it
+    does not. A run that goes back goes on without that, and nobody may be sent to it yet: 100 then, at which no gate
+    holds against a version that its players have stayed away."""
+    if not state.returns:
+        return state.weight
+    return 100 if split is None else split.weights.get(state.plan.canary, 0)
 
 
 def split_confirmed(state: RunState, s: Snapshot) -> bool:

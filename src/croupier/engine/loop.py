@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from croupier.core import gates
 from croupier.core.decide import Decision, decide
 from croupier.core.drain import is_count_due, leaving
+from croupier.core.due import weight_counted
 from croupier.core.freeze import in_force
 from croupier.core.phases import Phase
 from croupier.core.run import RunState, story_line
@@ -320,7 +321,8 @@ class Loop:
         stable = counters.get(Target(service, run, plan.stable))
         if canary is None and stable is None:
             return None
-        sample = Sample(at=self._watches[run].scraped_at, weight=state.weight, canary=canary, stable=stable)
+        weight = weight_counted(state, self.world.splits.get(service))
+        sample = Sample(at=self._watches[run].scraped_at, weight=weight, canary=canary, stable=stable)
         return await self._watches[run].add(sample)
 
     # --- journal -----------------------------------------------------------------------------------------------------

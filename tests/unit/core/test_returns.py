@@ -9,7 +9,7 @@ from tests.support.world import HEALTHY, STABLE
 from tests.unit.core.test_decide import FAIL, UNDECIDED, ask, holding, kinds, pods, split, world
 
 from croupier.core.decide import decide
-from croupier.core.due import UNCONFIRMED_SECONDS
+from croupier.core.due import UNCONFIRMED_SECONDS, weight_counted
 from croupier.core.phases import Phase
 from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
@@ -118,3 +118,11 @@ def test_a_way_back_is_not_given_up_because_nobody_takes_its_split_up() -> None:
     assert decide(replace(settling, returns=False), later).state.phase is Phase.ROLLING_BACK
     no_pods = replace(later, pods={STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 0)})
     assert decide(settling, no_pods).state.phase is Phase.ROLLING_BACK
+
+
+def test_gates_ask_of_a_way_back_for_no_players_that_nobody_may_have_sent_to_it() -> None:
+    state, well = returning(25)
+    assert weight_counted(state, well.split) == 25
+    assert weight_counted(state, split(10, 2)) == 10, "what is in force, not what is asked for"
+    assert weight_counted(state, None) == 100
+    assert weight_counted(replace(state, returns=False), None) == 25

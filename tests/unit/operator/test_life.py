@@ -387,6 +387,26 @@ async def test_a_revert_does_not_wait_for_a_route_that_the_policy_no_longer_asks
     assert [each["metadata"]["name"] for each in world.all(HTTP_ROUTES)] == [POLICY_NAME]
 
 
+async def test_a_revert_is_not_given_up_because_players_do_not_come_where_nobody_took_it_up(
+    world: SmallCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prevents: gates that take a way back for a version whose players have vanished, while the gateway is down."""
+    operator = await world.operator()
+    first, second = await second_version(world, operator)
+    await world.commit(BUILD="1")
+    await world.until(operator, lambda status: status["phase"] == "holding" and status["weight"] == 10)
+    stays = world._split(world.find(RELEASE_POLICIES, POLICY_NAME))
+    monkeypatch.setattr(world, "_split", lambda _policy: stays)  # the data plane goes on with what it knows
+    await answer(world, gateway_says="False")
+    for _ in range(200):
+        await world.tick(operator)
+    assert (world.status()["phase"], world.status()["stable"]) == ("promoting", second)
+    assert world.running() == {first: 4, second: 4}
+    monkeypatch.undo()
+    await answer(world, gateway_says="True")
+    await world.until(operator, lambda status: status["stable"] == first and is_ready(status))
+
+
 async def test_a_revert_in_git_goes_back_while_nobody_confirms_that_the_old_version_is_left(
     world: SmallCluster,
 ) -> None:
