@@ -36,8 +36,32 @@ def metric_of(selector: Selector) -> str:
     return selector.partition("{")[0]
 
 
-def _matchers(selector: Selector) -> list[tuple[str, str, str]]:
+Matcher = tuple[str, str, str]
+"""Label, operator, value in its quotes."""
+
+_STATUSES = (*map(str, range(100, 600)), *(f"{each}xx" for each in range(1, 6)))
+
+
+def _matchers(selector: Selector) -> list[Matcher]:
     return _MATCHER.findall(selector)
+
+
+def _takes(matcher: Matcher, value: str) -> bool:
+    _, operator, quoted = matcher
+    wanted = re.sub(r"\\(.)", r"\1", quoted[1:-1])
+    is_match = re.fullmatch(wanted, value) is not None if "~" in operator else wanted == value
+    return is_match != operator.startswith("!")
+
+
+def _takes_failures(matcher: Matcher, of_bad: list[Matcher]) -> bool:
+    """Whether the statuses that failures are told by are all in what this matcher of the total takes: one that leaves
+    mistakes of clients out (``code!~"4.."``) leaves no failure out."""
+    same = [each for each in of_bad if each[0] == matcher[0]]
+    try:
+        failures = [status for status in _STATUSES if all(_takes(each, status) for each in same)]
+        return 0 < len(failures) < len(_STATUSES) and all(_takes(matcher, status) for status in failures)
+    except re.error:
+        return False
 
 
 class ArmSelectors(Value):
@@ -59,13 +83,14 @@ class ArmSelectors(Value):
         if self.bad is None or not self.bad_is_part:
             return []
         of_bad = _matchers(self.bad)
-        return ["".join(each) for each in _matchers(self.total) if each not in of_bad]
+        lacks = [each for each in _matchers(self.total) if each not in of_bad]
+        return ["".join(each) for each in lacks if not _takes_failures(each, of_bad)]
 
     @property
     def told_by(self) -> list[str]:
         """The labels that tell failures apart from the rest of the total."""
-        of_total = {label for label, _, _ in _matchers(self.total)}
-        return list(dict.fromkeys(label for label, _, _ in _matchers(self.bad or "") if label not in of_total))
+        of_total = _matchers(self.total)
+        return list(dict.fromkeys(each[0] for each in _matchers(self.bad or "") if each not in of_total))
 
 
 class JudgedSignal(Value):

@@ -14,6 +14,7 @@ from tests.support.judged import NOW, SCRAPE_SECONDS, Judged
 from croupier.cli.root import cli
 from croupier.errors import SpecError
 from croupier.judge.app import HOOKS
+from croupier.model.judge import ArmSelectors
 from croupier.spec.documents import load_judge
 
 FIRST_TRAFFIC = NOW + 30.0
@@ -304,6 +305,27 @@ services:
     assert [(problem.line, problem.message) for problem in caught.value.problems] == [
         (16, 'bad is no part of total: it lacks pod=~"podinfo-$stable-.+"')
     ]
+
+
+@pytest.mark.parametrize(
+    ("total", "bad", "lacks"),
+    [
+        ('{app="a",code!~"4.."}', '{app="a",code=~"5.."}', []),
+        ('{code=~"2..|5.."}', '{code=~"5.."}', []),
+        ('{code!="404"}', '{code="503"}', []),
+        ('{status!~"4xx"}', '{status="5xx"}', []),
+        ('{code=~"2.."}', '{code=~"5.."}', ['code=~"2.."']),
+        ('{code!="404"}', '{code=~"[45].."}', ['code!="404"']),
+        ('{code!~"4.."}', "", ['code!~"4.."']),
+        ('{code!~"("}', '{code=~"5.."}', ['code!~"("']),
+    ],
+)
+def test_a_total_may_leave_statuses_out_that_are_no_failures(total: str, bad: str, lacks: list[str]) -> None:
+    """Prevents: a judge that does not start any more, because its total is without what clients have done wrong."""
+    selectors = ArmSelectors(total=f"requests_total{total}", bad=f"requests_total{bad}")
+    assert selectors.missing_matchers == lacks
+    if bad and not lacks:
+        assert selectors.told_by in (["code"], ["status"]), "what tells failures apart is asked for all the same"
 
 
 def test_strata_without_their_label_and_labels_without_strata_have_their_places(tmp_path: Path) -> None:
