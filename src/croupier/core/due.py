@@ -135,9 +135,11 @@ def is_unconfirmed(state: RunState, s: Snapshot) -> bool:
 
 
 def weight_counted(state: RunState, split: ObservedSplit | None) -> int:
-    """Percent of players that the canary has, as gates are to see it. ``split``: as the data plane confirms it; None: it
-    does not. A run that goes back goes on without that, and nobody may be sent to it yet: 100 then, at which no gate
-    holds against a version that its players have stayed away."""
+    """Percent of players that the canary has, as gates are to see it. ``split``: the one in force; None: nobody says.
+
+    A run that goes back goes on without that, and nobody may be sent to it yet: 100 then, at which no gate holds
+    against a version that its players have stayed away.
+    """
     if not state.returns:
         return state.weight
     return 100 if split is None else split.weights.get(state.plan.canary, 0)

@@ -107,15 +107,15 @@ class Watch:
         canary = pods.get(state.plan.canary)
         if canary is None or canary.desired == 0 or canary.ready > 0:
             self._down_at = None
-        elif self._down_at is None:
-            self._down_at = now
+        else:
+            self._down_at = now if self._down_at is None else min(self._down_at, now)
 
     def note_split(self, split: ObservedSplit | None, written: ObservedSplit | None, now: float) -> None:
         """Remember since when a split is written and nobody confirms it. No look, no change."""
         if split is not None:
             self._unconfirmed_at = None
-        elif written is not None and self._unconfirmed_at is None:
-            self._unconfirmed_at = now
+        elif written is not None:
+            self._unconfirmed_at = now if self._unconfirmed_at is None else min(self._unconfirmed_at, now)
 
     def unconfirmed_seconds(self, now: float) -> float:
         return 0.0 if self._unconfirmed_at is None else now - self._unconfirmed_at
