@@ -192,6 +192,9 @@ FAULTS = (
     World("25 % slower", latency=True, slower=0.25),
     World("100 % slower", latency=True, slower=1.0),
     World("3 % of requests 5 times slower", latency=True, tail=0.03),
+    World("25 % slower, 20 rps", latency=True, slower=0.25, rps=20.0),
+    World("100 % slower, 20 rps", latency=True, slower=1.0, rps=20.0),
+    World("3 % of requests 5 times slower, 20 rps", latency=True, tail=0.03, rps=20.0),
 )
 SMALL = (
     World("errors 0.2 %, 20 rps", canary=0.002, rps=20.0),
@@ -199,6 +202,7 @@ SMALL = (
     World("errors 0.2 %, bursts of 10", canary=0.002, burst_mean=10.0),
     World("errors 0.5 %, bursts of 10", canary=0.005, burst_mean=10.0),
     World("success of deposits 92 to 88 %, 4/s, at 25 %", baseline=0.08, canary=0.12, rps=4.0, ramp=(25,)),
+    World("10 % slower, 20 rps", latency=True, slower=0.10, rps=20.0),
 )
 """Faults that nobody can be sure to find within the half hour: rows without a bar."""
 
