@@ -16,7 +16,8 @@ Rules (DESIGN §2, S9.7):
   or a person overrides it. It counts towards no deadline. Gates still take the run back.
 - A run that goes back to the version before waits for nobody who only confirms: what is written counts, without gates
   and dwell, and the end waits, so that the pods of both stay (``due.is_unconfirmed``). A split that does not land does
-  not take it back; a gate that fails, and pods that crash, do, until it is confirmed.
+  not take it back; a gate that fails, and pods that crash, do, until it is confirmed. Nor does it wait for gates where
+  the version that it leaves has no pod ready.
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
   version that has no pod ready. A version that players hold sockets to is waited for, both ways (``drain``), and a
   person may go back until then.
@@ -34,6 +35,7 @@ from croupier.core.due import (
     due,
     in_force,
     is_unconfirmed,
+    leaves_the_dead,
     pods_missing,
     pods_ready,
     restarts_since_start,
@@ -219,6 +221,8 @@ def _never_ready(state: RunState, s: Snapshot) -> Draft | None:
     step = state.current
     if s.now - state.step_at < step.settle_seconds or pods_ready(state, s) or freeze_of(state, s) is not None:
         return None  # in a freeze they may have been ready, and be so again: nobody is on them
+    if state.returns and s.asked_seconds < step.settle_seconds:
+        return None  # as long as nobody took the order for its pods, nothing speaks against them
     pods = "unknown" if s.pods is None else ", ".join(unready(s.pods.get(state.plan.canary))) or "none exists"
     why = f"canary not ready within {step.settle_seconds:g} s: {pods}"
     return _back(state, s, "never-ready", why)
@@ -320,9 +324,16 @@ def _passed(state: RunState, s: Snapshot) -> Draft | None:
     if is_unconfirmed(state, s):
         why = s.faults.get("traffic", "the data plane does not confirm the split")
         return _pass(state, s, "unconfirmed", f"a way back waits for no confirmation: {why}")
+    if leaves_the_dead(state, s):
+        why = f"{short(state.plan.stable)} has had no ready pod for {s.stable_down_seconds:.0f} s"
+        return _pass(state, s, "stable-down", f"a way back waits for no gate: {why}")
     if state.current.hold.gates and s.verdict is not None:
         return _pass(state, s, "gates", s.verdict.reason)
     return _pass(state, s, "baked", "the bake is over")
+
+
+def _passed_in_need(state: RunState, s: Snapshot) -> Draft | None:
+    return _passed(state, s) if leaves_the_dead(state, s) else None
 
 
 def _deadline(state: RunState, s: Snapshot) -> Draft | None:
@@ -373,7 +384,7 @@ _RULES: Mapping[Phase, Sequence[Rule]] = {
     Phase.PREPARING: (_abort, _crashing, _prepared, _never_ready),
     Phase.SETTLING: (*_TAKE_BACK, _pause, _frozen, _settled, _never_settled),
     Phase.HOLDING: (*_TAKE_BACK, _pause, _frozen, _promote, _objective_missed, _passed, _deadline),
-    Phase.HELD: (*_TAKE_BACK, _resume, _promote, _objective_missed, _thawed),
+    Phase.HELD: (*_TAKE_BACK, _resume, _promote, _passed_in_need, _objective_missed, _thawed),
     Phase.PAUSED: (*_TAKE_BACK, _resume, _objective_missed),
     Phase.PASSED: (_enter_next,),
     Phase.PROMOTING: (_turned_back, _harm_unconfirmed, _promoted),
@@ -430,10 +441,10 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
     verdict = s.verdict
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         found.append(Blocker(verdict.code, verdict.reason, Skip.NEVER))
-    if is_unconfirmed(state, s) and split_confirmed(state, s):
+    if (is_unconfirmed(state, s) or leaves_the_dead(state, s)) and split_confirmed(state, s):
         if not pods_ready(state, s):
             found.append(Blocker("canary-pods", "not all canary pods are ready", Skip.NEVER))
-        return found  # nobody vouches for what gates and dwell would judge
+        return found  # nobody vouches for what gates and dwell would judge, or there is nothing to compare with
     if (freeze := freeze_of(state, s)) is not None:
         found.append(Blocker("freeze", f"the end of {freeze.words}", Skip.NEVER))
     if not split_confirmed(state, s):
@@ -476,7 +487,7 @@ def _data_blocker(state: RunState, s: Snapshot) -> Blocker | None:
 
 
 def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:
-    if s.players is None or state.weight == 0 or is_unconfirmed(state, s):
+    if s.players is None or state.weight == 0 or is_unconfirmed(state, s) or leaves_the_dead(state, s):
         return None
     players = sum(s.players)
     low, high = share_band(players, state.weight)

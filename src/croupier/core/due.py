@@ -134,6 +134,12 @@ def is_unconfirmed(state: RunState, s: Snapshot) -> bool:
     return state.returns and s.written is not None and s.unconfirmed_seconds >= UNCONFIRMED_SECONDS
 
 
+def leaves_the_dead(state: RunState, s: Snapshot) -> bool:
+    """Whether the run goes back from a version that has had no pod ready for a while: whom it does not move gets
+    nothing, and there is nothing to compare with."""
+    return state.returns and state.weight < 100 and s.stable_down_seconds >= UNCONFIRMED_SECONDS
+
+
 def weight_counted(state: RunState, split: ObservedSplit | None) -> int:
     """Percent of players that the canary has, as gates are to see it. ``split``: the one in force; None: nobody says.
 

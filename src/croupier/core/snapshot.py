@@ -43,6 +43,10 @@ class Snapshot:
     """Of the version that leaves (``drain.leaving``), as the data plane counts them; None: not asked, or not known."""
     down_seconds: float = 0.0
     """For how long the canary has had pods of which none was ready, at every look; 0 when one is."""
+    asked_seconds: float = 0.0
+    """For how long pods of the canary have been asked for, at every look; 0 when none are."""
+    stable_down_seconds: float = 0.0
+    """For how long stable has had no pod ready, at every look; 0 when one is."""
     written: ObservedSplit | None = None
     """A split that is written and that nobody confirms; None: ``split`` is, or nobody knows."""
     unconfirmed_seconds: float = 0.0

@@ -567,7 +567,8 @@ class Desk:
         else:
             returns = release.digest == await self._preflight.before(service.name)
             stable, is_confirmed = await self._serving(service.name, returns=returns)
-            if not is_confirmed:  # steps and gates would wait for who does not answer
+            is_up = not returns or await self._is_up(service.name, stable)
+            if not (is_confirmed and is_up):  # steps and gates would wait for who does not answer
                 release = release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0})
                 is_gated = False
         if stable == release.digest:
@@ -621,6 +622,10 @@ class Desk:
                 hint="if another desk holds a release of it, end that one there; else see to what the edge serves",
             )
         return digest, is_confirmed
+
+    async def _is_up(self, service: str, digest: str) -> bool:
+        """Whether a version has a pod that is ready."""
+        return any(each.digest == digest and each.ready for each in await self._workloads.observe(service))
 
     async def _look(self) -> None:
         """A desk that has just started has seen nothing yet; it looks before it answers what serves."""

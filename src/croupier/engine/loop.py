@@ -306,6 +306,8 @@ class Loop:
             players=watch.players(revision),
             open_sockets=self.world.sockets.get(plan.service, {}).get(leaving(state) or ""),
             down_seconds=watch.down_seconds(now),
+            asked_seconds=watch.asked_seconds(now),
+            stable_down_seconds=watch.stable_down_seconds(now),
             written=written,
             unconfirmed_seconds=watch.unconfirmed_seconds(now),
             unwatched_seconds=watch.look(now),

@@ -45,6 +45,8 @@ class Watch:
         self.looked_at = float("-inf")
         """When a round looked at the run last."""
         self._down_at: float | None = None
+        self._asked_at: float | None = None
+        self._stable_down_at: float | None = None
         self._unconfirmed_at: float | None = None
         self.action_faults: dict[str, str] = {}
         """Port -> why its last action failed; cleared when one succeeds or none is due."""
@@ -101,10 +103,19 @@ class Watch:
         return self.verdict
 
     def note_pods(self, state: RunState, pods: Mapping[str, VersionPods] | None, now: float) -> None:
-        """Remember since when the canary has had pods and none was ready. No look, no change."""
+        """Remember since when pods of the canary are asked for, and since when it, and stable, have had none ready. No
+        look, no change."""
         if pods is None:
             return
-        canary = pods.get(state.plan.canary)
+        stable, canary = pods.get(state.plan.stable), pods.get(state.plan.canary)
+        if stable is not None and stable.ready > 0:
+            self._stable_down_at = None
+        else:
+            self._stable_down_at = now if self._stable_down_at is None else min(self._stable_down_at, now)
+        if canary is None or canary.desired == 0:
+            self._asked_at = None
+        else:
+            self._asked_at = now if self._asked_at is None else min(self._asked_at, now)
         if canary is None or canary.desired == 0 or canary.ready > 0:
             self._down_at = None
         else:
@@ -122,6 +133,12 @@ class Watch:
 
     def down_seconds(self, now: float) -> float:
         return 0.0 if self._down_at is None else now - self._down_at
+
+    def asked_seconds(self, now: float) -> float:
+        return 0.0 if self._asked_at is None else now - self._asked_at
+
+    def stable_down_seconds(self, now: float) -> float:
+        return 0.0 if self._stable_down_at is None else now - self._stable_down_at
 
     def look(self, now: float) -> float:
         """Note a look; the seconds since the one before if nobody watched between them, below 0 where the clock was

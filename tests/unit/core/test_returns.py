@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 from tests.support.world import HEALTHY, STABLE
-from tests.unit.core.test_decide import FAIL, UNDECIDED, ask, holding, kinds, pods, split, world
+from tests.unit.core.test_decide import BEGAN, FAIL, RUN, UNDECIDED, ask, holding, kinds, pods, split, started, world
 
 from croupier.core.decide import decide
 from croupier.core.due import UNCONFIRMED_SECONDS, weight_counted
 from croupier.core.phases import Phase
-from croupier.core.run import RunState
+from croupier.core.run import RunState, apply
 from croupier.core.snapshot import Snapshot
+from croupier.model.journal import Draft
 from croupier.model.plan import Retire, SetSplit, Settle
 
 REFUSED = {"traffic": "HTTPRoute casino/payments-api.mesh: mesh: Accepted is False"}
@@ -126,3 +127,44 @@ def test_gates_ask_of_a_way_back_for_no_players_that_nobody_may_have_sent_to_it(
     assert weight_counted(state, split(10, 2)) == 10, "what is in force, not what is asked for"
     assert weight_counted(state, None) == 100
     assert weight_counted(replace(state, returns=False), None) == 25
+
+
+GONE = {STABLE: pods(STABLE, 0), HEALTHY: pods(HEALTHY, 4)}
+
+
+def bereft(s: Snapshot, seconds: float = UNCONFIRMED_SECONDS) -> Snapshot:
+    """Stable has had no ready pod for so long: it is not counted any more, and whoever is seen is elsewhere."""
+    return replace(s, pods=GONE, stable_down_seconds=seconds, stable_age=900.0, verdict=UNDECIDED, players=(100, 0))
+
+
+def test_who_goes_back_from_a_version_without_a_ready_pod_waits_for_no_gate() -> None:
+    """Prevents: nine of ten players on pods that are not there, until gates have compared with them."""
+    state, well = returning(5)
+    decision = decide(state, bereft(well))
+    (passed,) = (each for each in decision.drafts if each.kind == "step.passed")
+    assert (passed.body["code"], decision.state.current.weight) == ("stable-down", 10)
+    settled = decide(decision.state, bereft(world(well.now + 1.0, 10, 2)))
+    assert kinds(settled).count("step.passed") == 1
+    assert decide(state, bereft(well, UNCONFIRMED_SECONDS - 1.0)).state.current.weight == 5, "a blip is none"
+    assert decide(state, replace(bereft(well), verdict=FAIL)).state.phase is Phase.HELD, "nobody is there to go back to"
+    unready = {STABLE: pods(STABLE, 0), HEALTHY: pods(HEALTHY, 0)}
+    assert decide(state, replace(bereft(well), pods=unready)).state.current.weight == 5
+    assert decide(replace(state, returns=False), bereft(well)).state.current.weight == 5
+
+
+def test_a_way_back_that_is_held_goes_on_when_the_version_that_it_leaves_dies() -> None:
+    state, well = returning(5)
+    held = apply(state, Draft("step.held", RUN, well.now, {"step": 1, "code": "deadline", "reason": "no verdict"}))
+    assert held.phase is Phase.HELD
+    assert decide(held, bereft(well)).state.current.weight == 10
+    assert decide(replace(held, returns=False), bereft(well)).state.phase is Phase.HELD
+
+
+def test_a_way_back_is_not_given_up_because_nobody_takes_the_order_for_its_pods() -> None:
+    state, crashing = replace(started(), returns=True), {STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 0)}
+    later = replace(world(BEGAN + 3600.0, 0, 0), pods=crashing, asked_seconds=state.current.settle_seconds - 1.0)
+    assert decide(state, later).state.phase is Phase.PREPARING
+    assert decide(state, replace(later, pods=None)).state.phase is Phase.PREPARING
+    assert decide(replace(state, returns=False), later).state.phase is Phase.ROLLING_BACK
+    in_vain = replace(later, asked_seconds=state.current.settle_seconds)
+    assert decide(state, in_vain).state.phase is Phase.ROLLING_BACK

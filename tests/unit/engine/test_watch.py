@@ -18,6 +18,13 @@ async def test_a_clock_that_is_set_back_makes_nobody_wait_until_it_has_caught_up
         watch.note_split(None, well.split, now)
         watch.note_pods(state, down, now)
     assert (watch.unconfirmed_seconds(3610.0), watch.down_seconds(3610.0)) == (10.0, 10.0)
+    assert (watch.asked_seconds(3610.0), watch.stable_down_seconds(3610.0)) == (10.0, 0.0)
+    gone = {state.plan.canary: pods(state.plan.canary, 0, desired=0)}
+    for now in (3612.0, 3614.0):
+        watch.note_pods(state, gone, now)
+    watch.note_pods(state, None, 3616.0)
+    assert (watch.asked_seconds(3616.0), watch.stable_down_seconds(3616.0)) == (0.0, 4.0)
     watch.note_split(well.split, None, 3620.0)
     watch.note_pods(state, well.pods, 3620.0)
+    assert watch.stable_down_seconds(3620.0) == 0.0
     assert (watch.unconfirmed_seconds(3620.0), watch.down_seconds(3620.0)) == (0.0, 0.0)

@@ -23,7 +23,15 @@ from tests.support.small_cluster import (
 from tests.unit.adapters.traffic.test_version_rules import declare, refuse_rules
 from tests.unit.operator.test_drift import ask
 
-from croupier.adapters.kubernetes_api import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, RELEASE_POLICIES, RELEASES, SERVICES
+from croupier.adapters.kubernetes_api import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    HTTP_ROUTES,
+    PODS,
+    RELEASE_POLICIES,
+    RELEASES,
+    SERVICES,
+)
 from croupier.core.render.version import DIGEST, VERSION_LABEL
 from croupier.errors import Unreachable
 from croupier.model.checklist import ChecklistResult
@@ -404,6 +412,24 @@ async def test_a_revert_is_not_given_up_because_players_do_not_come_where_nobody
     assert world.running() == {first: 4, second: 4}
     monkeypatch.undo()
     await answer(world, gateway_says="True")
+    await world.until(operator, lambda status: status["stable"] == first and is_ready(status))
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_revert_leaves_a_version_without_a_ready_pod_at_once(world: SmallCluster, is_deleted: bool) -> None:
+    """Prevents: a revert that moves 5 % and waits, while everybody else is sent to pods that are not there."""
+    operator = await world.operator()
+    first, second = await second_version(world, operator)
+    name = f"{POLICY_NAME}-{second}"
+    for pod in [each["metadata"]["name"] for each in world.pods(name)]:
+        await world.change(PODS, pod, lambda obj: obj["status"]["conditions"][0].update(status="False"))
+    await world.tick(operator)
+    await world.commit(BUILD="1")
+    if is_deleted:
+        await world.person.delete(DEPLOYMENTS, name, namespace=NAMESPACE)
+        for pod in [each["metadata"]["name"] for each in world.pods(name)]:
+            await world.person.delete(PODS, pod, namespace=NAMESPACE)
+    await world.until(operator, lambda _: world.weights() == {first: 100}, 30.0)
     await world.until(operator, lambda status: status["stable"] == first and is_ready(status))
 
 

@@ -280,8 +280,9 @@ class GatewayTraffic:
         """The version that the Service follows; "" when it follows none, or one that went with an earlier policy."""
         digest = annotation(stable, DIGEST)
         name = object_name(owner.name, digest)
-        is_there = self._is_intent(owner, digest) or self._cluster.get(DEPLOYMENTS, owner.namespace, name) is not None
-        return digest if is_there else ""
+        # One whose Deployment somebody has deleted is still what serves: its own Service says so.
+        is_made = any(self._cluster.get(kind, owner.namespace, name) is not None for kind in (DEPLOYMENTS, SERVICES))
+        return digest if is_made or self._is_intent(owner, digest) else ""
 
     def _route(self, owner: Owner, digests: Iterable[str]) -> Route | None:
         """``spec.route`` for these versions: without TLS while one of them does not speak it."""
