@@ -11,7 +11,8 @@ Rules (DESIGN §2, S9.7):
   tier. Others are held at the deadline, and a person decides. What nobody watched counts towards no deadline, once a
   step, nor as dwell or bake.
 - A person's ``promote`` skips the dwell of one step. Once croupier has held the run and called a person, it also
-  overrules gates that cannot decide; never a failing gate, missing data, missing pods or an unconfirmed split.
+  overrules gates that cannot decide, also because stable has no ready pod and nothing is counted of it; never a failing
+  gate, other missing data, missing pods or an unconfirmed split.
 - In a freeze window nothing goes forward: the run is held (code ``freeze``) and goes on by itself when the window ends,
   or a person overrides it. It counts towards no deadline. Gates still take the run back.
 - A run that goes back to the version before waits for nobody who only confirms: what is written counts, without gates
@@ -462,7 +463,8 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
         found.append(Blocker("evidence", "part of the evidence is not stored", Skip.NEVER))
     if hold.gates and (verdict is None or verdict.outcome is Outcome.INCONCLUSIVE):
         code, text = ("no-data", "no evidence yet") if verdict is None else (verdict.code, verdict.reason)
-        found.append(Blocker(code, text, Skip.NEVER if code == "no-data" else Skip.ONCE_HELD))
+        is_blind = code == "no-data" and not stable_down(state, s)
+        found.append(Blocker(code, text, Skip.NEVER if is_blind else Skip.ONCE_HELD))
     # Two scrapes at least, so that a pass rests on data of this step.
     dwell = max(hold.dwell_seconds, 2 * release.scrape_seconds)
     since = 0.0 if state.settled_at is None else s.now - state.settled_at
@@ -483,7 +485,8 @@ def _data_blocker(state: RunState, s: Snapshot) -> Blocker | None:
     missing = [arm for arm, age in ages.items() if age > oldest]
     if not missing:
         return None
-    return Blocker("no-data", f"no counters of {' and '.join(missing)} for more than {oldest:g} s", Skip.NEVER)
+    skip = Skip.ONCE_HELD if missing == ["stable"] and stable_down(state, s) else Skip.NEVER
+    return Blocker("no-data", f"no counters of {' and '.join(missing)} for more than {oldest:g} s", skip)
 
 
 def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:

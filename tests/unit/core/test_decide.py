@@ -391,3 +391,17 @@ def test_a_verdict_is_written_when_it_changes_and_not_for_its_numbers() -> None:
     assert kinds(decide(state, replace(well, verdict=again))) == []
     changed = UNDECIDED.model_copy(update={"code": "no-data"})
     assert kinds(decide(state, replace(well, verdict=changed))) == ["verdict"]
+
+
+def test_a_person_promotes_past_an_old_version_that_has_died() -> None:
+    """Prevents: most players on pods that are not there, and a promote that waits for somebody to count them."""
+    state, well = holding()
+    dead = {STABLE: pods(STABLE, 0, restarts=7), HEALTHY: pods(HEALTHY, 4)}
+    blind = replace(well, stable_age=900.0, verdict=UNDECIDED.model_copy(update={"code": "no-data"}), pods=dead)
+    held = apply(state, Draft("step.held", RUN, well.now, {"step": 1, "code": "stable-down", "reason": "no pod"}))
+    assert decide(ask(held, "promote"), blind).state.current.weight == 10
+    assert decide(ask(state, "promote"), blind).state.current.weight == 5, "not before a person was called"
+    assert decide(held, blind).state.current.weight == 5
+    assert decide(ask(held, "promote"), replace(blind, canary_age=900.0)).state.current.weight == 5
+    assert decide(ask(held, "promote"), replace(blind, pods=well.pods)).state.current.weight == 5, "it runs: wait"
+    assert decide(ask(held, "promote"), replace(blind, verdict=FAIL)).state.current.weight == 5
