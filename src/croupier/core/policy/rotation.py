@@ -23,6 +23,8 @@ BETS = (
     "spec: {containers: [{name: app, envFrom: [{configMapRef: {name: bets}}]}]}}}}"
 )
 CHECKSUM = f"{PREFIX}config-checksum"
+_LIVE = f"{PREFIX}live-config"
+"""ConfigMaps that the program reads again, apart by commas: no checksum is of them."""
 _KUSTOMIZE = str.maketrans("013ae", "ghkmt")
 """Digits of a hash -> what Kustomize writes for them, so that they make no words."""
 _KUSTOMIZED = re.compile(r"-(?=[2456789bcdf]*[ghkmt])[2456789bcdfghkmt]{10}$")
@@ -85,7 +87,8 @@ def _mistaken(world: World, pod: Pod) -> Iterator[Found]:
     """
     mounted = (text(at(volume, "configMap", "name")) for _, volume in items(pod.spec.get("volumes")))
     named = (world.named("ConfigMap", pod.owner.namespace, each) for each in (*_configs(pod), *mounted) if each)
-    held = {each.name: each for each in named if each is not None}
+    live = {each.strip() for each in text(pod.annotations.get(_LIVE)).split(",")}
+    held = {each.name: each for each in named if each is not None and each.name not in live}
     written = pod.annotations.get(CHECKSUM)
     if written is not None and held and all(content_checksum(_data(each)) != written for each in held.values()):
         said = f"{CHECKSUM} is not that of {' or '.join(held)}"

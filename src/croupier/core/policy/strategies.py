@@ -122,7 +122,7 @@ def canary_gates(each: Object) -> Iterator[Hit]:
         case "flagger.app":
             yield from _unwatched(each)
         case "croupier.dev" if not listed(each.spec.get("objectives")) and not listed(each.spec.get("gates")):
-            yield Hit(("spec",), "no objective and no gate: nothing takes a version back")
+            yield Hit(("spec",), "no objective and no gate: errors alone take a version back, no deposits")
 
 
 def _unjudged(canary: JsonObject) -> Iterator[Hit]:
