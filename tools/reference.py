@@ -17,6 +17,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -62,6 +63,7 @@ from croupier.model.view import (
     ServiceView,
     VersionView,
 )
+from croupier.model.whereabouts import Whereabouts
 from croupier.report.final import RunReport
 from croupier.report.policy import SCOPES
 from croupier.report.values import in_json
@@ -99,6 +101,7 @@ ANSWERS: Mapping[str, str] = {
     "propose": "[propose](#propose)",
     "template": "[template](#template)",
     "recommend": "[Recommendations](#recommendations)",
+    "whereabouts": "[Whereabouts](#whereabouts)",
     "journal log": '`{"entries": [` [JournalEntryView](#journalentryview) `…]}`, oldest first',
     "journal show": "[JournalEntryView](#journalentryview)",
     "journal verify": "[journal verify](#journal-verify)",
@@ -143,6 +146,7 @@ MODELS: tuple[type, ...] = (
     Backtest,
     PlatformPlan,
     Recommendations,
+    Whereabouts,
     PolicyReport,
     FixReport,
     ExportReport,
@@ -492,8 +496,19 @@ def _line(text: str) -> str:
 
 def _prose(text: str) -> str:
     """A docstring as a page in Markdown says it: fields by their names in JSON, null for None."""
-    text = re.sub(r"``(\w+)``", lambda found: f"``{to_camel(found[1]) if '_' in found[1] else found[1]}``", text)
+    text = re.sub(r"``(\w+)``", lambda found: f"``{to_camel(found[1]) if found[1] in _fields() else found[1]}``", text)
     return re.sub(r"\bNone\b", "null", text.replace("``", "`"))
+
+
+@cache
+def _fields() -> frozenset[str]:
+    """Names of fields that are another word in JSON. Variables and metrics of others are called as they are."""
+    kinds, names = [BaseModel], set()
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        names |= {name for name in kind.model_fields if "_" in name}
+    return frozenset(names)
 
 
 # --- platform.md ------------------------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ class Mysql(Value):
     are in the secret store. A backup holds them, so that it can be restored elsewhere only by who has them. None: the
     operator makes them, and they are in the Secret ``<store>-secrets`` alone."""
     most_connections: Annotated[int, Field(ge=20, le=20_000)] = 1000
-    """What ``max_connections`` may come to: it is computed from who connects."""
+    """What max_connections may come to: it is computed from who connects."""
     parameters: Annotated[dict[Variable, Setting], Field(default_factory=dict)]
     """Variables of mysqld, beside those that are computed, those that the operator sets, and those by which nothing is
     lost."""

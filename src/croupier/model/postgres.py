@@ -100,7 +100,7 @@ class Postgres(Value):
     pooler: Pooler | None = None
     """None: pods connect to the database itself."""
     most_connections: Annotated[int, Field(ge=20, le=5000)] = 500
-    """What ``max_connections`` may come to: it is computed from who connects."""
+    """What max_connections may come to: it is computed from who connects."""
     parameters: Annotated[dict[Parameter, str], Field(default_factory=dict)]
     """Of postgresql.conf, beside those that are computed, those that CloudNativePG sets, ``fsync`` and
     ``full_page_writes``."""

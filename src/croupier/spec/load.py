@@ -63,6 +63,7 @@ class Flaw(NamedTuple):
 Check = Callable[[Model], Iterable[Flaw]]
 
 _DIGEST: str = Digest.__metadata__[0].pattern  # type: ignore[attr-defined]  # of Annotated
+_MEMORY: str = Memory.__metadata__[0].pattern  # type: ignore[attr-defined]
 _NAMES = frozenset(kind.__metadata__[0].pattern for kind in (Name, ServiceName))  # type: ignore[attr-defined]
 _DIGEST_HINT = "name a version by digest, sha256: and 64 hex digits; a tag can move and is never used"
 _NAME_HINT = "lower-case letters, digits and hyphens, a letter first, at most 63"
@@ -70,7 +71,7 @@ _FORMS: dict[str, tuple[str, str]] = {
     kind.__metadata__[0].pattern: told  # type: ignore[attr-defined]
     for kind, told in (
         (Cpu, ("{} is not an amount of CPU", "cores like 2 or 0.5, or thousandths like 300m")),
-        (Memory, ("{} is not an amount of memory", "a whole number and Ki, Mi, Gi or Ti, like 512Mi")),
+        (Memory, ("{} is not an amount of memory or disk", "a whole number and Ki, Mi, Gi or Ti, like 512Mi")),
         (PostgresImage, ("{} is no image of PostgreSQL", "like registry/postgresql:17.6@sha256:…: tag and digest")),
         (Variable, ("{} is not the name of a variable of MySQL", "lower case, with _, like innodb_io_capacity")),
         (Setting, ("{} is not the value of a variable of MySQL", "one line, without quotes, braces, # and ;")),
@@ -103,8 +104,41 @@ _FORMS: dict[str, tuple[str, str]] = {
     )
 }
 _RANGE = re.compile(r"(greater|less)_than|too_(long|short)|finite")
+_FOREIGN: dict[str, tuple[str, str]] = {
+    word: (key, said)
+    for words, key, said in (
+        ("env envFrom", "config", "variables are config, values of Secrets are files by secrets"),
+        ("tag digest", "image", "it is a part of image, registry/name@sha256:…"),
+        ("requests limits", "cpuLimit", "requests are cpu and memory, limits cpuLimit and memoryLimit"),
+        ("minReplicas minReplicaCount", "min", "it is min here"),
+        ("maxReplicas maxReplicaCount", "max", "it is max here"),
+        ("targetCPUUtilizationPercentage", "cpuPercent", "it is cpuPercent here"),
+        ("autoscaling hpa", "scaling", "it is a part of scaling"),
+        ("livenessProbe startupProbe", "probes", "it is a part of probes"),
+        ("readinessProbe", "readinessPath", "where it is asked is readinessPath, how often probes"),
+        ("terminationGracePeriodSeconds preStop lifecycle", "drainSeconds", "it follows from drainSeconds"),
+        ("nodeSelector tolerations affinity", "pool", "it follows from pool, which the region declares"),
+        ("ingress paths", "routes", "routes are the paths; hosts are hostnames of cells"),
+        ("host hosts", "hostnames", "it is hostnames here, a list"),
+        ("command entrypoint", "args", "the image's own command runs, with args"),
+        ("volumeMounts emptyDir", "writable", "a disk is one of volumes, a folder to write to one of writable"),
+        ("securityContext runAsUser", "user", "every pod is restricted by itself; user and writable say the rest"),
+        ("serviceAccount serviceAccountName", "dependsOn", "every service has an account of its own"),
+        ("storageClass storageClassName", "storage", "it is storage here"),
+    )
+    for word in words.split()
+}
+"""Keys of Kubernetes, Helm and KEDA -> the key that says it here, and how."""
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+"""Seconds in what people write after a number."""
+_KEYS_IN = {"Seconds": 1, "Minutes": 60, "Hours": 3600, "Days": 86400}
+"""Ending of a key -> seconds in its unit."""
+_MEASURED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d|%)")
+_BYTES = re.compile(r"([0-9]+)\s*([KMGTkmgt])(?:i?[Bb])?")
 _SHAPES = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list"}
 _LONGEST_SHOWN = 60
+_FEW = 8
+"""Keys that are listed to who gave no mapping."""
 
 
 def load(path: pathlib.Path, model: type[Model], check: Check[Model] | None = None) -> Model:
@@ -179,12 +213,35 @@ def problem_of_error(name: str, root: Node, model: type[BaseModel], detail: Erro
     if kind == "extra_forbidden":
         known = _known_keys(model, location[:-1])
         unknown = str(location[-1])
-        hint = did_you_mean(unknown, known) if unknown != "<<" else "merge keys are not part of YAML 1.2"
+        hint = _instead(unknown, known) if unknown != "<<" else "merge keys are not part of YAML 1.2"
         return Problem(name, *place(root, location, key=True), "UNKNOWN_KEY", f"unknown key {unknown!r}", hint)
     if kind == "missing":
         return Problem(name, *place(root, location[:-1]), "MISSING_KEY", f"{location[-1]!r} is missing")
     code, message, hint = explain(kind, detail["msg"], context, detail["input"])
+    hint = _better(str(location[-1]) if location else "", kind, detail["input"]) or hint
+    if kind == "model_type" and detail["input"] is not None and 0 < len(keys := _known_keys(model, location)) <= _FEW:
+        hint = f"its keys are {', '.join(keys)}"
     return Problem(name, *place(root, location), code, message, hint)
+
+
+def _instead(unknown: str, known: Sequence[str]) -> str:
+    key, said = _FOREIGN.get(unknown, ("", ""))
+    return said if key in known else did_you_mean(unknown, known)
+
+
+def _better(key: str, kind: str, given: JsonValue) -> str:
+    """How to write what is meant, where a value that does not fit tells that; "" otherwise."""
+    if key == "default" and kind == "string_type" and isinstance(given, bool):
+        return "name a variant, like on"
+    if not isinstance(given, str):
+        return ""
+    if kind in ("int_type", "float_type") and (found := _MEASURED.fullmatch(given)):
+        number, unit = float(found[1]), found[2]
+        if unit == "%":
+            return f"a share from 0 to 1: {number / 100:g}" if key.endswith("Ratio") else f"write {number:g}"
+        seconds = next((seconds for ending, seconds in _KEYS_IN.items() if key.endswith(ending)), None)
+        return f"write {number * _UNITS[unit] / seconds:g}, without a unit" if seconds is not None else ""
+    return ""
 
 
 def location_of(detail: ErrorDetails) -> Location:
@@ -205,6 +262,8 @@ def explain(kind: str, message: str, context: dict[str, Any], given: JsonValue) 
             return "NAME", f"{shown} is not a name", _NAME_HINT
         if context["pattern"] in _FORMS:
             said, hint = _FORMS[context["pattern"]]
+            if context["pattern"] == _MEMORY and (found := _BYTES.fullmatch(str(given))):
+                hint = f"a whole number and Ki, Mi, Gi or Ti, like {found[1]}{found[2].upper()}i"
             return "VALUE", said.format(shown), hint
         return "VALUE", f"{shown} does not match {context['pattern']}", ""
     if kind in ("literal_error", "enum", "union_tag_invalid"):
@@ -250,7 +309,8 @@ def did_you_mean(wrong: str, known: Sequence[str]) -> str:
 def nearest(wrong: str, known: Sequence[str]) -> str:
     """The one of ``known`` that was probably meant; "" if none."""
     camel = to_camel(wrong.replace("-", "_"))
-    near = [camel] if camel in known else get_close_matches(wrong, known, n=1)
+    near = [each for each in (camel, wrong.removesuffix("s"), f"{wrong}s") if each in known]
+    near = near or get_close_matches(wrong, known, n=1)
     return near[0] if near else ""
 
 

@@ -7,7 +7,7 @@ twelve. Nesting and size after aliases are bounded, so that no file can hang or 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -49,6 +49,7 @@ _PRINTABLE = re.compile("[^\\t\\n\\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-
 _INT = re.compile(r"[-+]?[0-9]+")
 _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
+_ITEM = re.compile(r" *(- +)+(?=[^ ])")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS: Mapping[str, JsonValue] = (
     dict.fromkeys(("", "~", "null", "Null", "NULL"))
@@ -62,6 +63,12 @@ _CONSTANTS: Mapping[str, JsonValue] = (
     }
     | {"." + word: float("nan") for word in ("nan", "NaN", "NAN")}
 )
+_OPENED = {"while parsing a flow mapping": ("{", "}"), "while parsing a flow sequence": ("[", "]")}
+_SLIPS = {
+    "did not find expected '-' indicator": ("a list goes on here, and this is no item of it", 'begin it with "- "'),
+    "mapping values are not allowed in this context": ("a key where none can be", "quote a value that has a colon"),
+}
+"""What the parser says of slips that many make -> what it means, and what to do."""
 _YAML11 = {"yes": "true", "no": "false", "on": "true", "off": "false"}
 
 
@@ -118,8 +125,48 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, name: str) -> Problem:
     line = lines[mark.line - 1] if mark.line <= len(lines) else ""
     if "\t" in line[: mark.column] and not line[: mark.column].strip():
         return Problem(name, *mark, "TAB", "a tab cannot indent", "indent with spaces")
+    if opened := _OPENED.get(error.context or ""):
+        bracket, closing = opened
+        at = f" on line {error.context_mark.line + 1}" if error.context_mark else ""
+        hint = f"a , or {closing} is missing before this"
+        return Problem(name, *mark, "YAML", f"the {bracket}{at} is not closed", hint)
+    if said := _misplaced(lines, mark):
+        return Problem(name, mark.line, _begins(line) + 1, "YAML", *said)
+    if said := _SLIPS.get(error.problem or ""):
+        return Problem(name, *mark, "YAML", *said)
     message = ", ".join(part for part in (error.context, error.problem) if part) or "not YAML"
     return Problem(name, *mark, "YAML", message)
+
+
+def _misplaced(lines: Sequence[str], mark: Mark) -> tuple[str, str] | None:
+    """What is wrong with how a line is indented, and how it would be right. None: nothing is; the fault is in it."""
+    line = lines[mark.line - 1] if mark.line <= len(lines) else ""
+    begins = _begins(line)
+    open_at = _open_above(lines[: mark.line - 1])
+    if not line.strip() or not open_at or begins in open_at:
+        return None
+    shallower = max((column for column in open_at if column < begins), default=None)
+    deeper = min((column for column in open_at if column > begins), default=None)
+    near = [f"{column} like line {open_at[column]}" for column in (deeper, shallower) if column is not None]
+    return f"indented by {begins}, which fits no line above", f"indent it by {', or by '.join(near)}"
+
+
+def _begins(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _open_above(lines: Sequence[str]) -> dict[int, int]:
+    """Indentation of keys and items that may go on below ``lines`` -> the line, from 1, that began with it last."""
+    found: dict[int, int] = {}
+    for number in range(len(lines), 0, -1):
+        line = lines[number - 1]
+        begins = _begins(line)
+        if not line.strip() or line[begins] == "#" or (found and begins >= min(found)):
+            continue
+        if item := _ITEM.match(line):
+            found.setdefault(item.end(), number)
+        found[begins] = number
+    return found
 
 
 class _Stop(Exception):

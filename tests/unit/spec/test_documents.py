@@ -233,8 +233,20 @@ def test_a_bad_release_is_refused_with_all_problems_at_their_places(tmp_path: Pa
 BAD_YAML: dict[str, tuple[str | bytes, str]] = {
     "a tab": ("service:\n\tname: x\n", "2:1 TAB a tab cannot indent, indent with spaces"),
     "a tab after spaces": ("a:\n  b: 1\n \tc: 2\n", "3:2 TAB a tab cannot indent, indent with spaces"),
-    "an open bracket": ("steps: [5, 10\n", "2:1 YAML while parsing a flow sequence, did not find expected ',' or ']'"),
-    "a stray colon": ("a: b: c\n", "1:5 YAML mapping values are not allowed in this context"),
+    "an open bracket": ("steps: [5, 10\n", "2:1 YAML the [ on line 1 is not closed, a , or ] is missing before this"),
+    "a stray colon": ("a: b: c\n", "1:5 YAML a key where none can be, quote a value that has a colon"),
+    "a line between two others": (
+        "a:\n  - b: 1\n   c: 2\n",
+        "3:4 YAML indented by 3, which fits no line above, indent it by 4 like line 2, or by 2 like line 2",
+    ),
+    "a line deeper than what is complete": (
+        "a:\n  - b: 1\n      c: 2\n",
+        "3:7 YAML indented by 6, which fits no line above, indent it by 4 like line 2",
+    ),
+    "a key in a list": (
+        "a:\n  - b\n  c: 1\n",
+        '3:3 YAML a list goes on here, and this is no item of it, begin it with "- "',
+    ),
     "two documents": ("a: 1\n---\nb: 2\n", "2:1 DOCUMENTS a second document begins here, one file holds one document"),
     "an unknown alias": (
         "a: *b\n",
