@@ -13,10 +13,11 @@ LEDGER = "      main: {classes: [ledger], replicas: [east], backup: north, keys:
 POSTGRES = ', postgres: {storage: money, size: 10Gi, resources: {cpu: "1", memory: 4Gi}, pooler: {size: 20}}}\n'
 RENDERED = LEDGER.replace("}\n", POSTGRES)
 GATEWAY = "gateway: {name: web}"
+OBJECTIVES = "    objectives: [{signal: errors, successRatio: 0.999}]\n"
 
 
 def _notes(folder: Path, *replacements: tuple[str, str]) -> list[str]:
-    text = BASE.read_text()
+    text = BASE.read_text().replace("\n\nlayers:", f"\n{OBJECTIVES}\nlayers:")
     for old, new in replacements:
         assert old in text
         text = text.replace(old, new)
@@ -87,3 +88,26 @@ def test_room_for_events_that_nobody_keeps_is_noted(tmp_path: Path) -> None:
     )
     sized = (told[1], told[1].replace("money: {labels", 'money: {node: {cpu: "4", memory: 16Gi, pods: 50}, labels'))
     assert _notes(tmp_path, told, sized) == []
+
+
+def test_a_market_that_says_nothing_of_data_is_named_with_the_data_it_keeps(tmp_path: Path) -> None:
+    """S11: an audit asks where data may be, and silence would look like an answer."""
+    unset = ('  - at: {market: "no"}\n    unset: [data]\n', "")
+    kept = ("cells:\n", "cells:\n  - {brand: acme, market: no, region: east, hostnames: [no.acme.example]}\n")
+    (note,) = _notes(tmp_path, unset, kept)
+    assert note == "market no has no residency (x.yaml:7:3): nobody says where ledger may be"
+
+
+def test_a_service_whose_releases_only_errors_judge_is_named_with_its_line(tmp_path: Path) -> None:
+    """Prevents: a platform without a problem, and manifests that ``policy check`` refuses."""
+    (note,) = _notes(tmp_path, (OBJECTIVES, ""))
+    assert note == (
+        "wallet has no objectives (x.yaml:54:5), so errors alone take a release of it back in acme-mt-west and 2 more: "
+        "policy check refuses that"
+    )
+    by_kubernetes = [(region, region.replace("zones:", "releasedBy: kubernetes, zones:")) for region in _regions()]
+    assert not any("errors alone" in each for each in _notes(tmp_path, (OBJECTIVES, ""), *by_kubernetes))
+
+
+def _regions() -> list[str]:
+    return [line for line in BASE.read_text().splitlines() if line.startswith(("  north:", "  east:", "  west:"))]

@@ -9,10 +9,12 @@ from itertools import chain
 from croupier.errors import Problem, SpecError, UnknownName
 from croupier.model.address import Endpoint
 from croupier.model.events import Event, Warm
+from croupier.model.kafka import Kafka
+from croupier.model.mysql import Mysql
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
 from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
-from croupier.model.store import is_kafka, is_mysql, stores_of
+from croupier.model.store import stores_of
 from croupier.spec.config import config_notes
 from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
 from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
@@ -139,6 +141,7 @@ class Cells:
                     *log_notes(cells, merged),
                     *config_notes(cells, merged),
                     *self._alone(cells),
+                    *self._unjudged(cells),
                 ),
                 self._names,
             ),
@@ -453,6 +456,8 @@ class Cells:
             market: Market = each.value
             if market.residency is not None and market.residency.reviewed_on is None:
                 yield f"residency of market {name} is not reviewed ({each.place}): {market.residency.source}"
+            if market.residency is None and (kept := _kept(cells, name)):
+                yield f"market {name} has no residency ({each.place}): nobody says where {', '.join(kept)} may be"
         for name, each in self._names.regions.items():
             region: Region = each.value
             if region.released_by != "croupier":
@@ -469,9 +474,22 @@ class Cells:
     def _alone(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
         """Services that have nobody to fall back to, although the provider names somebody."""
         for (service, name, fallback), where in sorted(without_fallback(cells).items()):
-            said = f"{min(where)} and {len(where) - 1} more" if len(where) > 1 else where[0]
             at = self._names.providers[name].place
+            said = _and_more(where)
             yield f"nobody takes over from {name} ({at}) for {service} in {said}: it may not call {fallback}"
+
+    def _unjudged(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
+        """Services that players feel, and whose releases are judged by errors alone."""
+        found: dict[str, list[str]] = {}
+        for placed in cells:
+            for each in placed.services if placed.region.released_by == "croupier" else ():
+                if not each.objectives and not each.release.gates:
+                    found.setdefault(each.name, []).append(placed.cell.name)
+        for name, where in sorted(found.items()):
+            yield (
+                f"{name} has no objectives ({self._names.services[name].place}), so errors alone take a release of it "
+                f"back in {_and_more(where)}: policy check refuses that"
+            )
 
 
 def _by_region(cells: Iterable[PlacedCell]) -> dict[str, list[PlacedCell]]:
@@ -479,6 +497,16 @@ def _by_region(cells: Iterable[PlacedCell]) -> dict[str, list[PlacedCell]]:
     for placed in cells:
         found.setdefault(placed.cell.region, []).append(placed)
     return found
+
+
+def _kept(cells: Iterable[PlacedCell], market: str) -> list[str]:
+    """Classes of data that services keep there."""
+    here = (service for placed in cells if placed.cell.market == market for service in placed.services)
+    return sorted({each for service in here for use in service.data.values() for each in use.classes})
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f"{min(names)} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _awaited(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merged]) -> Iterator[str]:
@@ -491,24 +519,24 @@ def _awaited(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merge
                     said = merged[placed.cell.name, service.name].winner(("data", store.name))
                     what = (service.name, store.name, store.secret(service.name), said.place if said else "")
                     found.setdefault(what, []).append(placed.cell.data_namespace)
+    uncertified: dict[tuple[str, str, str, str, str], list[str]] = {}
     for placed in cells:
-        for store in filter(is_kafka, stores_of(placed)):
-            if store.engine.certificate is None:
-                yield (
-                    f"{store.name} of {store.owner.name} in {placed.cell.name} has certificates of Strimzi's making: "
-                    f"somebody else brings ca.crt of the Secret {store.name}-cluster-ca-cert to the pods"
-                )
-        for store in filter(is_mysql, stores_of(placed)):
-            if store.engine.certificate is None:
-                yield (
-                    f"{store.name} of {store.owner.name} in {placed.cell.name} has certificates of its operator's "
-                    f"making: somebody else brings ca.crt of the Secret {store.name}-ssl-internal to the pods"
-                )
+        for store in stores_of(placed):
+            if isinstance(store.engine, Kafka | Mysql) and store.engine.certificate is None:
+                is_kafka = isinstance(store.engine, Kafka)
+                made = ("Strimzi's", "cluster-ca-cert") if is_kafka else ("its operator's", "ssl-internal")
+                said = merged[placed.cell.name, store.owner.name].winner(("data", store.name))
+                which = (store.name, store.owner.name, said.place if said else "", *made)
+                uncertified.setdefault(which, []).append(placed.cell.name)
+    for (store_name, owner, at, maker, secret), where in uncertified.items():
+        yield (
+            f"{store_name} of {owner} ({at}) has certificates of {maker} making in {_and_more(where)}: somebody else "
+            f"brings ca.crt of the Secret {store_name}-{secret} to the pods"
+        )
     for (service_name, store_name, secret, at), spaces in sorted(found.items()):
-        where = f"{min(spaces)} and {len(spaces) - 1} more" if len(spaces) > 1 else spaces[0]
         yield (
             f"{service_name} has no credentials for store {store_name} ({at}): "
-            f"somebody else makes the Secret {secret} in {where}, and brings it to the pods"
+            f"somebody else makes the Secret {secret} in {_and_more(spaces)}, and brings it to the pods"
         )
 
 
