@@ -19,6 +19,7 @@ SECTIONS = {
         "init": ("croupier.cli.platform:init", "Write a small platform to begin with."),
         "check": ("croupier.cli.platform:check", "Everything that is wrong with it, by line."),
         "explain": ("croupier.cli.platform:explain", "Where a value comes from."),
+        "whereabouts": ("croupier.cli.whereabouts:whereabouts", "Where players' data is, and may be."),
         "plan": ("croupier.cli.platform:plan", "What changes between two states of it."),
         "render": ("croupier.cli.platform:render", "Hardened manifests for every cell, for Git."),
         "propose": ("croupier.cli.propose:propose", "Manifests to a branch, with the review."),

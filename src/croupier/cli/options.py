@@ -103,6 +103,20 @@ def output_option(command: Command) -> Command:
     )(command)
 
 
+def review_option(command: Command) -> Command:
+    """``--output text|json|markdown``, argument ``output``, of what goes into a pull request or a record of changes."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["text", "json", "markdown"]),
+        default="text",
+        show_default=True,
+        is_eager=True,
+        callback=remember_output,
+        help="Text for people, JSON with documented fields, or Markdown for a review.",
+    )(command)
+
+
 def kubernetes_option(command: Command) -> Command:
     """``--kubernetes-version VERSION``, argument ``kubernetes``: whose API objects are meant for."""
     return click.option(

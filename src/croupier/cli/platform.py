@@ -19,6 +19,7 @@ from croupier.cli.options import (
     output_option,
     print_json,
     print_value,
+    review_option,
     say,
 )
 from croupier.errors import Refused, SpecError, UnknownName, UsageError
@@ -271,20 +272,26 @@ def _placed(described: Described, service: str, cell: str | None) -> PlacedCell:
 @click.argument("before")
 @click.argument("after", default=".")
 @click.option("--why", is_flag=True, help="Say of each change which layer or declaration makes it, and where.")
-@click.option("--markdown", is_flag=True, help="For a pull request, instead of text.")
-@output_option
+@review_option
 @ends_soon
-def plan(*, before: str, after: str, why: bool, markdown: bool, output: Output) -> None:
+def plan(*, before: str, after: str, why: bool, output: str) -> None:
     """Tell what changes from BEFORE to AFTER (here by default): values, where, and what will be released for it.
 
     Each is a platform folder, or a Git revision and a folder in it as Git has them: main:platform from the top of the
-    repository, main:./platform from here. A revision alone means this folder.
+    repository, main:./platform from here. A revision alone means this folder. A platform with problems is refused with
+    all of them (exit code 2), in markdown as a table.
     """
     from croupier.core.compare import compare
     from croupier.report.change import plan_markdown, plan_text
+    from croupier.report.problems import problems_markdown
     from croupier.spec.explain import why_of
 
-    old, new = _state(before), _state(after)
+    try:
+        old, new = _state(before), _state(after)
+    except SpecError as refused:
+        if output == "markdown":
+            click.echo(problems_markdown(refused.problems))
+        raise
     found = compare(old.cells, new.cells)
     if why:
         changes = tuple(each.model_copy(update={"why": why_of(new, each)}) for each in found.changes)
@@ -292,7 +299,7 @@ def plan(*, before: str, after: str, why: bool, markdown: bool, output: Output) 
     if output == "json":
         print_value(found)
     else:
-        click.echo(plan_markdown(found) if markdown else plan_text(found))
+        click.echo(plan_markdown(found) if output == "markdown" else plan_text(found))
 
 
 def _state(named: str) -> Described:

@@ -15,10 +15,10 @@ from croupier.cli.options import (
     output_option,
     print_json,
     print_value,
+    review_option,
     say,
     stand_option,
 )
-from croupier.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,24 +121,21 @@ def watch(*, run: str | None, stand: str, output: Output) -> None:
 
 @click.command()
 @click.argument("run", required=False)
-@click.option("--markdown", is_flag=True, help="Markdown, for a change record.")
 @stand_option
-@output_option
-def report(*, run: str | None, markdown: bool, stand: str, output: Output) -> None:
+@review_option
+def report(*, run: str | None, stand: str, output: str) -> None:
     """Report on a release: outcome, why, numbers, forecast against fact, who did what."""
     desk = desk_of(stand)
     from croupier.cli.choice import chosen_run
     from croupier.report.final import report_markdown, report_of, report_text
 
-    if markdown and output == "json":
-        raise UsageError("give either --markdown or --output json")
     with desk as client:
         view = chosen_run(client, run, live_only=False)
         told = report_of(view, client.journal(view.run))
     if output == "json":
         print_value(told)
     else:
-        click.echo(report_markdown(told) if markdown else report_text(told))
+        click.echo(report_markdown(told) if output == "markdown" else report_text(told))
 
 
 def follow_run(stand: str, run: str, output: Output, *, until_held: bool, stream_json: bool = False) -> None:

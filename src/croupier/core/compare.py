@@ -14,7 +14,7 @@ from croupier.core.render.workload import intent
 from croupier.model.change import Change, ChangeClass, PlatformPlan
 from croupier.model.platform import PlacedCell
 from croupier.model.providers import Provider
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import LIST_KEYS, ServiceSpec
 
 Path = tuple[str, ...]
 Whole = TypeVar("Whole", bound=BaseModel)
@@ -127,12 +127,15 @@ def _of_service(
         images = (each.image if each else None for each in (before, after))
         yield _change(name, (), "cell", *images, is_release=before is None)
         return
-    was, will = _leaves(before), _leaves(after)
+    was, will = _by_item(_leaves(before)), _by_item(_leaves(after))
     template = _template(placed, before)
     for path in sorted(was.keys() | will.keys()):
-        if was.get(path) != will.get(path):
+        one, other = was.get(path), will.get(path)
+        if path[0] in LIST_KEYS and len(path) == 1 and _is_other_items(one, other):
+            continue  # they tell themselves
+        if one != other:
             rolls = _template(placed, _moved(before, after, path[:1])) != template
-            yield _change(name, path, _CLASSES[path[0]], was.get(path), will.get(path), is_release=rolls)
+            yield _change(name, path, _CLASSES[path[0]], one, other, is_release=rolls)
 
 
 def _rolls(one: PlacedCell, other: PlacedCell) -> bool:
@@ -208,6 +211,31 @@ def _change(
     return Change(
         subject=subject, path=".".join(path), kind=kind, before=before, after=after, cells=(), releases=releases
     )
+
+
+def _by_item(leaves: Mapping[Path, JsonValue]) -> dict[Path, JsonValue]:
+    """Leaves of a service in which items of lists that have names are parts of their own, and the list their order."""
+    found: dict[Path, JsonValue] = {}
+    for path, value in leaves.items():
+        key = LIST_KEYS.get(path[0]) if len(path) == 1 else None
+        if key is None or not isinstance(value, list):
+            found[path] = value
+            continue
+        items = {str(each[key]): each for each in value if isinstance(each, dict)}
+        for name, item in items.items():
+            rest = {field: inner for field, inner in item.items() if field != key and inner != []}
+            found.update(_flat(rest, (*path, name)))
+        found[path] = list(items)
+    return found
+
+
+def _is_other_items(one: JsonValue, other: JsonValue) -> bool:
+    """Whether two lists of names hold other names, and not the same in another order."""
+    return {str(each) for each in _listed(one)} != {str(each) for each in _listed(other)}
+
+
+def _listed(value: JsonValue) -> list[JsonValue]:
+    return value if isinstance(value, list) else []
 
 
 def _leaves(value: BaseModel) -> dict[Path, JsonValue]:

@@ -1,6 +1,8 @@
-"""Errors as JSON: one form for the API's answers and for ``--output json`` on stderr."""
+"""Errors as JSON, one form for the API's answers and for ``--output json`` on stderr; problems as Markdown."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from croupier.errors import CroupierError, Problem, SpecError
 
@@ -19,6 +21,20 @@ def error_body(error: CroupierError) -> dict[str, object]:
             ],
         }
     }
+
+
+def problems_markdown(problems: Sequence[Problem]) -> str:
+    """A table for a pull request whose platform is refused; nothing in it can break out of its cell."""
+    lines = [f"**Refused: {len(problems)} problem{'s' if len(problems) != 1 else ''}**", ""]
+    lines += ["| where | what is wrong | what to do |", "| --- | --- | --- |"]
+    for each in problems:
+        cells = (f"`{place(each)}`", f"{each.code}: {each.message}", each.hint)
+        lines.append(f"| {' | '.join(_cell(text) for text in cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def place(problem: Problem) -> str:

@@ -16,7 +16,7 @@ from croupier.model.gitops import GitOps
 from croupier.model.patches import PlacedPatch
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region
 from croupier.model.providers import Provider
-from croupier.model.service_spec import ServiceSpec
+from croupier.model.service_spec import LIST_KEYS, ServiceSpec
 from croupier.spec.cells import Described
 from croupier.spec.merge import Layer, Statement, Verb
 from croupier.spec.names import Declared, Names
@@ -89,8 +89,21 @@ def explained(described: Described, cell: str, path: str) -> list[Told]:
     told = []
     for at in spoken:
         here = at if len(at) >= len(wanted) else wanted
-        told.append(Told(".".join((name, *here)), value_at(tree, here), merged.chains[at]))
+        told.append(Told(".".join((name, *here)), value_at(tree, here), _speaking(merged.chains[at], here)))
     return [*told, *others]
+
+
+def _speaking(chain: Sequence[Statement], path: Path) -> Sequence[Statement]:
+    """Those of ``chain`` that name the item of a list that ``path`` leads to: others of the list say nothing of it."""
+    key = LIST_KEYS.get(path[0]) if len(path) > 1 else None
+    if key is None:
+        return chain
+    named = [each for each in chain if isinstance(each.value, list) and _names(each.value, key, path[1])]
+    return named or chain
+
+
+def _names(items: list[JsonValue], key: str, name: str) -> bool:
+    return any(each == name or (isinstance(each, dict) and each.get(key) == name) for each in items)
 
 
 def why_of(described: Described, change: Change) -> str:
@@ -132,7 +145,8 @@ def _why_of_service(described: Described, change: Change) -> str:
     path = tuple(change.path.split("."))
     if not any(at[: len(path)] == path or path[: len(at)] == at for at in merged.chains):
         return "default of croupier"
-    said = merged.winner(path)
+    spoken = _speaking(merged.chains.get(path[:1], ()), path) if path[0] in LIST_KEYS else ()
+    said = spoken[-1] if spoken else merged.winner(path)
     return f"{said.layer.label} at {said.place}" if said is not None else ""
 
 
@@ -236,4 +250,13 @@ def _of_patch(each: PlacedPatch) -> Told:
 
 
 def _shown(value: JsonValue) -> str:
-    return "not set" if value is None else json.dumps(value, ensure_ascii=False)
+    return "not set" if value is None else json.dumps(_given(value), ensure_ascii=False)
+
+
+def _given(value: JsonValue) -> JsonValue:
+    """Without what is not set in items of lists."""
+    if isinstance(value, list):
+        return [_given(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _given(inner) for key, inner in value.items() if inner not in (None, [], {})}
+    return value

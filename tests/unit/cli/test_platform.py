@@ -382,6 +382,65 @@ def test_a_plan_compares_a_revision_with_what_is_here(demo: Path, monkeypatch: p
     assert [(each["path"], each["kind"]) for each in named["changes"]] == [("scaling.min", "scaling")]
 
 
+def test_whereabouts_name_each_place_beside_the_rule(demo: Path) -> None:
+    """S11: where players' data of a market may be, and is, is told in a form that an auditor takes."""
+    told = json.loads(_run("whereabouts", demo, "--output", "json").stdout)
+    malta, sweden = told["markets"]
+    assert (malta["source"], sweden["reviewedOn"]) == (None, None)
+    assert all(each["allowed"] is None for each in malta["places"])
+    ledger = [each for each in sweden["places"] if each["data"] == "wallet-ledger"]
+    assert [(each["what"], each["where"], each["allowed"]) for each in ledger] == [
+        ("primary", "eu-north", ["eu-north", "eu-south"]),
+        ("replica", "eu-south", ["eu-north", "eu-south"]),
+        ("disaster", "eu-south", ["eu-south"]),
+        ("backup", "eu-north", ["eu-north"]),
+        ("keys", "eu-north", ["eu-north"]),
+    ]
+    page = _run("whereabouts", demo, "--output", "markdown").stdout
+    assert "| wallet-ledger | backup | eu-north | may be in eu-north | wallet.ledger in lucky-se-eu-north |" in page
+    assert "no residency is declared" in page
+
+
+@pytest.mark.parametrize("key", ["backup", "keys", "drBackup"])
+def test_a_place_that_the_market_forbids_is_refused_and_not_told(demo: Path, key: str) -> None:
+    """What ``check`` holds against the rules and what an auditor is told are the same places."""
+    _change(demo / "services.yaml", "dr: eu-south}", f"dr: eu-south, {key}: eu-south}}")
+    refused = _run("whereabouts", demo)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "RESIDENCY" in refused.stderr
+
+
+def test_no_place_is_told_that_the_market_forbids() -> None:
+    told = json.loads(_run("whereabouts", LARGE, "-o", "json").stdout)
+    ruled = [each for market in told["markets"] for each in market["places"] if each["allowed"] is not None]
+    assert ruled
+    assert all(each["where"] in each["allowed"] for each in ruled)
+
+
+def test_an_objective_is_explained_by_who_gives_it_and_not_by_who_gives_others(demo: Path) -> None:
+    said = 'journeys: [deposits]\n    release: {metrics: {tally: "http://tally.svc/metrics"}}'
+    _change(demo / "services.yaml", "    egress: [psp-a]\n", f"    egress: [psp-a]\n    {said}\n")
+    place = ("lucky-se-eu-north", "payments-api.objectives.errors.successRatio", "--platform", demo)
+    told = _run("explain", *place).stdout.splitlines()
+    assert told[0] == "payments-api.objectives.errors.successRatio: 0.9985"
+    assert told[1].endswith(f"service  {demo}/services.yaml:42:7")
+    assert len(told) == 2
+
+
+def test_a_plan_for_a_pull_request_is_a_table(demo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(demo, other)
+    text = (other / "services.yaml").read_text()
+    (other / "services.yaml").write_text(text.replace("cpu: 300m", "cpu: 400m"))
+    said = _run("plan", demo, other, "--output", "markdown").stdout
+    _change(other / "services.yaml", "drainSeconds: 20", "drainSeconds: 5")
+    refused = _run("plan", demo, other, "--output", "markdown")
+    assert refused.exit_code == 2
+    assert "**Refused: 1 problem**" in refused.stdout
+    assert "/services.yaml:15:21` | LOCKED: drainSeconds is 5, below 15" in refused.stdout
+    assert '| `payments-api.resources.cpu` | `"300m"` | `"400m"` | scaling |' in said
+
+
 def test_a_plan_says_who_declares_what_is_no_services_own(demo: Path, tmp_path: Path) -> None:
     """Locks and residency of a market, brands, regions, providers, cells: each change names the line that makes it."""
     after = tmp_path / "after"

@@ -121,6 +121,30 @@ def test_every_field_of_a_service_has_a_class() -> None:
     assert set(_CLASSES) == {field.alias or name for name, field in ServiceSpec.model_fields.items()}
 
 
+def test_each_objective_is_a_change_of_its_own(changed: Callable[..., PlatformPlan]) -> None:
+    """Prevents: two long lists that look alike, in which a looser objective of money goes through a review."""
+    plan = changed(
+        ("objectives: [{signal: errors, successRatio: 0.99}]",
+         "objectives: [{signal: errors, successRatio: 0.995}, {signal: calls, successRatio: 0.9}]"),
+    )  # fmt: skip
+    assert [(each.path, each.before, each.after) for each in plan.changes] == [
+        ("objectives.calls.successRatio", None, 0.9),
+        ("objectives.errors.successRatio", 0.99, 0.995),
+    ]
+
+
+def test_objectives_in_another_order_are_told_as_a_list(tmp_path: Path) -> None:
+    errors, calls = "{signal: errors, successRatio: 0.99}", "{signal: calls, successRatio: 0.9}"
+    states = []
+    for number, order in enumerate((f"[{errors}, {calls}]", f"[{calls}, {errors}]")):
+        (folder := tmp_path / str(number)).mkdir()
+        (folder / "x.yaml").write_text(BASE.read_text().replace(f"objectives: [{errors}]", f"objectives: {order}"))
+        states.append(load_described(folder).cells)
+    (change,) = compare(*states).changes
+    assert change.path == "objectives"
+    assert sorted(change.before) == sorted(change.after)
+
+
 def test_text_says_what_where_and_how_much(changed: Callable[..., PlatformPlan]) -> None:
     assert plan_text(changed(("min: 3, max: 9", "min: 4, max: 9"))).splitlines() == [
         "scaling",
