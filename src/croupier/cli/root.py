@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Mapping
+from difflib import get_close_matches
 from importlib import import_module
 from typing import IO, Any
 
@@ -155,6 +156,17 @@ class Root(Guarded):
         if command is None or isinstance(command, click.Command):
             return command
         raise TypeError(f"{cmd_name}: the entry point gives {type(command).__name__}, not a click command")
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """click suggests commands that are imported already: here none is."""
+        name = args[0]
+        if not (ctx.resilient_parsing or name.startswith("-") or name in COMMANDS):
+            near = get_close_matches(name, COMMANDS, n=1)
+            if near:
+                ctx.fail(f"No such command {name!r}. Did you mean {near[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         formatter.write(page())

@@ -263,3 +263,10 @@ def test_a_place_that_cannot_be_written_is_named_with_what_to_do(words: list[str
     assert f"error: {place}" in done.stderr
     assert "hint: " in done.stderr
     assert "Errno" not in done.stderr
+
+
+@pytest.mark.parametrize(("slip", "meant"), [("plna", "plan"), ("releas", "release"), ("rendr", "render")])
+def test_a_slip_in_a_command_is_answered_with_the_one_that_was_meant(slip: str, meant: str) -> None:
+    done = CliRunner().invoke(cli, [slip])
+    assert done.exit_code == 2
+    assert f"No such command '{slip}'. Did you mean '{meant}'?" in done.stderr
