@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from croupier.model.service import TIMED, Service
-from croupier.spec.load import Flaw
+from croupier.spec.load import Flaw, did_you_mean
 
 _ROUTE = re.compile(r"([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
 _NOT_IN_ROUTES = re.compile(r"//|/\.\.?/|%2f", re.IGNORECASE)
@@ -33,7 +33,7 @@ def service_flaws(
                     (*at, "dependsOn", number),
                     "UNKNOWN_NAME",
                     f"{needed!r} does not run in the cell" if needed in elsewhere else f"{needed!r} is not declared",
-                    f"declared: {', '.join(sorted(names))}",
+                    did_you_mean(needed, [*names, *beside]),
                 )
         for number, route in enumerate(service.routes):
             if not (route.startswith("/") and route.endswith("/")):
