@@ -362,7 +362,7 @@ def test_bad_settings_are_refused_at_their_place(tmp_path: Path, old: str, new: 
         (
             "dependsOn: [wallet]",
             "dependsOn: [walet]",
-            ["6:17 UNKNOWN_NAME 'walet' is not declared, known: payments-api"],
+            ["6:17 UNKNOWN_NAME 'walet' is not declared, did you mean wallet? known: payments-api, wallet"],
         ),
         ('"/wallet/"', '"/payments/"', ["13:14 ROUTE '/payments/' belongs to payments-api already"]),
         ('"/wallet/"', '"wallet"', ["13:14 ROUTE 'wallet' must start and end with /"]),
