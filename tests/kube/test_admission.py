@@ -160,12 +160,6 @@ def _called(value: Any, name: str, labels: Any, spec: Any) -> Any:
     return {**value, "metadata": metadata, "spec": {**value["spec"], **spec}}
 
 
-def _establish(cluster: Cluster, found: Sequence[dict[str, Any]]) -> None:
-    cluster.apply(*found)
-    names = [f"crd/{each['metadata']['name']}" for each in found]
-    cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
-
-
 def _define(cluster: Cluster) -> None:
     """Every kind that a rule is about."""
     asked = {(each.group, each.kind) for found in EXPORTED.values() for each in found.resources}
@@ -175,7 +169,7 @@ def _define(cluster: Cluster) -> None:
         for each in (*known, *crds.strimzi(), *ANYTHING, *custom_resources())
         if (each["spec"]["group"], each["spec"]["names"]["kind"]) in asked
     ]
-    _establish(cluster, wanted)
+    cluster.define(wanted)
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +298,7 @@ def test_the_cluster_refuses_what_the_rules_refuse_and_takes_what_they_take(door
 
 def test_the_form_for_kyverno_is_taken_as_it_is(door: Door) -> None:
     """By Kyverno's own definition; what it knows not would be dropped."""
-    _establish(door.cluster, crds.definitions(*crds.KYVERNO))
+    door.cluster.define(crds.definitions(*crds.KYVERNO))
     for each in exported("kyverno", RULES.values(), DECIDED, Place("deny", {"tier": "money"}))[0]:
         answer = door.offers.offer(each, "")
         assert answer is not None

@@ -27,10 +27,7 @@ pytestmark = pytest.mark.timeout(1200)  # each object is applied twice, and comp
 @pytest.fixture
 def defined(cluster: Cluster) -> Cluster:
     """The cluster with every kind that is rendered, and none of the programs that act on them."""
-    wanted = [*custom_resources(), *strimzi(), *(each for source in OPERATORS for each in definitions(*source))]
-    cluster.apply(*wanted)
-    names = [f"crd/{each['metadata']['name']}" for each in wanted]
-    cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s")
+    cluster.define([*custom_resources(), *strimzi(), *(each for source in OPERATORS for each in definitions(*source))])
     return cluster
 
 

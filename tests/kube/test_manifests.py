@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -82,20 +82,13 @@ def kinds(cluster: Cluster) -> Iterator[Cluster]:
 @cache
 def _define_ours(cluster: Cluster) -> None:
     """Once: nothing here takes a definition away."""
-    _establish(cluster, custom_resources())
+    cluster.define(custom_resources())
 
 
 @cache
 def _define(cluster: Cluster, module: str, pattern: str) -> None:
     """Once, too."""
-    _establish(cluster, definitions(module, pattern))
-
-
-def _establish(cluster: Cluster, found: Iterable[dict[str, Any]]) -> None:
-    every = list(found)
-    cluster.apply(*every)
-    names = [f"crd/{each['metadata']['name']}" for each in every]
-    cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
+    cluster.define(definitions(module, pattern))
 
 
 def _same(cluster: Cluster, text: str) -> bool:
@@ -301,7 +294,7 @@ def _applies_stores(
 
 def test_kafka_of_a_cell_applies_and_a_second_time_changes_nothing(kinds: Cluster) -> None:
     """S2.7, S7.1, S6.2: brokers, topics, users and the scaler that asks them, against Strimzi's own definitions."""
-    _establish(kinds, strimzi())
+    kinds.define(strimzi())
     for each in (EXTERNAL_SECRETS, KEDA):
         _define(kinds, *each)
     name = "lucky-se-eu-north"

@@ -87,6 +87,19 @@ class Cluster:
         how = ("--server-side", *forced, "--field-manager", manager, *_in(namespace))
         self.kubectl("apply", *how, "--filename", "-", stdin=_text(manifests))
 
+    def define(self, definitions: Iterable[dict[str, Any]]) -> None:
+        """Apply definitions of custom resources and wait until the API server serves them."""
+        every = list(definitions)
+        self.apply(*every)
+        names = [each["metadata"]["name"] for each in every]
+
+        def are_served() -> bool:
+            """``kubectl wait`` fails instead of waiting where a definition has no condition yet."""
+            found = self.get("crd", *names)
+            return all(_is_established(each) for each in found.get("items", [found]))
+
+        self.until(f"served: {', '.join(names)}", are_served, 60.0)
+
     def diff(self, *manifests: Manifest, namespace: str = "", manager: str) -> str:
         """What applying would change: "" when all is as it stands there. ``namespace``: as for ``apply``."""
         argv = self.argv("diff", "--server-side")
@@ -142,6 +155,11 @@ class Cluster:
         """Load an image (OCI archive) into the node. On another cluster its owner has loaded it (the docs say how)."""
         if self.is_stand:
             node.load_images([archive])
+
+
+def _is_established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any((each["type"], each["status"]) == ("Established", "True") for each in conditions)
 
 
 def _in(namespace: str) -> tuple[str, ...]:

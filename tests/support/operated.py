@@ -36,9 +36,7 @@ def install(cluster: Cluster, images: Images, journal: Path, *, replicas: int = 
             each["spec"]["replicas"] = replicas
         wanted.append(each)
     definitions = [each for each in wanted if each["kind"] == "CustomResourceDefinition"]
-    cluster.apply(*definitions)
-    names = [f"crd/{each['metadata']['name']}" for each in definitions]
-    cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s")
+    cluster.define(definitions)
     cluster.apply(*(each for each in wanted if each["kind"] != "CustomResourceDefinition"))
     cluster.rollout("croupier", OPERATOR_NAMESPACE)
 
