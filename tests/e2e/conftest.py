@@ -1,4 +1,4 @@
-"""One stand a session, or a worker: real Envoy, PostgreSQL, casino and players, driven through the command line."""
+"""One stand for all tests in a row that ask: real Envoy, PostgreSQL, casino and players, driven by the command line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -154,16 +154,51 @@ class Bench:
             return {each.label for each in desk.versions("payments-api") if each.serving}
 
 
-@pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+@dataclass
+class Held:
+    """The stand of this process, while there is one."""
+
+    bench: Bench | None = None
+    end: ExitStack = field(default_factory=ExitStack)
+
+
+HELD = pytest.StashKey[Held]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    held = config.stash[HELD] = Held()
+    config.add_cleanup(held.end.close)
+
+
+@pytest.fixture
+def bench(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """One for all tests in a row that ask for it."""
+    held = pytestconfig.stash[HELD]
+    if held.bench is None:
+        held.bench = held.end.enter_context(_stand(tmp_path_factory.mktemp("croupier")))
+    return held.bench
+
+
+@contextmanager
+def _stand(folder: Path) -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CROUPIER_HOME", str(tmp_path_factory.mktemp("croupier")))
+        patch.setenv("CROUPIER_HOME", str(folder))
         home = Home.of("e2e")
         control.up(home, LOAD, print)
         try:
             yield Bench(home)
         finally:
             control.down(home)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """The stand ends with the last test in a row that asks for it: it keeps a core busy, which others can use."""
+    yield
+    if nextitem is None or "bench" not in getattr(nextitem, "fixturenames", ()):
+        held = item.config.stash[HELD]
+        held.bench = None
+        held.end.close()
 
 
 @pytest.fixture
