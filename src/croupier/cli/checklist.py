@@ -12,9 +12,9 @@ from croupier.cli.options import (
     EXIT_NO,
     EXIT_WAITING,
     Output,
+    output_as,
     output_option,
     print_value,
-    remember_output,
     say,
     stand_option,
 )
@@ -45,16 +45,7 @@ _LINES = tuple(f"S15.{number}" for number in range(1, 10))
     help="Manifests, a file or a folder. Repeat; all make one bundle.",
 )
 @stand_option
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["text", "json", "html"]),
-    default="text",
-    show_default=True,
-    is_eager=True,
-    callback=remember_output,
-    help="Text for people, JSON with documented fields, or a page to keep as evidence.",
-)
+@output_as("text", "json", "html", help="Text for people, JSON with documented fields, or a page to keep as evidence.")
 def check(
     *, service: str, platform: Path | None, cell: str | None, manifests: tuple[Path, ...], stand: str, output: str
 ) -> None:

@@ -91,30 +91,27 @@ def stand_option(command: Command) -> Command:
 
 def output_option(command: Command) -> Command:
     """``--output text|json``, argument ``output``. With json, errors on stderr are JSON too."""
-    return click.option(
-        "-o",
-        "--output",
-        type=click.Choice(["text", "json"]),
-        default="text",
-        show_default=True,
-        is_eager=True,
-        callback=remember_output,
-        help="Text for people, or JSON with documented fields.",
-    )(command)
+    return output_as("text", "json", help="Text for people, or JSON with documented fields.")(command)
 
 
 def review_option(command: Command) -> Command:
     """``--output text|json|markdown``, argument ``output``, of what goes into a pull request or a record of changes."""
+    said = "Text for people, JSON with documented fields, or Markdown for a review."
+    return output_as("text", "json", "markdown", help=said)(command)
+
+
+def output_as(*forms: str, help: str) -> Callable[[Command], Command]:
+    """``--output`` with these forms; the first where nothing is said."""
     return click.option(
         "-o",
         "--output",
-        type=click.Choice(["text", "json", "markdown"]),
-        default="text",
+        type=click.Choice(forms),
+        default=forms[0],
         show_default=True,
         is_eager=True,
         callback=remember_output,
-        help="Text for people, JSON with documented fields, or Markdown for a review.",
-    )(command)
+        help=help,
+    )
 
 
 def kubernetes_option(command: Command) -> Command:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from croupier.cli.options import EXIT_NO, EXIT_WAITING, ends_soon, kubernetes_option, not_blank, remember_output, say
+from croupier.cli.options import EXIT_NO, EXIT_WAITING, ends_soon, kubernetes_option, not_blank, output_as, say
 from croupier.cli.policy_options import decided, files_of, own_rules, print_view, which_rules
 
 if TYPE_CHECKING:
@@ -133,16 +133,7 @@ def _fingerprints(file: Path | None) -> frozenset[str]:
     help="Print a patch of what can be mended without asking; what is left, and why, goes to stderr.",
 )
 @click.option("--write-baseline", callback=_file, metavar="FILE", help="Write what counts now as a baseline.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Choice(FORMATS),
-    default="text",
-    show_default=True,
-    is_eager=True,
-    callback=remember_output,
-    help="What goes to stdout.",
-)
+@output_as(*FORMATS, help="What goes to stdout.")
 @click.option(
     "--report", "reports", multiple=True, callback=_reports, metavar="FORMAT=FILE", help="Write this too. Repeat."
 )

@@ -24,12 +24,13 @@ from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
 from croupier.engine import preview, views
 from croupier.engine.checklist import WAIVED
+from croupier.engine.gather import observed
 from croupier.engine.groups import Groups
 from croupier.engine.histories import Histories
 from croupier.engine.loop import Loop, idle, sole_digest
 from croupier.engine.preflight import Preflight
 from croupier.engine.register import DESK, Register
-from croupier.errors import Refused, Unconfirmed, UnknownName, Unreachable
+from croupier.errors import Refused, UnknownName, Unreachable
 from croupier.model.checklist import Checklist, ChecklistPolicy, ChecklistSource, LineWaiver, WaiverRequest
 from croupier.model.digest import short
 from croupier.model.freeze import Freeze
@@ -607,21 +608,16 @@ class Desk:
     async def _serving(self, service: str, *, returns: bool) -> tuple[str, bool]:
         """The one version that serves, and whether that is confirmed: who goes back (``returns``) asks for no more than
         that it is written. Raises ``Refused`` when there is none."""
-        is_confirmed = True
-        try:
-            split = await self._traffic.observe(service)
-        except Unconfirmed as error:
-            if not returns:
-                raise
-            split = ObservedSplit(service, error.run, error.revision, dict(error.weights))
-            is_confirmed = False
+        split, why_not = await observed(self._traffic, service)
+        if why_not is not None and not returns:
+            raise why_not
         digest = sole_digest(split)
         if digest is None:
             raise Refused(
                 f"{service} serves no single version now: {_weights(split)}",
                 hint="if another desk holds a release of it, end that one there; else see to what the edge serves",
             )
-        return digest, is_confirmed
+        return digest, why_not is None
 
     async def _is_up(self, service: str, digest: str) -> bool:
         """Whether a version has a pod that is ready."""

@@ -82,14 +82,16 @@ async def gather(
             world.sockets[service] = answer
 
     async def splits(service: str) -> None:
-        answer = await _ask(_observe(traffic, service))
-        if isinstance(answer, Unconfirmed):
-            world.written[service] = ObservedSplit(service, answer.run, answer.revision, dict(answer.weights))
-            world.faults.setdefault(service, {})["traffic"] = answer.message
-        elif isinstance(answer, str):
+        answer = await _ask(observed(traffic, service))
+        if isinstance(answer, str):
             world.faults.setdefault(service, {})["traffic"] = answer
+            return
+        split, why_not = answer
+        if why_not is not None:
+            world.written[service] = split
+            world.faults.setdefault(service, {})["traffic"] = why_not.message
         else:
-            world.splits[service] = answer
+            world.splits[service] = split
 
     async def pods(service: str) -> None:
         answer = await _ask(workloads.observe(service))
@@ -116,11 +118,12 @@ async def gather(
     return world
 
 
-async def _observe(traffic: Traffic, service: str) -> ObservedSplit | Unconfirmed:
+async def observed(traffic: Traffic, service: str) -> tuple[ObservedSplit, Unconfirmed | None]:
+    """The split of a service as it is written, and why it is not confirmed; None: it is."""
     try:
-        return await traffic.observe(service)
+        return await traffic.observe(service), None
     except Unconfirmed as error:
-        return error
+        return ObservedSplit(service, error.run, error.revision, dict(error.weights)), error
 
 
 async def _ask(question: Awaitable[_Answer]) -> _Answer | str:

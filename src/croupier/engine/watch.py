@@ -44,10 +44,8 @@ class Watch:
         self.scraped_at = float("-inf")
         self.looked_at = float("-inf")
         """When a round looked at the run last."""
-        self._down_at: float | None = None
-        self._asked_at: float | None = None
-        self._stable_down_at: float | None = None
-        self._unconfirmed_at: float | None = None
+        self._since: dict[str, float] = {}
+        """What holds -> since when it has at every look."""
         self.action_faults: dict[str, str] = {}
         """Port -> why its last action failed; cleared when one succeeds or none is due."""
         self.verdict: Verdict | None = None
@@ -108,37 +106,33 @@ class Watch:
         if pods is None:
             return
         stable, canary = pods.get(state.plan.stable), pods.get(state.plan.canary)
-        if stable is not None and stable.ready > 0:
-            self._stable_down_at = None
-        else:
-            self._stable_down_at = now if self._stable_down_at is None else min(self._stable_down_at, now)
-        if canary is None or canary.desired == 0:
-            self._asked_at = None
-        else:
-            self._asked_at = now if self._asked_at is None else min(self._asked_at, now)
-        if canary is None or canary.desired == 0 or canary.ready > 0:
-            self._down_at = None
-        else:
-            self._down_at = now if self._down_at is None else min(self._down_at, now)
+        is_asked = canary is not None and canary.desired > 0
+        self._note("asked", now, holds=is_asked)
+        self._note("down", now, holds=is_asked and canary is not None and canary.ready == 0)
+        self._note("stable-down", now, holds=stable is None or stable.ready == 0)
 
     def note_split(self, split: ObservedSplit | None, written: ObservedSplit | None, now: float) -> None:
         """Remember since when a split is written and nobody confirms it. No look, no change."""
-        if split is not None:
-            self._unconfirmed_at = None
-        elif written is not None:
-            self._unconfirmed_at = now if self._unconfirmed_at is None else min(self._unconfirmed_at, now)
+        if split is not None or written is not None:
+            self._note("unconfirmed", now, holds=split is None)
+
+    def _note(self, what: str, now: float, *, holds: bool) -> None:
+        if holds:  # a clock that was set back begins anew, instead of waiting until it has caught up
+            self._since[what] = min(self._since.get(what, now), now)
+        else:
+            self._since.pop(what, None)
 
     def unconfirmed_seconds(self, now: float) -> float:
-        return 0.0 if self._unconfirmed_at is None else now - self._unconfirmed_at
+        return now - self._since.get("unconfirmed", now)
 
     def down_seconds(self, now: float) -> float:
-        return 0.0 if self._down_at is None else now - self._down_at
+        return now - self._since.get("down", now)
 
     def asked_seconds(self, now: float) -> float:
-        return 0.0 if self._asked_at is None else now - self._asked_at
+        return now - self._since.get("asked", now)
 
     def stable_down_seconds(self, now: float) -> float:
-        return 0.0 if self._stable_down_at is None else now - self._stable_down_at
+        return now - self._since.get("stable-down", now)
 
     def look(self, now: float) -> float:
         """Note a look; the seconds since the one before if nobody watched between them, below 0 where the clock was

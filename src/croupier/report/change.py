@@ -8,6 +8,7 @@ from itertools import groupby
 from pydantic import JsonValue
 
 from croupier.model.change import Change, PlatformPlan
+from croupier.report.markdown import cell, code
 
 _LONGEST = 60
 _MOST_CELLS = 4
@@ -31,8 +32,8 @@ def plan_markdown(plan: PlatformPlan) -> str:
     if plan.changes:
         lines += ["", "| what | before | after | class | where |", "| --- | --- | --- | --- | --- |"]
     for change in plan.changes:
-        where = _where(change) + (f"<br>{_cell(change.why)}" if change.why else "")
-        values = (_code(_name(change)), _code(_shown(change.before)), _code(_shown(change.after)), change.kind, where)
+        where = _where(change) + (f"<br>{cell(change.why)}" if change.why else "")
+        values = (code(_name(change)), code(_shown(change.before)), code(_shown(change.after)), change.kind, where)
         lines.append(f"| {' | '.join(values)} |")
     if plan.files:
         lines += ["", "<details><summary>rendered files</summary>", "", *(f"- `{name}`" for name in plan.files)]
@@ -71,18 +72,3 @@ def _shown(value: JsonValue) -> str:
         return "none"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _code(text: str) -> str:
-    longest = max((len(run) for run in _runs(text)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if longest else ""
-    return f"{fence}{pad}{_cell(text)}{pad}{fence}"
-
-
-def _runs(text: str) -> list[str]:
-    return ["".join(group) for is_tick, group in groupby(text, key=lambda one: one == "`") if is_tick]
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

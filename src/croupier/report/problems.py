@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from croupier.errors import CroupierError, Problem, SpecError
+from croupier.report.markdown import cell, code
 
 
 def error_body(error: CroupierError) -> dict[str, object]:
@@ -28,13 +29,9 @@ def problems_markdown(problems: Sequence[Problem]) -> str:
     lines = [f"**Refused: {len(problems)} problem{'s' if len(problems) != 1 else ''}**", ""]
     lines += ["| where | what is wrong | what to do |", "| --- | --- | --- |"]
     for each in problems:
-        cells = (f"`{place(each)}`", f"{each.code}: {each.message}", each.hint)
-        lines.append(f"| {' | '.join(_cell(text) for text in cells)} |")
+        cells = (code(place(each)), cell(f"{each.code}: {each.message}"), cell(each.hint))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def place(problem: Problem) -> str:

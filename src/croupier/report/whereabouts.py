@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from croupier.model.whereabouts import MarketWhereabouts, Whereabout, Whereabouts
+from croupier.report.markdown import cell
 
 _MOST_NAMED = 4
 
@@ -23,15 +24,15 @@ def whereabouts_markdown(told: Whereabouts) -> str:
     """A table a market, with everybody whose data it is."""
     lines = ["# Where players' data is"]
     for market in told.markets:
-        lines += ["", f"## {_cell(market.title)} (`{market.market}`)", ""]
-        lines += [f"Declared at `{market.place}`: {_cell(_rule(market))}.", ""]
+        lines += ["", f"## {cell(market.title)} (`{market.market}`)", ""]
+        lines += [f"Declared at `{market.place}`: {cell(_rule(market))}.", ""]
         if not market.places:
             lines.append("No cell keeps anything.")
             continue
         lines += ["| data | what | where | the market says | whose |", "| --- | --- | --- | --- | --- |"]
         for each in market.places:
             row = (each.data, each.what, each.where, _allowed(each), _whose(each, len(each.of)))
-            lines.append(f"| {' | '.join(map(_cell, row))} |")
+            lines.append(f"| {' | '.join(map(cell, row))} |")
     return "\n".join(lines)
 
 
@@ -48,7 +49,3 @@ def _allowed(each: Whereabout) -> str:
 def _whose(each: Whereabout, most: int) -> str:
     more = len(each.of) - most
     return ", ".join(each.of[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")

@@ -9,14 +9,10 @@ from itertools import chain
 from croupier.errors import Problem, SpecError, UnknownName
 from croupier.model.address import Endpoint
 from croupier.model.events import Event, Warm
-from croupier.model.kafka import Kafka
-from croupier.model.mysql import Mysql
 from croupier.model.platform import Brand, Cell, Market, PlacedCell, Region, Residency
 from croupier.model.providers import Provider, call_seconds
 from croupier.model.service_spec import SecretRef, ServiceSpec, Volume
-from croupier.model.store import stores_of
-from croupier.spec.config import config_notes
-from croupier.spec.edge import edge_flaws, gateway_flaw, gateway_notes, route_flaws
+from croupier.spec.edge import edge_flaws, gateway_flaw, route_flaws
 from croupier.spec.events import end_of, expected_flaw, is_in, times_of, warm_of
 from croupier.spec.form import EGRESS, FIXED
 from croupier.spec.front import front_flaws
@@ -35,13 +31,13 @@ from croupier.spec.layers import (
 )
 from croupier.spec.load import Flaw, Location, did_you_mean, place
 from croupier.spec.locks import loosened
-from croupier.spec.logs import log_notes
 from croupier.spec.merge import Layer, Merged, merge
-from croupier.spec.mesh import mesh_flaws, mesh_notes
+from croupier.spec.mesh import mesh_flaws
 from croupier.spec.names import Declared, Names
+from croupier.spec.notes import by_region, notes
 from croupier.spec.patches import Patches
 from croupier.spec.promised import promise_flaws, with_promises
-from croupier.spec.providers import called_flaws, without_fallback
+from croupier.spec.providers import called_flaws
 from croupier.spec.residency import REGION, residency_flaws
 from croupier.spec.room import pod_flaws, pool_flaws
 from croupier.spec.services import service_flaws
@@ -135,14 +131,7 @@ class Cells:
             Described(
                 tuple(sorted(cells, key=lambda each: each.cell.name)),
                 merged,
-                (
-                    *self._notes(cells),
-                    *_awaited(cells, merged),
-                    *log_notes(cells, merged),
-                    *config_notes(cells, merged),
-                    *self._alone(cells),
-                    *self._unjudged(cells),
-                ),
+                tuple(notes(self._names, cells, merged)),
                 self._names,
             ),
             problems,
@@ -410,7 +399,7 @@ class Cells:
 
     def _budgets(self, cells: Sequence[PlacedCell]) -> Iterator[Problem]:
         """Regions whose Prometheus, Gateway or nodes could not hold what is declared."""
-        for name, here in _by_region(cells).items():
+        for name, here in by_region(cells).items():
             region, declared = here[0].region, self._names.regions[name]
             flaws = [gateway_flaw(name, region.gateway, here)]
             if region.prometheus is not None:
@@ -449,95 +438,6 @@ class Cells:
                     these = " any of these" if said.verb == "remove" else ""
                     message = f"takes nothing away: no other layer gives {what}{these}"
                     yield problem_at(said, (), "UNUSED", message)
-
-    def _notes(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
-        by_region = _by_region(cells)
-        for name, each in self._names.markets.items():
-            market: Market = each.value
-            if market.residency is not None and market.residency.reviewed_on is None:
-                yield f"residency of market {name} is not reviewed ({each.place}): {market.residency.source}"
-            if market.residency is None and (kept := _kept(cells, name)):
-                yield f"market {name} has no residency ({each.place}): nobody says where {', '.join(kept)} may be"
-        for name, each in self._names.regions.items():
-            region: Region = each.value
-            if region.released_by != "croupier":
-                yield f"no gate judges a release in region {name} ({each.place}): its Deployments roll by themselves"
-            yield from gateway_notes(name, region, each.place, by_region.get(name, ()))
-            yield from mesh_notes(name, region, each.place, by_region.get(name, ()))
-            ahead = region.warm.ahead_minutes if region.warm is not None else None
-            if ahead is not None and not any(pool.is_raised for pool in region.pools.values()):
-                yield (
-                    f"aheadMinutes of region {name} raises no nodes ({each.place}): no pool that is not spot says what "
-                    "one of its nodes has (node)"
-                )
-
-    def _alone(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
-        """Services that have nobody to fall back to, although the provider names somebody."""
-        for (service, name, fallback), where in sorted(without_fallback(cells).items()):
-            at = self._names.providers[name].place
-            said = _and_more(where)
-            yield f"nobody takes over from {name} ({at}) for {service} in {said}: it may not call {fallback}"
-
-    def _unjudged(self, cells: Iterable[PlacedCell]) -> Iterator[str]:
-        """Services that players feel, and whose releases are judged by errors alone."""
-        found: dict[str, list[str]] = {}
-        for placed in cells:
-            for each in placed.services if placed.region.released_by == "croupier" else ():
-                if not each.objectives and not each.release.gates:
-                    found.setdefault(each.name, []).append(placed.cell.name)
-        for name, where in sorted(found.items()):
-            yield (
-                f"{name} has no objectives ({self._names.services[name].place}), so errors alone take a release of it "
-                f"back in {_and_more(where)}: policy check refuses that"
-            )
-
-
-def _by_region(cells: Iterable[PlacedCell]) -> dict[str, list[PlacedCell]]:
-    found: dict[str, list[PlacedCell]] = {}
-    for placed in cells:
-        found.setdefault(placed.cell.region, []).append(placed)
-    return found
-
-
-def _kept(cells: Iterable[PlacedCell], market: str) -> list[str]:
-    """Classes of data that services keep there."""
-    here = (service for placed in cells if placed.cell.market == market for service in placed.services)
-    return sorted({each for service in here for use in service.data.values() for each in use.classes})
-
-
-def _and_more(names: Sequence[str]) -> str:
-    return f"{min(names)} and {len(names) - 1} more" if len(names) > 1 else names[0]
-
-
-def _awaited(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merged]) -> Iterator[str]:
-    """Passwords of rendered stores that nothing here brings."""
-    found: dict[tuple[str, str, str, str], list[str]] = {}
-    for placed in cells:
-        for store in stores_of(placed):
-            for service in placed.services:
-                if service.name in store.users and service.data[store.name].credentials is None:
-                    said = merged[placed.cell.name, service.name].winner(("data", store.name))
-                    what = (service.name, store.name, store.secret(service.name), said.place if said else "")
-                    found.setdefault(what, []).append(placed.cell.data_namespace)
-    uncertified: dict[tuple[str, str, str, str, str], list[str]] = {}
-    for placed in cells:
-        for store in stores_of(placed):
-            if isinstance(store.engine, Kafka | Mysql) and store.engine.certificate is None:
-                is_kafka = isinstance(store.engine, Kafka)
-                made = ("Strimzi's", "cluster-ca-cert") if is_kafka else ("its operator's", "ssl-internal")
-                said = merged[placed.cell.name, store.owner.name].winner(("data", store.name))
-                which = (store.name, store.owner.name, said.place if said else "", *made)
-                uncertified.setdefault(which, []).append(placed.cell.name)
-    for (store_name, owner, at, maker, secret), where in uncertified.items():
-        yield (
-            f"{store_name} of {owner} ({at}) has certificates of {maker} making in {_and_more(where)}: somebody else "
-            f"brings ca.crt of the Secret {store_name}-{secret} to the pods"
-        )
-    for (service_name, store_name, secret, at), spaces in sorted(found.items()):
-        yield (
-            f"{service_name} has no credentials for store {store_name} ({at}): "
-            f"somebody else makes the Secret {secret} in {_and_more(spaces)}, and brings it to the pods"
-        )
 
 
 def _layers(names: Names, lost: Lost) -> Iterator[tuple[Fits, Layer]]:

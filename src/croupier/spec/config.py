@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from croupier.model.platform import PlacedCell
 from croupier.model.secret_look import looks_secret
+from croupier.spec.load import and_more
 from croupier.spec.merge import Merged
 
 
@@ -22,7 +23,7 @@ def config_notes(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], M
                 at = winner.place if winner else ""
                 found.setdefault((at, name), []).append(f"{service.name} in {placed.cell.name}")
     for (at, name), where in sorted(found.items()):
-        who = f"{min(where)} and {len(where) - 1} more" if len(where) > 1 else where[0]
+        who = and_more(where)
         yield (
             f"{name} of config ({at}) looks like a secret of {who}: Git and everybody who may read a ConfigMap would "
             "know it; keep it in the secret store, and name it under secrets"

@@ -298,6 +298,11 @@ def _shown(value: JsonValue) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
+def and_more(names: Sequence[str]) -> str:
+    """The first of ``names`` for all of them, of which there is one at least."""
+    return f"{min(names)} and {len(names) - 1} more" if len(names) > 1 else names[0]
+
+
 def did_you_mean(wrong: str, known: Sequence[str]) -> str:
     if not known:
         return ""

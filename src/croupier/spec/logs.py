@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from croupier.model.platform import PlacedCell
+from croupier.spec.load import and_more
 from croupier.spec.merge import Merged
 
 
@@ -23,5 +24,5 @@ def log_notes(cells: Iterable[PlacedCell], merged: Mapping[tuple[str, str], Merg
                 at = winner.place if winner else ""
                 found.setdefault((at, name, key), []).append(f"{service.name} in {placed.cell.name}")
     for (at, name, key), where in sorted(found.items()):
-        who = f"{min(where)} and {len(where) - 1} more" if len(where) > 1 else where[0]
+        who = and_more(where)
         yield f"{name} of config ({at}) outweighs logging.{key} for {who}: leave it out there"

@@ -89,6 +89,7 @@ def _of_class(placed: PlacedCell, use: DataUse, name: str) -> Iterator[Place]:
     yield name, "backup", use.backup or primary, backups
     if use.dr_backup is not None:
         yield name, "disaster backup", use.dr_backup, backups
+        yield name, "keys", use.dr_backup, keys  # an archive is encrypted where it is
     yield name, "keys", use.keys or primary, keys
     stores = placed.region.stores
     if use.engine and use.keys is None and use.backup and (stores is None or stores.kms_key is None):

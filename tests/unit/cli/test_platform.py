@@ -410,6 +410,17 @@ def test_a_place_that_the_market_forbids_is_refused_and_not_told(demo: Path, key
     assert "RESIDENCY" in refused.stderr
 
 
+def test_the_key_of_an_archive_in_another_region_is_told(demo: Path) -> None:
+    """Prevents: a page for an auditor that leaves out a place where keys of players' money are."""
+    _change(demo / "platform.yaml", "backup: [eu-north], keys: [eu-north]", "backup: [eu-north, eu-south]")
+    _change(demo / "services.yaml", "dr: eu-south}", "dr: eu-south, drBackup: eu-south}")
+    told = json.loads(_run("whereabouts", demo, "--output", "json").stdout)
+    ledger = [each for each in told["markets"][1]["places"] if each["data"] == "wallet-ledger"]
+    places = [(each["what"], each["where"]) for each in ledger]
+    assert ("disaster backup", "eu-south") in places
+    assert [where for what, where in places if what == "keys"] == ["eu-north", "eu-south"]
+
+
 def test_no_place_is_told_that_the_market_forbids() -> None:
     told = json.loads(_run("whereabouts", LARGE, "-o", "json").stdout)
     ruled = [each for market in told["markets"] for each in market["places"] if each["allowed"] is not None]
