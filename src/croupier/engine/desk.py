@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from croupier.core.freeze import in_force, is_overridden
 from croupier.core.group import GroupState, in_order
 from croupier.core.phases import ENDS, Event, Phase
-from croupier.core.plans.release import plan_release
+from croupier.core.plans.release import at_once, cannot_be_judged, plan_release
 from croupier.core.plans.rolling import rolling_steps
 from croupier.core.roll import group_id, run_id
 from croupier.core.run import RunState
@@ -381,12 +381,7 @@ class Desk:
         if not state.fix_forward:
             return await self._begin(release, told, is_gated=True, override_freeze=state.override_freeze)
         told["fixForward"] = await self._how_bad(release.service)
-        return await self._begin(
-            release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0}),
-            told,
-            is_gated=False,
-            override_freeze=state.override_freeze,
-        )
+        return await self._begin(at_once(release), told, is_gated=False, override_freeze=state.override_freeze)
 
     async def _how_bad(self, service: str) -> str:
         """What croupier sees of a stable version that a person calls bad; for the journal, beside the approval."""
@@ -569,9 +564,8 @@ class Desk:
             returns = release.digest == await self._preflight.before(service.name)
             stable, is_confirmed = await self._serving(service.name, returns=returns)
             is_up = not returns or await self._is_up(service.name, stable)
-            if not (is_confirmed and is_up):  # steps and gates would wait for who does not answer
-                release = release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0})
-                is_gated = False
+            if cannot_be_judged(returns=returns, is_confirmed=is_confirmed, is_up=is_up):
+                release, is_gated = at_once(release), False
         if stable == release.digest:
             raise Refused(f"{service.name} {short(stable)} serves everybody already", hint="choose another version")
         by_digest = {version.digest: version for version in versions}

@@ -36,9 +36,10 @@ from croupier.spec.mesh import mesh_flaws
 from croupier.spec.names import Declared, Names
 from croupier.spec.notes import by_region, notes
 from croupier.spec.patches import Patches
+from croupier.spec.places import HOME
 from croupier.spec.promised import promise_flaws, with_promises
 from croupier.spec.providers import called_flaws
-from croupier.spec.residency import REGION, residency_flaws
+from croupier.spec.residency import residency_flaws
 from croupier.spec.room import pod_flaws, pool_flaws
 from croupier.spec.services import service_flaws
 from croupier.spec.sound import Lost
@@ -368,20 +369,16 @@ class Cells:
         by = self._names.markets[cell.market]
         regions = self._names.regions.items()
         keyed = {name for name, each in regions if each.value.stores is not None and each.value.stores.kms_key}
-        for bare in residency_flaws(cell, spec, rules, keyed) if rules is not None and is_clear else ():
+        providers = {name: each.value.region for name, each in self._names.providers.items()}
+        found = residency_flaws(cell, spec, rules, providers=providers, keyed=keyed) if rules and is_clear else ()
+        for bare in found:
             if _follows(bare, unclear):
                 continue
             flaw = bare._replace(hint=f"{bare.hint}; market {cell.market} at {by.place}")
-            if flaw.location == REGION:
+            if flaw.location == HOME:
                 self._find(declared.file.problem((*declared.location, "region"), *flaw[1:]), subject)
             else:
                 self._find(problem_of(merged, flaw), subject)
-        for number, name in enumerate(spec.egress) if rules is not None and rules.providers else ():
-            provider = self._names.providers.get(name)
-            if rules is not None and provider is not None and provider.value.region not in rules.providers:
-                message = f"{name} handles what it is sent in {provider.value.region}"
-                hint = f"allowed: {', '.join(rules.providers)}; market {cell.market} at {by.place}"
-                self._find(problem_of(merged, Flaw(("egress", number), "RESIDENCY", message, hint)), subject)
         tree = spec.model_dump(mode="json", by_alias=True) if market.locks else {}
         for number, lock in enumerate(market.locks):
             if why := loosened(lock, tree, merged):
@@ -477,7 +474,7 @@ def _regions_of(rules: Residency) -> Iterator[str]:
 def _follows(flaw: Flaw, unclear: Collection[Location]) -> bool:
     """Whether a flaw is about a region at one of the places ``unclear``, or about what depends on it."""
     at = ("telemetry",) if flaw.location == ("telemetry", "redact") else flaw.location
-    return at != REGION and any(each[: len(at)] == at for each in unclear)
+    return at != HOME and any(each[: len(at)] == at for each in unclear)
 
 
 def _secret_flaw(reference: SecretRef, region: Region, first: SecretRef) -> tuple[str, str] | None:

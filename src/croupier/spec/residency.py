@@ -1,44 +1,35 @@
-"""Where a market lets players' data be, held against every place it gets to (S10.14, S11).
-
-The classic hole is not the database but what follows it: replicas, the region for disasters, backups, keys, logs.
-"""
+"""Where a market lets players' data be, held against every place it gets to (S10.14, S11; ``places.py``)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from croupier.model.data import DataUse
-from croupier.model.platform import Cell, DataClass, Residency
+from croupier.model.platform import Cell, Residency
 from croupier.model.service_spec import ServiceSpec
 from croupier.spec.load import Flaw, Location, did_you_mean
-
-TELEMETRY = "telemetry"
-REGION: Location = ()
+from croupier.spec.places import HOME, TELEMETRY, data_places
 
 
-def residency_flaws(cell: Cell, service: ServiceSpec, rules: Residency, keyed: Collection[str] = ()) -> Iterator[Flaw]:
-    """What of ``service`` in ``cell`` the market forbids.
+def residency_flaws(
+    cell: Cell, service: ServiceSpec, rules: Residency, *, providers: Mapping[str, str], keyed: Collection[str]
+) -> Iterator[Flaw]:
+    """What of ``service`` in ``cell`` the market forbids; ``providers`` and ``keyed`` as ``data_places`` wants them.
 
-    ``keyed``: regions that name a key for backups; elsewhere an object store encrypts with its own, where it is.
-    Locations are paths in the service; ``REGION`` where nothing but the region of the cell is at fault.
+    Locations are paths in the service; ``HOME`` where nothing but the region of the cell is at fault.
     """
-    for name, use in service.data.items():
-        if use.of is not None:
-            continue  # who owns the store says where it is, and is held to that
-        at = ("data", name)
-        if cell.region not in rules.regions:
-            yield _refused(REGION, f"{', '.join(use.classes)} would be kept in {cell.region}", rules.regions)
-        for number, each in enumerate(use.classes):
-            if each in rules.classes:
-                yield from _of_class(cell, at, use, each, rules, keyed=keyed)
-            else:
-                hint = did_you_mean(each, list(rules.classes)) or "the market names no class"
-                yield Flaw((*at, "classes", number), "RESIDENCY", f"market {cell.market} knows no class {each!r}", hint)
+    yield from _of_classes(cell, service, rules)
     for name, reference in service.secrets.items():
         if reference.key_region is not None and reference.key_region not in rules.regions:
             message = f"the key of secret {name} is in {reference.key_region}"
             yield _refused(("secrets", name, "keyRegion"), message, rules.regions)
-    yield from _of_telemetry(cell, service, rules.classes.get(TELEMETRY) or DataClass(store=(cell.region,)))
+    told: set[tuple[Location, str]] = set()
+    for place in data_places(cell, service, rules, providers=providers, keyed=keyed):
+        if place.is_forbidden and (place.location, place.data) not in told:
+            yield _refused(place.location, place.message, place.allowed or ())
+            if place.location != HOME:  # one word in the file, one flaw
+                told.add((place.location, place.data))
+    if any(each not in (None, cell.region) for each in (service.telemetry.logs, service.telemetry.traces)):
+        yield from _unredacted(cell, service, rules)
 
 
 def idle_keys(rules: Residency) -> Iterator[Flaw]:
@@ -52,51 +43,30 @@ def idle_keys(rules: Residency) -> Iterator[Flaw]:
                 yield Flaw(("classes", name, key), "UNUSED", f"{key} of class {name} has no effect", hint)
 
 
-def _of_class(
-    cell: Cell, at: Location, use: DataUse, name: str, rules: Residency, *, keyed: Collection[str]
-) -> Iterator[Flaw]:
-    allowed = rules.classes[name]
-    primary = use.region or cell.region
-    whose = (*at, "region") if use.region else REGION
-    if primary not in allowed.store:
-        yield _refused(whose, f"the primary of {name} is in {primary}", allowed.store)
-    for number, region in enumerate(use.replicas):
-        if region not in allowed.store:
-            yield _refused((*at, "replicas", number), f"a replica of {name} is in {region}", allowed.store)
-    if missing := [region for region in allowed.replica_required if region not in use.replicas]:
-        message = f"market {cell.market} wants a replica of {name} in {', '.join(missing)}"
-        hint = "add it to replicas"
-        if use.engine is not None and not use.engine.HAS_COPIES:
-            hint = f"{use.engine.KEY} has none in other regions: keep {name} in postgres"
-        yield Flaw((*at, "replicas"), "RESIDENCY", message, hint)
-    refuges = [region for region in rules.dr_regions if region in allowed.store]
-    if use.dr is not None and use.dr not in refuges:
-        yield _refused((*at, "dr"), f"{name} would move to {use.dr} in a disaster", refuges)
-    if use.engine is not None and not use.engine.IS_BACKED_UP:
-        return
-    backups, keys = allowed.backup or allowed.store, allowed.keys or allowed.store
-    if (where := use.backup or primary) not in backups:
-        yield _refused((*at, "backup") if use.backup else whose, f"backups of {name} are in {where}", backups)
-    if use.dr_backup is not None and use.dr_backup not in backups:
-        yield _refused((*at, "drBackup"), f"a copy of {name} would archive to {use.dr_backup}", backups)
-    elif use.dr_backup is not None and use.dr_backup not in keys:
-        yield _refused((*at, "drBackup"), f"an archive of {name} would have its key in {use.dr_backup}", keys)
-    if (where := use.keys or primary) not in keys:
-        yield _refused((*at, "keys") if use.keys else whose, f"keys of {name} are in {where}", keys)
-    elif use.keys is None and use.engine and primary not in keyed and use.backup and use.backup not in keys:
-        message = f"{primary} names no key, so that of backups of {name} is in {use.backup}"
-        yield _refused((*at, "backup"), message, keys)
+def _of_classes(cell: Cell, service: ServiceSpec, rules: Residency) -> Iterator[Flaw]:
+    """Whether the market knows what is kept, lets it be kept here, and has the replicas it wants."""
+    for store, use in service.data.items():
+        if use.of is not None:
+            continue
+        if cell.region not in rules.regions:
+            yield _refused(HOME, f"{', '.join(use.classes)} would be kept in {cell.region}", rules.regions)
+        for number, name in enumerate(use.classes):
+            allowed = rules.classes.get(name)
+            if allowed is None:
+                hint = did_you_mean(name, list(rules.classes)) or "the market names no class"
+                message = f"market {cell.market} knows no class {name!r}"
+                yield Flaw(("data", store, "classes", number), "RESIDENCY", message, hint)
+            elif missing := [region for region in allowed.replica_required if region not in use.replicas]:
+                hint = "add it to replicas"
+                if use.engine is not None and not use.engine.HAS_COPIES:
+                    hint = f"{use.engine.KEY} has none in other regions: keep {name} in postgres"
+                message = f"market {cell.market} wants a replica of {name} in {', '.join(missing)}"
+                yield Flaw(("data", store, "replicas"), "RESIDENCY", message, hint)
 
 
-def _of_telemetry(cell: Cell, service: ServiceSpec, allowed: DataClass) -> Iterator[Flaw]:
-    leaves = False
-    for kind, given in (("logs", service.telemetry.logs), ("traces", service.telemetry.traces)):
-        where = given or cell.region
-        leaves = leaves or where != cell.region
-        if where not in allowed.store:
-            yield _refused(("telemetry", kind) if given else REGION, f"{kind} go to {where}", allowed.store)
-    missing = [name for name in allowed.redact if name not in service.telemetry.redact]
-    if leaves and missing:
+def _unredacted(cell: Cell, service: ServiceSpec, rules: Residency) -> Iterator[Flaw]:
+    redact = rules.classes[TELEMETRY].redact if TELEMETRY in rules.classes else ()
+    if missing := [name for name in redact if name not in service.telemetry.redact]:
         message = f"telemetry leaves {cell.region} with {', '.join(missing)}"
         yield Flaw(("telemetry", "redact"), "RESIDENCY", message, f"redact: {{add: [{', '.join(missing)}]}}")
 

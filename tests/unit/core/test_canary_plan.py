@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from tests.support.world import HEALTHY, IDENTITY, PAYMENTS, STABLE, release
 
 from croupier.core.plans.canary import canary_replicas, hold_back
 from croupier.core.plans.defaults import default_policy
-from croupier.core.plans.release import plan_release
+from croupier.core.plans.release import at_once, cannot_be_judged, plan_release
 from croupier.model.plan import EnsureVersion, Plan, Retire, SetSplit, Settle
 from croupier.model.service import LATENCY_EDGES, Objective, Service
 
@@ -66,6 +68,31 @@ def test_the_old_version_of_money_is_kept_for_five_minutes_where_nobody_says(
 
 def test_who_moves_everybody_at_once_holds_nobody_back() -> None:
     assert hold_back(release(steps=(100,), hold_back_percent=None), PAYMENTS) == 0
+
+
+@pytest.mark.parametrize("strategy", ["canary", "rolling"])
+def test_a_release_at_once_has_one_step_whatever_was_asked_for(strategy: Literal["canary", "rolling"]) -> None:
+    asked = at_once(release(strategy=strategy, hold_back_percent=5, bake_seconds=7.0))
+    planned = plan_release(
+        run="r-0001", service=PAYMENTS, stable=STABLE, canary=HEALTHY, release=asked, ordinal=0, dispersion={}
+    )
+    assert [step.weight for step in planned.steps] == [0, 100, 100]
+    assert planned.steps[1].hold.dwell_seconds == 7.0
+
+
+@pytest.mark.parametrize(
+    ("returns", "is_confirmed", "is_up", "expected"),
+    [
+        (True, True, True, False),
+        (True, False, True, True),
+        (True, True, False, True),
+        (False, False, False, False),
+    ],
+)
+def test_only_a_way_back_goes_on_without_who_does_not_answer(
+    returns: bool, is_confirmed: bool, is_up: bool, expected: bool
+) -> None:
+    assert cannot_be_judged(returns=returns, is_confirmed=is_confirmed, is_up=is_up) is expected
 
 
 @pytest.mark.parametrize(("steps", "kept"), [((5, 98, 100), 1), ((5, 99, 100), 0), ((5, 50, 100), 5)])

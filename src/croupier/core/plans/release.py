@@ -43,6 +43,20 @@ of it fill the ring most evenly, so the same players are not the first of every 
 _MOVES = {"canary": canary_moves, "rolling": rolling_moves}
 
 
+def at_once(release: Release) -> Release:
+    """The same release in one step: for who must not wait for what steps and gates would ask."""
+    return release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0})
+
+
+def cannot_be_judged(*, returns: bool, is_confirmed: bool, is_up: bool) -> bool:
+    """Whether a release goes ``at_once`` and without gates, because they would wait for who does not answer (ADR 21).
+
+    ``returns``: it goes back to the version that served before. ``is_confirmed``: the data plane says that the split is
+    in force. ``is_up``: the version that serves has a ready pod.
+    """
+    return returns and not (is_confirmed and is_up)
+
+
 def plan_release(
     *,
     run: str,
