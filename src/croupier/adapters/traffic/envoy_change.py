@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -81,10 +82,10 @@ def _both(confirmed: Split | None, wanted: Split) -> tuple[Split, ...]:
 
 def _serves(loaded: Mapping[str, Mapping[str, ObservedSplit]], split: Split) -> bool:
     """Whether every listener that knows the service runs this split."""
-    weights: dict[str, int] = {}
+    owned: Counter[str] = Counter()
     for backend, slots in windows(split):
-        digest = short(backend.digest)
-        weights[digest] = weights.get(digest, 0) + slots * 100 // WHOLE
+        owned[short(backend.digest)] += slots
+    weights = {digest: slots * 100 // WHOLE for digest, slots in owned.items()}
     found = [splits[split.service] for splits in loaded.values() if split.service in splits]
     return bool(found) and all(
         (each.run, each.revision, each.weights) == (split.run, split.revision, weights) for each in found

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from croupier.adapters.traffic.envoy_change import plan_change
 from croupier.adapters.traffic.envoy_files import Record
+from croupier.core.plans.release import ROTATION
 from croupier.model.digest import short
-from croupier.model.traffic import ArmBackend, Endpoint, ObservedSplit, Split
+from croupier.model.traffic import WHOLE, ArmBackend, Endpoint, ObservedSplit, Split
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 
 
-def split_of(service: str, stable: str, canary: str | None = None, weight: int = 0, revision: int = 1) -> Split:
+def split_of(
+    service: str, stable: str, canary: str | None = None, weight: int = 0, revision: int = 1, offset: int = 9_900
+) -> Split:
     host = (Endpoint(host="127.0.0.1", port=8_001),)
     return Split(
         service=service,
@@ -18,7 +23,7 @@ def split_of(service: str, stable: str, canary: str | None = None, weight: int =
         revision=revision,
         stable=ArmBackend(digest=stable, weight=100 - weight, endpoints=host),
         canary=canary and ArmBackend(digest=canary, weight=weight, endpoints=host),
-        offset=9_900,
+        offset=offset,
     )
 
 
@@ -47,6 +52,15 @@ def test_a_change_that_had_taken_effect_is_not_undone_by_the_next_one() -> None:
     change = plan_change(OTHER, records, loaded(WANTED, "public", "mesh"))
     assert change.after["bets"] == WANTED
     assert change.settled["bets"] == Record(confirmed=WANTED)
+
+
+@pytest.mark.parametrize("weight", [1, 5, 50, 99, 100])
+@pytest.mark.parametrize("ordinal", [0, 1, 2, 3])
+def test_what_had_taken_effect_is_known_wherever_the_window_of_the_canary_lies(ordinal: int, weight: int) -> None:
+    """Most windows cut stable's slots in two parts, neither of which is a whole percent."""
+    wanted = split_of("bets", A, B, weight, 2, offset=ordinal * ROTATION % WHOLE)
+    change = plan_change(OTHER, {"bets": Record(confirmed=BEFORE, wanted=wanted)}, loaded(wanted, "public", "mesh"))
+    assert change.after["bets"] == wanted
 
 
 def test_a_change_that_only_one_listener_took_is_taken_back() -> None:
