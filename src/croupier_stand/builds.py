@@ -6,17 +6,20 @@ A version is a module of the casino (``module`` in its descriptor) or a program 
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import resources
 from pathlib import Path
 from typing import cast
 
 from croupier.adapters.workloads.descriptors import Descriptor, read_descriptors
-from croupier.errors import EnvironmentFault
+from croupier.errors import EnvironmentFault, SpecError
 from croupier.model.service import Platform, Version
 from croupier_stand.agent import Build
 from croupier_stand.home import Home
 from croupier_stand.programs import FIRST, program_directory
+
+_LOG = logging.getLogger(__name__)
 
 
 def listed(home: Home) -> list[Version]:
@@ -43,10 +46,13 @@ class Builds:
             changed_at = self._home.versions.stat().st_mtime_ns
             if changed_at != self._read_at:
                 self._read_at = changed_at
+                try:
+                    found = read_descriptors(self._home.versions)
+                except SpecError as error:  # the pods of all the others run on
+                    _LOG.warning("no version is added: %s", error)
+                    return None
                 self._known |= {
-                    each.version.digest: build
-                    for each in read_descriptors(self._home.versions)
-                    if (build := self._build(each)) is not None
+                    each.version.digest: build for each in found if (build := self._build(each)) is not None
                 }
         return self._known.get(digest)
 

@@ -19,7 +19,7 @@ from croupier.errors import Conflict, EnvironmentFault
 from croupier_stand import postgres
 from croupier_stand.home import Home, StandRecord
 from croupier_stand.load import Load
-from croupier_stand.process import ProcessId, identify, is_running, stop_recorded, wait_for
+from croupier_stand.process import ProcessId, identify, is_running, orphans_of, stop_recorded, wait_for
 from croupier_stand.programs import find_project
 
 UP_SECONDS = 240.0
@@ -125,7 +125,11 @@ def down(home: Home) -> bool:
     if record is not None:
         if is_running(record.supervisor):
             _end_supervisor(record.supervisor)
-        left = stop_recorded([process.identity for process in record.processes], patience_seconds=8.0)
+        recorded = [process.identity for process in record.processes]
+        # The kernel ends the children of a killed supervisor; what those started, nobody has ended.
+        for process in record.processes:
+            recorded += orphans_of(process.pid, f"POD_NAME={process.name}")
+        left = stop_recorded(recorded, patience_seconds=8.0)
         if left:
             raise EnvironmentFault(f"processes would not end: {', '.join(str(process.pid) for process in left)}")
     if home.root.is_dir():

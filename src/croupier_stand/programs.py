@@ -123,7 +123,8 @@ def freeze(path: Path, platform: Platform, home: Home) -> Version:
         }
         digest = digest_of(content)
         _keep(copy, program_directory(home, digest))
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        # Quoted, because PyYAML leaves bare what is text in YAML 1.1 and a number in 1.2: "1e3".
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_style='"')
         replace_file(home.versions / f"{version.service}-{short(digest)}.yaml", text.encode())
     except OSError as error:
         raise EnvironmentFault(f"{path}: the program cannot be copied: {error}") from error
@@ -148,6 +149,15 @@ def _flaws(version: VersionFile, directory: Path, platform: Platform) -> Iterato
             yield Flaw(("files", index), "FILE", f"{name!r} must lie in or below the folder of this file")
         elif not (directory / name).exists():
             yield Flaw(("files", index), "FILE", f"there is no {directory / name}")
+        elif (link := _stray_link(directory, name, version.files)) is not None:
+            hint = "what it leads to is not part of the version: copy it, or name it under files with a relative link"
+            yield Flaw(("files", index), "FILE", f"{link} leads to {os.readlink(link)}", hint)
+    for index, word in enumerate(version.command):
+        if "\0" in word:
+            yield Flaw(("command", index), "PROGRAM", f"{word!r} has a NUL, which no program can be given")
+    for name, value in version.environment.items():
+        if not name or "=" in name or "\0" in name + value:
+            yield Flaw(("environment", name), "PROGRAM", f"no program can be given a variable {name!r} of {value!r}")
     program = version.command[0]
     if "/" not in program:
         if shutil.which(program) is None:
@@ -162,6 +172,22 @@ def _flaws(version: VersionFile, directory: Path, platform: Platform) -> Iterato
             yield Flaw(("command", 0), "PROGRAM", f"{program} is not among the files", f"files: [{inside}]")
         elif not os.access(directory / program, os.X_OK):
             yield Flaw(("command", 0), "PROGRAM", f"{program} is not executable", f"chmod +x {directory / program}")
+
+
+def _stray_link(directory: Path, name: str, files: tuple[str, ...]) -> Path | None:
+    """A link below ``name`` that leads out of the copy: to what would be missing there, or to the project itself, whose
+    changes would change the version. One to a place of the system is as good as a program on the PATH."""
+    copied = [Path(os.path.normpath(directory / each)) for each in files]
+    for link in (path for path in (directory / name).rglob("*") if path.is_symlink()):
+        target = Path(os.readlink(link))
+        if target.is_absolute():
+            if target.resolve().is_relative_to(directory.resolve()):
+                return link
+        else:
+            lies = Path(os.path.normpath(link.parent / target))
+            if not any(lies.is_relative_to(each) for each in copied):
+                return link
+    return None
 
 
 def _whole(file: Path, message: str, hint: str) -> Problem:

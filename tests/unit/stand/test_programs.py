@@ -81,6 +81,57 @@ def test_a_version_added_while_the_stand_runs_is_found(project: Path, home: Home
     assert (build.readiness_path, build.cwd) == ("/ready", program_directory(home, version.digest))
 
 
+def test_what_is_written_as_text_stays_text(project: Path, home: Home) -> None:
+    """Else the version has another digest than the one that is said, and a number where a word should be."""
+    file = project / "versions" / "hello.yaml"
+    file.write_text(
+        'service: hello\nlabel: "12e4567"\ncommand: [python3, "1e3", "0o17", " ~ ", "é\\n", "-", "\\x85"]\n'
+        'environment: {TIMES: "1e5"}\n'
+    )
+    platform = load_platform(project / "platform.yaml")
+    version = freeze(file, platform, home)
+    assert [(each.version.label, each.version.digest) for each in read_descriptors(home.versions)] == [
+        ("12e4567", version.digest)
+    ]
+    build = Builds(home, platform).find(version.digest)
+    assert build is not None
+    assert build.argv == ("python3", "1e3", "0o17", " ~ ", "é\n", "-", "\x85")
+    assert build.environment == {"TIMES": "1e5"}
+
+
+def test_a_descriptor_that_cannot_be_read_ends_no_pods(project: Path, home: Home) -> None:
+    platform = load_platform(project / "platform.yaml")
+    builds = Builds(home, platform)
+    known = freeze(project / "versions" / "hello.yaml", platform, home)
+    assert builds.find(known.digest) is not None
+    (home.versions / "torn.yaml").write_text("service: [")
+    assert builds.find("sha256:" + "0" * 64) is None
+    assert builds.find(known.digest) is not None
+
+
+@pytest.mark.parametrize("target", ["../../shared", "../gone", "{project}/versions/app/main.py"])
+def test_a_link_to_what_is_not_copied_is_refused(project: Path, target: str) -> None:
+    """S3.7: what it leads to is no part of the digest."""
+    link = project / "versions" / "app" / "link"
+    link.symlink_to(target.format(project=project))
+    assert f"hello.yaml:4:9 FILE {link} leads to " in problems(project)
+
+
+@pytest.mark.parametrize("target", ["main.py", "../app", "/usr/bin/env"])
+def test_a_link_within_the_copy_or_to_the_system_is_not(project: Path, target: str) -> None:
+    (project / "versions" / "app" / "link").symlink_to(target)
+    find_project(project)
+
+
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [('command: [sh, "a\\0b"]', "3:15"), ('environment: {"A=B": c}\ncommand: [sh]', "3:22")],
+)
+def test_what_no_system_can_start_is_refused(project: Path, words: str, place: str) -> None:
+    (project / "versions" / "hello.yaml").write_text(f"service: hello\nlabel: stable\n{words}\n")
+    assert f"hello.yaml:{place} PROGRAM" in problems(project)
+
+
 def test_the_stable_version_serves_first_or_the_only_one(project: Path, home: Home) -> None:
     platform = load_platform(project / "platform.yaml")
     only = freeze(project / "versions" / "back.yaml", platform, home)

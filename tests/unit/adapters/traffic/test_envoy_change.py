@@ -14,7 +14,7 @@ A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 
 
 def split_of(
-    service: str, stable: str, canary: str | None = None, weight: int = 0, revision: int = 1, offset: int = 9_900
+    service: str, stable: str, canary: str | None = None, weight: int = 0, revision: int = 1, *, offset: int = 9_900
 ) -> Split:
     host = (Endpoint(host="127.0.0.1", port=8_001),)
     return Split(
