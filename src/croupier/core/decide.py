@@ -150,12 +150,14 @@ def _unwatched(state: RunState, s: Snapshot) -> float:
 
     Once a step, so that a desk that comes and goes meets the deadline all the same. Below 0: the clock that had jumped
     was set back, and so much of what was given is taken again, but no more: the rest nobody has watched still. What
-    looks that were some time apart leave of it does not count as given.
+    looks that were some time apart leave of it does not count as given. No time of the step stays in the future: its
+    deadline would be as far away.
     """
     if state.phase not in (Phase.PREPARING, Phase.SETTLING, Phase.HOLDING):
         return 0.0
     if s.unwatched_seconds < 0.0:
-        return -min(state.unwatched_seconds, -s.unwatched_seconds)
+        ahead = (state.step_at if state.settled_at is None else state.settled_at) - s.now
+        return -max(min(state.unwatched_seconds, -s.unwatched_seconds), ahead)
     was_entered = state.step_at <= s.now - s.unwatched_seconds
     return s.unwatched_seconds if was_entered and state.unwatched_seconds < AWAY_SECONDS else 0.0
 

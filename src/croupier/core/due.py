@@ -33,7 +33,7 @@ def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
             if state.split is None:
                 return ()
             pods = [action for action in state.current.actions if isinstance(action, EnsureVersion)]
-            kept: list[Action] = [*pods, state.split]
+            kept: list[Action] = [*pods, *_split_kept(state, s)]
             return tuple(action for action in kept if not in_force(state, s, action))
         case Phase.PROMOTING:
             return _in_turn(state, s, state.current.actions)
@@ -57,6 +57,15 @@ def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
             break  # a pod leaves the split before it ends, and stays while a new one is missing
         actions.append(action)
     return tuple(actions)
+
+
+def _split_kept(state: RunState, s: Snapshot) -> tuple[SetSplit, ...]:
+    """The split that stays while nothing goes forward: the one that has been in force, not one that never landed.
+
+    Where another one was asked for since, it may have landed unseen: nothing is set until that can be told.
+    """
+    is_newest = state.landed == state.split
+    return () if state.landed is None or (s.split is None and not is_newest) else (state.landed,)
 
 
 def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[Action, ...]:

@@ -217,8 +217,7 @@ def next_move(state: GroupState, members: Mapping[str, RunState], in_the_way: Ma
 
 def _take_back(run: RunState, reason: str) -> Move:
     """Abort a run, unless that was said already, or it is beyond."""
-    said = run.command is not None and run.command.name == "abort"
     is_beyond = run.phase is Phase.PROMOTING and not may_turn_back(run)
-    if said or is_beyond or Event.ROLLING_BACK not in TABLE[run.phase]:
+    if run.is_aborted or is_beyond or Event.ROLLING_BACK not in TABLE[run.phase]:
         return Wait(f"{run.plan.run} of {run.plan.service} to end: it is {run.phase}")
     return TakeBack(run.plan.run, reason)

@@ -92,6 +92,8 @@ class RunState:
     """Of the present step, left out of the two times above."""
     split: SetSplit | None = None
     """The split last intended; None before the first one."""
+    landed: SetSplit | None = None
+    """The split last observed in force; None before the first one."""
     peak_weight: int = 0
     intended: tuple[Action, ...] = ()
     """Actions written down and not yet observed in force."""
@@ -136,6 +138,11 @@ class RunState:
     def is_live(self) -> bool:
         return self.phase not in ENDS
 
+    @property
+    def is_aborted(self) -> bool:
+        """Whether a person wants it back, and croupier has not begun to."""
+        return self.command is not None and self.command.name == "abort"
+
 
 def begin(record: Entry | Draft) -> RunState:
     """The state after ``run.planned``."""
@@ -172,6 +179,8 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             state = replace(state, request=_text(body, "request") or state.request)
             if name == "override":  # it opens the way, and takes no other command's place
                 return replace(state, overridden=(*state.overridden, *_names(body, "overridden")))
+            if state.is_aborted:  # nobody's later word takes an abort back
+                return state
             command = Command(name, _text(body, "who"), _text(body, "reason"))
             return replace(state, command=command)
         case "verdict":
@@ -185,8 +194,10 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             peak = max([state.peak_weight, *(each.weight for each in splits)])
             return replace(state, intended=actions, split=split, peak_weight=peak)
         case "outcome":
-            done = ACTIONS.validate_python(body["actions"])
-            return replace(state, intended=tuple(action for action in state.intended if action not in done))
+            done = tuple(map(once, ACTIONS.validate_python(body["actions"])))
+            splits = [action for action in done if isinstance(action, SetSplit)]
+            left = tuple(action for action in state.intended if action not in done)
+            return replace(state, intended=left, landed=splits[-1] if splits else state.landed)
         case "traffic.returned":
             return replace(state, zero_at=record.at)
         case "traffic.moved":
@@ -204,7 +215,7 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
                 state,
                 step_at=state.step_at + seconds,
                 settled_at=None if state.settled_at is None else state.settled_at + seconds,
-                unwatched_seconds=state.unwatched_seconds + seconds,
+                unwatched_seconds=max(0.0, state.unwatched_seconds + seconds),
             )
         case _:
             raise IntegrityError(f"run {record.subject}: unknown kind of entry {record.kind!r}")

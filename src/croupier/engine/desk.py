@@ -24,7 +24,7 @@ from croupier.core.run import RunState
 from croupier.core.snapshot import Snapshot
 from croupier.engine import preview, views
 from croupier.engine.checklist import WAIVED
-from croupier.engine.gather import observed
+from croupier.engine.gather import answered, observed
 from croupier.engine.groups import Groups
 from croupier.engine.histories import Histories
 from croupier.engine.loop import Loop, idle, sole_digest
@@ -260,7 +260,7 @@ class Desk:
             )
         shown = await self._preview(release, is_gated=is_gated)
         plan, now = shown.plan, self._clock.now()
-        pods = await self._workloads.observe(plan.service)
+        pods = await answered(self._workloads.observe(plan.service))
         planned: dict[str, JsonValue] = {
             "plan": plan.model_dump(mode="json", by_alias=True),
             "forecast": shown.forecast.model_dump(mode="json", by_alias=True),
@@ -385,8 +385,8 @@ class Desk:
 
     async def _how_bad(self, service: str) -> str:
         """What croupier sees of a stable version that a person calls bad; for the journal, beside the approval."""
-        digest = sole_digest(await self._traffic.observe(service))
-        pods = await self._workloads.observe(service)
+        digest = sole_digest(await answered(self._traffic.observe(service)))
+        pods = await answered(self._workloads.observe(service))
         ready = sum(version.ready for version in pods if version.digest == digest)
         errors = self._loop.history(service).rates().get("errors")
         failing = "" if errors is None else f", {errors.failure_ratio:.1%} of what is asked fails"
@@ -413,7 +413,8 @@ class Desk:
                 return
             view = views.run_view(state, self._snapshot(run))
             if command not in view.commands:
-                raise Refused(_why_not(view, command), hint=f"accepted now: {', '.join(view.commands) or 'nothing'}")
+                why_not = f"{run} is being aborted" if state.is_aborted else _why_not(view, command)
+                raise Refused(why_not, hint=f"accepted now: {', '.join(view.commands) or 'nothing'}")
             body: dict[str, JsonValue] = {"command": command, "who": who, "reason": reason}
             if command == "override":
                 if not reason.strip():
@@ -542,7 +543,7 @@ class Desk:
 
     async def _known(self, release: Release) -> Sequence[Version]:
         """The versions of the service. Raises ``UnknownName`` for a service or version that does not exist."""
-        versions = await self._workloads.versions(self._service(release.service).name)
+        versions = await answered(self._workloads.versions(self._service(release.service).name))
         digests = [version.digest for version in versions]
         if release.digest not in digests:
             raise UnknownName(f"version of {release.service}", release.digest, digests)
@@ -602,7 +603,7 @@ class Desk:
     async def _serving(self, service: str, *, returns: bool) -> tuple[str, bool]:
         """The one version that serves, and whether that is confirmed: who goes back (``returns``) asks for no more than
         that it is written. Raises ``Refused`` when there is none."""
-        split, why_not = await observed(self._traffic, service)
+        split, why_not = await answered(observed(self._traffic, service))
         if why_not is not None and not returns:
             raise why_not
         digest = sole_digest(split)
@@ -615,7 +616,8 @@ class Desk:
 
     async def _is_up(self, service: str, digest: str) -> bool:
         """Whether a version has a pod that is ready."""
-        return any(each.digest == digest and each.ready for each in await self._workloads.observe(service))
+        pods = await answered(self._workloads.observe(service))
+        return any(each.digest == digest and each.ready for each in pods)
 
     async def _look(self) -> None:
         """A desk that has just started has seen nothing yet; it looks before it answers what serves."""

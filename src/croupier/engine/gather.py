@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from croupier.errors import CroupierError, Unconfirmed
+from croupier.errors import CroupierError, Unconfirmed, Unreachable
 from croupier.model.evidence import ArmSample
 from croupier.model.traffic import ObservedSplit
 from croupier.model.workload import VersionPods
@@ -75,14 +75,14 @@ async def gather(
     world = World()
 
     async def sockets(service: str) -> None:
-        answer = await _ask(traffic.open_sockets(service))
+        answer = await ask(traffic.open_sockets(service))
         if isinstance(answer, str):
             world.faults.setdefault(service, {})["traffic"] = answer
         else:
             world.sockets[service] = answer
 
     async def splits(service: str) -> None:
-        answer = await _ask(observed(traffic, service))
+        answer = await ask(observed(traffic, service))
         if isinstance(answer, str):
             world.faults.setdefault(service, {})["traffic"] = answer
             return
@@ -94,14 +94,14 @@ async def gather(
             world.splits[service] = split
 
     async def pods(service: str) -> None:
-        answer = await _ask(workloads.observe(service))
+        answer = await ask(workloads.observe(service))
         if isinstance(answer, str):
             world.faults.setdefault(service, {})["workloads"] = answer
         else:
             world.pods[service] = answer
 
     async def counters() -> None:
-        answer = await _ask(metrics.read(targets))
+        answer = await ask(metrics.read(targets))
         if isinstance(answer, str):
             world.metrics_fault = answer
         else:
@@ -126,13 +126,19 @@ async def observed(traffic: Traffic, service: str) -> tuple[ObservedSplit, Uncon
         return ObservedSplit(service, error.run, error.revision, dict(error.weights)), error
 
 
-async def _ask(question: Awaitable[_Answer]) -> _Answer | str:
-    """The answer, or the complaint."""
+async def answered(question: Awaitable[_Answer]) -> _Answer:
+    """The answer. Raises what the port raises, and ``Unreachable`` when it takes too long: rounds wait meanwhile."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await question
     except TimeoutError:
-        return f"no answer within {PATIENCE_SECONDS:g} s"
+        raise Unreachable(f"no answer within {PATIENCE_SECONDS:g} s") from None
+
+
+async def ask(question: Awaitable[_Answer]) -> _Answer | str:
+    """The answer, or the complaint."""
+    try:
+        return await answered(question)
     except CroupierError as error:
         return error.message
     except Exception as error:  # a back end's bug is one more way of not answering, no reason to stop the desk

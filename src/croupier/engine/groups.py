@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from croupier.core.group import Begin, End, GroupState, TakeBack, Wait, next_move, told
 from croupier.core.run import RunState
 from croupier.engine.register import Register
-from croupier.errors import EnvironmentFault, UserError
+from croupier.errors import EnvironmentFault, IntegrityError, UserError
 from croupier.model.journal import Draft
 from croupier.model.release import Release
 from croupier.model.view import GroupView, MemberView
@@ -57,10 +57,19 @@ class Groups:
             try:
                 moved = await self._move(state) or moved
             except (UserError, EnvironmentFault) as error:
-                if self.waiting.get(state.group) != error.message:
+                if self._is_new(state.group, error.message):
                     log.warning("%s waits: %s", state.group, error.message)
-                self.waiting[state.group] = error.message
+            except IntegrityError:
+                raise
+            except Exception as error:  # a back end's bug must not stop the way back of other releases
+                if self._is_new(state.group, f"{type(error).__name__}: {error}"):
+                    log.exception("%s waits", state.group)
         return moved
+
+    def _is_new(self, group: str, what: str) -> bool:
+        """Remember why the group cannot go on; whether it was another reason before."""
+        before, self.waiting[group] = self.waiting.get(group), what
+        return before != what
 
     async def _move(self, state: GroupState) -> bool:
         runs = self._register.live()

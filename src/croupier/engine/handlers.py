@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from croupier.core.drain import retire_seconds
 from croupier.core.run import RunState
+from croupier.engine.gather import ask
 from croupier.errors import Unreachable
 from croupier.model.plan import Action, EnsureVersion, Reduce, Retire, SetSplit, Settle
 from croupier.model.traffic import ArmBackend, Endpoint, Split
@@ -65,12 +66,12 @@ class Handlers:
         )
 
     async def _look(self, service: str) -> None:
-        """Where the pods are now; the last known places when that cannot be told."""
-        try:
-            self.note(list(await self._workloads.observe(service)))
-        except Unreachable:
-            if not any(known == service for known, _ in self._endpoints):
-                raise
+        """Where the pods are now; the last known places when that cannot be told, whatever the reason."""
+        found = await ask(self._workloads.observe(service))
+        if not isinstance(found, str):
+            self.note(list(found))
+        elif not any(known == service for known, _ in self._endpoints):
+            raise Unreachable(found)
 
     def _backend(self, service: str, digest: str, weight: int, pods: int | None = None) -> ArmBackend:
         """``pods``: only the first so many, which stay when the version is reduced; None: all."""

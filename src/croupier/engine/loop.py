@@ -344,13 +344,16 @@ class Loop:
         if not drafts:
             return set()
         unwritten = {run for run, decision in decisions.items() if decision.drafts}
+        known = self._register.live()
         if await self._append(drafts, problems):
             return set()
         backwards = {run: each for run, each in decisions.items() if each.state.phase in _BACKWARDS}
         way_back = [draft for decision in backwards.values() for draft in decision.drafts]
         if way_back:
             await self._catch_up(problems)
-            if await self._append(way_back, problems, way_back=True):
+            # What was written although its answer was lost, now or before, must not be written twice.
+            is_known = all(self._register.live().get(run) is known[run] for run in backwards)
+            if is_known and await self._append(way_back, problems, way_back=True):
                 return unwritten - backwards.keys()
         return unwritten
 

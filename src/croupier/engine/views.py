@@ -53,10 +53,12 @@ _COMMANDS: Mapping[Phase, tuple[CommandName, ...]] = {
 
 def accepted(state: RunState, verdict: Verdict | None, freeze: Freeze | None = None) -> tuple[CommandName, ...]:
     """The commands that would be accepted now. ``promote`` never while a gate fails, nor what goes forward in a freeze:
-    that is overridden first."""
+    that is overridden first. Nothing else once an abort was."""
     if may_turn_back(state):
         return ("abort",)
     found = _COMMANDS.get(state.phase, ())
+    if state.is_aborted and found:
+        return ("abort",)
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         found = tuple(name for name in found if name != "promote")
     if freeze is not None and found:

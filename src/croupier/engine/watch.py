@@ -180,3 +180,4 @@ class Watch:
             self.scraped_at = self._last_at = samples[-1].at
             self._watched_at = max(self._watched_at, self._last_at)
             self._note_ages(samples[-1])
+            self._note_players(samples[-1])

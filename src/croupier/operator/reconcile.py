@@ -286,8 +286,6 @@ class Reconciler:
         if request.id in (answered.get("id"), known):
             return
         try:
-            if memory.aborted == run.run:  # a later command would take the abort's place
-                raise Refused(f"{run.run} is being taken back", hint="Git asks for something else")
             await self._desk.command(run.run, request.name, request.who, request.reason, request=request.id)
             answer = CommandAnswer(id=request.id, accepted=True, message=f"{request.name} is written down")
         except Refused as error:

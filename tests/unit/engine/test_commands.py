@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import JsonValue
 from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, STABLE, World, release
 
 from croupier.engine.desk import Desk
 from croupier.errors import Refused, UnknownName
-from croupier.model.view import RunView
+from croupier.model.journal import Draft
+from croupier.model.view import CommandName, RunView
 
 
 async def started(**changes: object) -> tuple[World, Desk, str]:
@@ -163,3 +165,41 @@ async def test_services_and_versions_are_shown_as_they_are() -> None:
     assert serving == {STABLE, HEALTHY}
     with pytest.raises(UnknownName):
         await desk.versions("nothing")
+
+
+@pytest.mark.parametrize("second", ["pause", "promote", "resume"])
+async def test_no_later_command_takes_the_place_of_an_abort(second: CommandName) -> None:
+    """Two people may speak before a round comes: who asked for the way back was told that it is written down."""
+    world, desk, run = await started()
+    await world.play(desk, run, until=lambda view: view.phase == "holding" and view.weight == 5)
+    if second == "resume":
+        await desk.command(run, "pause", "ann", "lunch")
+        await world.rounds(desk, 1)
+    await desk.command(run, "abort", "ann", "deposits look wrong")
+    assert (await desk.run_view(run)).commands == ("abort",)
+    with pytest.raises(Refused, match=f"{run} is being aborted"):
+        await desk.command(run, second, "bob")
+    said: dict[str, JsonValue] = {"command": second, "who": "bob", "reason": ""}
+    world.journal.append([Draft("command", run, world.clock.now(), said)])
+    view = await world.play(world.desk(), run)
+    assert (view.outcome, view.code, view.reason) == ("rolled-back", "aborted", "deposits look wrong")
+
+
+async def test_a_split_that_never_landed_does_not_land_in_a_pause() -> None:
+    world, desk, run = await started()
+    await world.play(desk, run, until=lambda view: view.phase == "holding" and view.weight == 5)
+    world.traffic.refusal = "busy"
+    await world.play(desk, run, until=lambda view: view.step_name == "10 %")
+    await world.rounds(desk, 1)
+    await desk.command(run, "pause", "ann", "lunch")
+    await world.rounds(desk, 3)
+    world.traffic.refusal = ""
+    await world.rounds(desk, 3)
+    assert (await desk.run_view(run)).phase == "paused"
+    assert world.serves() == {STABLE: 95, HEALTHY: 5}
+    foreign = world.splits_set[-1].model_copy(update={"revision": 99})
+    await world.traffic.set_split(foreign)
+    await world.rounds(desk, 3)
+    assert (await world.traffic.observe(PAYMENTS.name)).revision == 1, "what has been in force is put right"
+    await desk.command(run, "resume", "ann", "back again")
+    assert (await world.play(world.desk(), run)).outcome == "promoted"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, POLICY, STABLE, World, release
 
 from croupier.adapters.journal.memory import MemoryEvidence
+from croupier.engine import errands, gather
 from croupier.engine.desk import Desk
-from croupier.errors import IntegrityError, Unreachable
+from croupier.errors import Conflict, IntegrityError, Missing, Unreachable
 from croupier.model.digest import short
 from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
-from croupier.model.journal import Draft
+from croupier.model.journal import Draft, Entry
 from croupier.model.service import Platform
 from croupier.model.view import RunView
 from croupier.ports.metrics import Target
@@ -77,6 +79,19 @@ async def test_a_clock_that_was_set_back_takes_the_time_again_that_it_was_given(
     view = await world.play(desk, run, seconds=300.0)
     assert view.outcome == "rolled-back", "no evidence is taken until the clock has caught up"
     assert view.code == "deadline"
+
+
+@pytest.mark.parametrize(("service", "phase"), [(PAYMENTS.name, "rolled-back"), (IDENTITY.name, "held")])
+async def test_a_clock_that_was_wrong_when_a_step_began_puts_its_deadline_no_further_off(
+    service: str, phase: str
+) -> None:
+    """No evidence is taken until the clock has caught up: a canary that harms was not noticed for an hour."""
+    world, desk, run = await begun(service=service)
+    world.clock.time -= 3600.0
+    world.failures[HEALTHY, "deposits"] = 0.5
+    await world.rounds(desk, 60)
+    view = await desk.run_view(run)
+    assert (view.phase, view.code) == (phase, "deadline")
 
 
 async def test_a_desk_that_comes_and_goes_meets_the_deadline_of_the_money_tier() -> None:
@@ -227,6 +242,46 @@ async def test_when_nobody_answers_for_the_pods_a_failing_canary_still_loses_its
     assert (await world.play(desk, run)).outcome == "rolled-back"
 
 
+async def test_a_way_back_whose_answer_was_lost_is_not_written_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second entry could not follow the first: no desk could read that journal any more."""
+    world, desk, run = await begun(LOSSY)
+    append = world.journal.append
+
+    def write_and_complain(drafts: Sequence[Draft], *, way_back: bool = False) -> Sequence[Entry]:
+        entries = append(drafts, way_back=way_back)
+        if any(draft.kind == "run.rolling-back" for draft in drafts):
+            raise Unreachable("the answer was lost")
+        return entries
+
+    monkeypatch.setattr(world.journal, "append", write_and_complain)
+    assert (await world.play(desk, run)).outcome == "rolled-back"
+    assert len(world.entries("run.rolling-back")) == 1
+    assert world.serves() == {STABLE: 100}
+
+
+@pytest.mark.parametrize("error", [KeyError("pods"), Missing("no such thing"), Conflict("another one leads"), None])
+async def test_players_leave_a_failing_canary_however_whoever_runs_the_pods_fails(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the pods are is known from before. ``error``: None: it never answers."""
+    monkeypatch.setattr(gather, "PATIENCE_SECONDS", 0.005)
+    monkeypatch.setattr(errands, "LONGEST_SECONDS", 0.02)
+    world, desk, run = await begun()
+
+    async def fail(*_: object) -> None:
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.workloads, "observe", fail)
+        patch.setattr(world.workloads, "ensure", fail)
+        world.failures[HEALTHY, "deposits"] = 0.5
+        await world.play(desk, run, until=lambda view: view.zero_at is not None)
+        assert world.serves() == {STABLE: 100}
+    assert (await world.play(desk, run)).outcome == "rolled-back"
+
+
 async def test_a_full_disk_stops_steps_and_never_the_way_back() -> None:
     world, desk, run = await begun()
     world.journal.full = True
@@ -344,6 +399,18 @@ async def test_an_unusual_draw_of_players_holds_the_step_for_a_person() -> None:
     assert (await desk.run_view(run)).step_name == "10 %"
     passed = world.entries("step.passed")[-1]
     assert (passed.body["who"], passed.body["reason"]) == ("ann", "seen, accepted")
+
+
+async def test_an_unusual_draw_holds_also_a_desk_that_was_started_again() -> None:
+    """A new desk went on before it had counted the players anew."""
+    world, desk, run = await begun(service=IDENTITY.name)
+    world.odd_players = 3.0
+    await world.rounds(desk, 30)
+    await desk.round()
+    view = await desk.run_view(run)
+    assert (view.phase, view.weight, view.code) == ("holding", 5, "share")
+    await world.desk().round()
+    assert not world.entries("step.passed")
 
 
 async def test_an_objective_missed_at_100_percent_holds_and_calls_a_person() -> None:

@@ -66,6 +66,27 @@ async def test_a_live_release_is_held_for_the_freeze_and_promoted_after_it() -> 
     assert (await world.play(desk, run)).outcome == "promoted"
 
 
+async def test_a_split_that_was_asked_for_before_a_freeze_and_never_landed_does_not_land_in_it() -> None:
+    world, desk, final = await begun(starts_in=HOUR)
+    run = await desk.start(release(), who="ann")
+    await world.play(desk, run, until=lambda view: view.phase == "holding" and view.weight == 5)
+    world.traffic.refusal = "busy"
+    await world.play(desk, run, until=lambda view: view.step_name == "10 %")
+    await world.rounds(desk, 1)
+    now = world.clock.now()
+    final = final.model_copy(update={"from_at": now, "until_at": now + HOUR})
+    await desk.declare(PLATFORM, [final])
+    await world.rounds(desk, 3)
+    world.traffic.refusal = ""
+    desk = world.desk()
+    await desk.declare(PLATFORM, [final])
+    await world.rounds(desk, 3)
+    assert (await desk.run_view(run)).code == "freeze"
+    assert world.serves() == {STABLE: 95, HEALTHY: 5}
+    world.clock.time = final.until_at
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
 async def test_a_canary_that_harms_in_a_freeze_is_taken_back_in_it() -> None:
     world, desk, _ = await begun(starts_in=30.0)
     run = await desk.start(release(), who="ann")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from tests.support.world import BROKEN, HEALTHY, IDENTITY, LOSSY, PAYMENTS, PLATFORM, STABLE, World, release
 
 from croupier.core.group import GroupState
+from croupier.engine import gather
 from croupier.engine.desk import Desk
 from croupier.engine.groups import AGAIN_SECONDS
 from croupier.errors import Refused, UnknownName, Unreachable
@@ -289,3 +291,45 @@ async def test_unknown_groups_and_versions_are_named() -> None:
         await desk.group_view("g-0009")
     with pytest.raises(UnknownName):
         await desk.start_group(GroupRequest(releases=(release("sha256:" + "9" * 64),)), who="ann")
+
+
+async def test_a_back_end_that_fails_for_a_member_stops_no_other_release(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The desk ended with what its back end raised, and again whenever it was started."""
+    world, desk = await warmed()
+    run = await desk.start(release(LOSSY), who="ann")
+    desk._most_live = 1
+    group = await desk.start_group(GroupRequest(releases=(release(HEALTHY, IDENTITY.name),)), who="bob")
+    desk._most_live = None
+
+    async def stumble(_: str) -> None:
+        raise KeyError("label")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.workloads, "versions", stumble)
+        assert (await world.play(desk, run)).outcome == "rolled-back"
+        assert (await desk.group_view(group)).waiting_for == "KeyError: 'label'"
+        await world.rounds(desk, 20)
+    assert len([record for record in caplog.records if record.exc_info and group in record.message]) == 1, "said once"
+    assert (await ended(world, desk, group)).outcome == "promoted"
+
+
+async def test_a_start_that_nobody_answers_holds_up_no_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, desk = await warmed()
+    run = await desk.start(release(LOSSY), who="ann")
+    await world.play(desk, run, until=lambda view: view.weight == 5)
+    monkeypatch.setattr(gather, "PATIENCE_SECONDS", 0.005)
+    asked = asyncio.Event()
+
+    async def hang(_: str) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.workloads, "versions", hang)
+    starting = asyncio.ensure_future(desk.start(release(HEALTHY, IDENTITY.name), who="bob"))
+    await asked.wait()
+    async with asyncio.timeout(60):
+        assert (await world.play(desk, run)).outcome == "rolled-back"
+    with pytest.raises(Unreachable, match="no answer within"):
+        await starting
