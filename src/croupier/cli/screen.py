@@ -52,6 +52,7 @@ _OUTCOME = {
 _WAITING = {
     "needs-time": ("…", "dim"),
     "no-data": ("? data", "yellow"),
+    "partial": ("? pods", "yellow"),
     "silent": ("? silent", "yellow"),
     "slo-breach": ("! SLO", "yellow"),
     "set-aside": ("! 1 pod", "yellow"),

@@ -89,7 +89,7 @@ class PodMetrics:
         for target in mine:
             names = [pod.name for pod in versions.get(target.digest, ())]
             seen = self._seen.since(owner.service, names, requests) if revision is not None else None
-            found[target] = ArmSample(by_series({name: counted.get(name, {}) for name in names}), seen, revision)
+            found[target] = ArmSample(by_series({name: counted.get(name) for name in names}), seen, revision)
         return found
 
     async def _count(self, owner: Owner, pods: Iterable[Pod]) -> dict[str, PodCounts]:

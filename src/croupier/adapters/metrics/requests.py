@@ -49,11 +49,19 @@ def count_requests(readings: Iterable[Reading]) -> PodCounts:
     return counts
 
 
-def by_series(pods: Mapping[str, PodCounts]) -> dict[str, SeriesCounts]:
-    """Series -> all pods; a pod without an answer is told as absent. Empty when none answered."""
-    names = sorted({name for counts in pods.values() for name in counts})
+def by_series(pods: Mapping[str, PodCounts | None]) -> dict[str, SeriesCounts]:
+    """Series -> pods. One without an answer (None) is told as absent; one that has answered, and has counted nothing of
+    a series yet, is left out of it. Empty when none answered."""
+    names = sorted({name for counts in pods.values() if counts is not None for name in counts})
     return {
-        name: SeriesCounts({pod: counts.get(name, _ABSENT) for pod, counts in sorted(pods.items())}) for name in names
+        name: SeriesCounts(
+            {
+                pod: _ABSENT if counts is None else counts[name]
+                for pod, counts in sorted(pods.items())
+                if counts is None or name in counts
+            }
+        )
+        for name in names
     }
 
 

@@ -224,6 +224,8 @@ def _blocker(evidence: Evidence, gate: GateEvidence, *, weight: int, now: float)
         return "silent"
     if weight < 100 and gate.spec.signal != "latency" and any(series.incident.active for series in gate.series):
         return "shared-incident"
+    if any(series.is_partial for series in gate.series):
+        return "partial"
     if now < evidence.warm_until:
         return "warming-up"
     if not any(series.tells_favour for series in gate.series):
@@ -361,6 +363,7 @@ _TAILS = {
     "no-data": "no fresh complete scrape of both arms, so nothing can be said",
     "slo-breach": "the canary breaches its objective while stable keeps it",
     "set-aside": "one canary pod fails most of its work; set aside until it has lasted 30 s",
+    "partial": "not all of the canary's pods are counted, and what the others do nobody knows",
     "silent": "the canary gets traffic and nothing is heard of it",
     "shared-incident": "stable fails far more than usual too, so this is not held against or for the canary",
     "warming-up": "still warming up",

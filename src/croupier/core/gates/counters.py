@@ -6,7 +6,11 @@ The rules, each bought with an accident (release-gates §1.8–1.9):
   a gap, is a starting point, not a count: its catch-up would be compared with another interval of the other arm, and
   a shared incident inside the gap would look like a bad canary.
 * When one arm shows no pod at all, nothing moves: the next complete scrape makes one longer block for both arms.
-* A counter that fell has restarted: what it shows now is what happened since. Both counters of a pod restart together.
+* A counter that fell by more than half, or that had hardly begun, has restarted: what it shows now is what happened
+  since. Both counters of a pod restart together.
+* Any other fall is no restart: a part of the pod is missing from this scrape, or the scrape is older than the last one.
+  To count the pod's life once more would hold an incident that is long over against it; so it is a starting point.
+* A canary pod that is there and not counted may be the sick one: ``is_partial`` tells of it.
 * NaN, infinities, negative numbers and those beyond ``MOST`` are "absent", never zero: they are no counts.
 """
 
@@ -22,6 +26,15 @@ NOBODY: Mapping[str, Count] = {}
 MOST = 1e15
 """No pod counts so far: a million a second for thirty years. Beyond it squares and products leave what floats hold."""
 
+
+MOST_UNCOUNTED = 0.1
+"""Part of the canary's pods that may be missing from a block. Of many pods there is always one that is late."""
+
+SHORT_LIFE = 50.0
+"""So few attempts do no harm if they are counted twice; a pod that falls over again and again may never have more."""
+
+REMEMBERED_SCRAPES = 3
+"""A canary pod that has not been read for so many complete scrapes is gone."""
 
 PodDelta = tuple[float, float]
 """(attempts, failures) of one pod in one block."""
@@ -57,14 +70,25 @@ class PodCounters:
             before = readings.get(pod)
             if before is not None and before[0] == base:
                 moved, failed = total - before[1], bad - before[2]
-                if moved < 0.0 or failed < 0.0:
+                if (moved < 0.0 or failed < 0.0) and (2.0 * total < before[1] or before[1] <= SHORT_LIFE):
                     moved, failed = total, bad
-                # More failures than attempts can only be a torn read; the exposure is at least what failed.
-                deltas.append((moved if moved > failed else failed, failed))
+                if moved >= 0.0 and failed >= 0.0:
+                    # More failures than attempts can only be a torn read; the exposure is at least what failed.
+                    deltas.append((moved if moved > failed else failed, failed))
             readings[pod] = (mark, total, bad)
         if len(readings) > 4 * len(counts) + 64:
             self._readings = {pod: reading for pod, reading in readings.items() if reading[0] == mark}
         return deltas
+
+    def lacks_many(self, counts: Mapping[str, Count], counted: int, mark: int) -> bool:
+        """Whether ``counted`` are too few of the pods that ``counts`` names or that were at work a moment ago."""
+        known = len(counts)
+        if len(self._readings) > known or counted < known:
+            known += sum(
+                pod not in counts and total > 0.0 and mark - seen <= REMEMBERED_SCRAPES
+                for pod, (seen, total, _) in self._readings.items()
+            )
+        return known - counted > MOST_UNCOUNTED * known
 
 
 def has_reading(counts: Mapping[str, Count]) -> bool:
@@ -75,7 +99,7 @@ def has_reading(counts: Mapping[str, Count]) -> bool:
 class PairedCounters:
     """Both arms of one series, advanced together so that a block covers the same interval in each."""
 
-    __slots__ = ("_base_at", "_base_weight", "_canary", "_mark", "_stable", "longest_seconds")
+    __slots__ = ("_base_at", "_base_weight", "_canary", "_mark", "_stable", "is_partial", "longest_seconds")
 
     def __init__(self, longest_seconds: float = 300.0) -> None:
         self._canary = PodCounters()
@@ -83,6 +107,8 @@ class PairedCounters:
         self._mark = 0
         self._base_at = 0.0
         self._base_weight = -1
+        self.is_partial = False
+        """Whether too many of the canary's pods were not counted in what ended with the last complete scrape."""
         self.longest_seconds = longest_seconds
 
     def advance(
@@ -107,6 +133,7 @@ class PairedCounters:
         mark = self._mark
         of_canary = self._canary.advance(canary, base, mark)
         of_stable = self._stable.advance(stable, base, mark)
+        self.is_partial = self._canary.lacks_many(canary, len(of_canary), mark)
         seconds = at - self._base_at
         mixed = skipped and weight != self._base_weight
         self._base_at, self._base_weight = at, weight

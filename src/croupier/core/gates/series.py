@@ -34,7 +34,7 @@ LATENCY_NULL = 1.25
 """A build is never exactly as fast as another: this much more time above an edge is no harm (§1.4)."""
 
 SATURATED = 0.6
-"""An edge that most of stable's requests exceed tells nothing."""
+"""A latency edge that most of stable's requests exceed tells nothing."""
 
 TELLING = 0.01
 """An edge that fewer of stable's requests exceed cannot show, by a ratio, that the canary is not worse."""
@@ -242,9 +242,14 @@ class SeriesEvidence:
         return block.stable_bad > allowed * block.stable_total or self._recent.value > allowed
 
     @property
+    def is_partial(self) -> bool:
+        """Whether the newest block lacks a part of the canary that is there."""
+        return self._counters.is_partial
+
+    @property
     def log_against(self) -> float:
         """Evidence that the canary is worse, in nats; never above 0 before three failures of the canary."""
-        if self.judged.stable_ratio > SATURATED:
+        if self._spec.signal == "latency" and self._recent.value > SATURATED:
             return 0.0
         value = self.rise.log_evidence
         return min(value, 0.0) if self.judged.canary_bad < LEAST_FAILURES else value

@@ -7,7 +7,7 @@ import math
 import pytest
 from prometheus_client.samples import Sample as Reading
 
-from croupier.adapters.metrics.requests import count_requests
+from croupier.adapters.metrics.requests import by_series, count_requests
 from croupier.model.evidence import Count
 
 
@@ -46,3 +46,11 @@ def test_latency_counts_what_is_slower_than_each_edge() -> None:
 def test_edges_without_a_count_of_all_are_unknown() -> None:
     found = count_requests([reading("http_request_duration_seconds_bucket", 3.0, le="0.1")])
     assert math.isnan(found["latency:0.1"].total)
+
+
+def test_a_pod_without_an_answer_is_absent_and_one_that_nobody_has_asked_anything_is_no_part_of_the_series() -> None:
+    found = by_series({"busy": {"errors": Count(9.0, 1.0)}, "idle": {}, "silent": None})
+    events = found["errors"].events
+    assert events.keys() == {"busy", "silent"}
+    assert math.isnan(events["silent"].total)
+    assert by_series({"idle": {}, "silent": None}) == {}

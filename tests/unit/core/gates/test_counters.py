@@ -42,6 +42,18 @@ def test_both_counters_restart_together():
     assert (block.canary_total, block.canary_bad) == (9, 1)
 
 
+@pytest.mark.parametrize("shown", [(850, 40), (910, 39), (600, 0)], ids=["total", "failures", "both"])
+def test_a_counter_that_falls_a_little_has_not_lived_its_life_again(shown):
+    """A label of it has gone, or another replica of the source has answered."""
+    counters = PairedCounters()
+    advance(counters, {"c": (900, 40), "d": (0, 0)}, {"s": (9000, 50)}, 10)
+    block = advance(counters, {"c": shown, "d": (5, 0)}, {"s": (9100, 50)}, 15)
+    assert block.canary_pods == ((5, 0),)
+    total, bad = shown
+    block = advance(counters, {"c": (total + 10, bad + 1), "d": (5, 0)}, {"s": (9200, 50)}, 20)
+    assert block.canary_pods == ((10, 1), (0, 0))
+
+
 def test_a_pod_seen_for_the_first_time_brings_no_past():
     counters = PairedCounters()
     advance(counters, {"c": (900, 40)}, {"s": (9000, 50)}, 10)
@@ -71,6 +83,48 @@ def test_shares_before_and_after_a_step_are_never_pooled():
     assert advance(counters, {"c": (NAN, 0)}, {"s": (100, 0)}, 15, weight=5) is None
     assert advance(counters, {"c": (60, 0)}, {"s": (150, 0)}, 20, weight=50, skipped=True) is None
     assert advance(counters, {"c": (110, 0)}, {"s": (200, 0)}, 25, weight=50) is not None
+
+
+def parts(*scrapes: dict) -> list[bool]:
+    """After each scrape of the canary: whether a part of it is not counted."""
+    counters = PairedCounters()
+    told = []
+    for number, canary in enumerate(scrapes):
+        advance(counters, canary, {"s": (100 * number, 0)}, 10 + 5 * number)
+        told.append(counters.is_partial)
+    return told[1:]
+
+
+def test_a_canary_whose_pods_are_all_counted_is_whole():
+    assert parts(*({"c": (number, 0), "d": (0, 0)} for number in range(4))) == [False] * 3
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_a_pod_that_answers_now_and_then_is_never_counted_and_never_forgotten(gap):
+    scrapes = [{"c": (9 * n, 0), **({} if n % (gap + 1) else {"d": (9 * n + 1, 0)})} for n in range(12)]
+    assert all(parts(*scrapes))
+
+
+def test_a_pod_that_is_known_and_never_answers_is_a_missing_part():
+    assert all(parts(*({"c": (9 * number, 0), "d": (NAN, NAN)} for number in range(9))))
+
+
+def test_a_pod_that_has_gone_is_missed_for_three_scrapes():
+    assert parts({"c": (0, 0), "d": (9, 0)}, *({"c": (9, 0)} for _ in range(5))) == [True] * 3 + [False] * 2
+
+
+def test_a_new_pod_is_counted_from_its_second_scrape_on():
+    assert parts({"c": (0, 0)}, *({"c": (9, 0), "d": (9, 0)} for _ in range(3))) == [True, False, False]
+
+
+def test_the_place_of_a_signal_that_nobody_has_begun_is_no_pod():
+    assert parts({"": (0, 0)}, {"c": (9, 0)}, {"c": (9, 0)}) == [True, False]
+
+
+def test_one_of_many_pods_may_be_late():
+    pods = {f"c{number}": (9, 0) for number in range(10)}
+    late = {**pods, "c0": (NAN, NAN)}
+    assert parts(pods, late, late, {**late, "c1": (NAN, NAN)}) == [False, False, True]
 
 
 def test_nan_and_infinity_are_absent():

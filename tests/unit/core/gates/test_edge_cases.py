@@ -71,6 +71,39 @@ def test_nan_or_a_series_missing_is_no_evidence(errors):
     assert play(errors, 100, (50, 25), (950, 0)).code == "no-data"
 
 
+@pytest.mark.parametrize("every", [2, 3, 1000], ids=["each second scrape", "each third", "never"])
+def test_a_sick_pod_that_hardly_answers_does_not_let_the_others_pass(errors, every):
+    """What the half of the players get that nobody counts is not known to be no worse."""
+    told = set()
+    for number in range(100):
+        errors.hide = lambda arm, series, pod, hidden=number % every: pod == "sick" and hidden > 0
+        errors.add("canary", "errors", 25, 10, pod="sick")
+        told.add(play(errors, 1, (25, 0), (950, 0)).code)
+    assert told == {"partial"}
+    errors.hide = lambda arm, series, pod: False
+    play(errors, 1, (25, 0), (950, 0))
+    errors.add("canary", "errors", 25, 10, pod="sick")
+    assert play(errors, 1, (25, 0), (950, 0)).outcome is Outcome.FAIL
+
+
+def test_a_counter_that_falls_a_little_holds_no_past_outage_against_the_canary(errors):
+    play(errors, 20, (50, 0), (950, 0))
+    play(errors, 20, (50, 20), (950, 380))
+    play(errors, 80, (50, 0), (950, 0))
+    errors.add("canary", "errors", -100, 0)
+    assert play(errors, 2, (50, 0), (950, 0)).outcome is not Outcome.FAIL
+
+
+@pytest.mark.parametrize("calm", [0, 5])
+def test_a_canary_that_stays_in_an_outage_is_taken_back_soon_after_stable_is_out_of_it(errors, calm):
+    """However long most of stable's requests have failed, too."""
+    play(errors, calm, (50, 0), (950, 0))
+    for _ in range(120):
+        errors.add("stable", "errors", 0, 430, pod="1")
+        assert play(errors, 1, (50, 45), (950, 425)).outcome is not Outcome.FAIL
+    assert play(errors, 4, (50, 45), (950, 1)).outcome is Outcome.FAIL
+
+
 def test_requests_without_their_bad_counter_hold(policy):
     """Zero failures only from a source that declares its counters zero-initialised, as the tally does."""
     evidence = new_evidence(policy, 5.0, {})

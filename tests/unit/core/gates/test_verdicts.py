@@ -284,6 +284,11 @@ def test_an_edge_that_all_requests_exceed_tells_nothing(watched):
     assert slow_blocks(watched, 50, (95, 0), (1330, 0)).outcome is not Outcome.FAIL
 
 
+def test_an_edge_that_all_requests_exceeded_for_a_while_tells_again_afterwards(watched):
+    assert slow_blocks(watched, 240, (95, 0), (1805, 0)).outcome is not Outcome.FAIL
+    assert slow_blocks(watched, 60, (95, 0), (95, 0)).outcome is Outcome.FAIL
+
+
 def test_a_latency_gate_needs_edges():
     with pytest.raises(UsageError):
         new_evidence(GatePolicy(gates=(LATENCY,)), 5.0, {})
