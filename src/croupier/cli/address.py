@@ -62,5 +62,13 @@ def silent(stand: str) -> Unreachable:
     )
 
 
+def unanswered(stand: str) -> Unreachable:
+    """The same when it was asked to change something, and may have done so."""
+    return Unreachable(
+        f"the desk of stand {stand!r} was asked and has not answered: nobody knows whether it did it",
+        hint=f"look before you ask again: croupier release status{'' if stand == 'default' else f' --stand {stand}'}",
+    )
+
+
 def _name(stand: str) -> str:
     return "" if stand == "default" else f" --name {stand}"

@@ -14,13 +14,14 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from croupier.cli.client import DeskClient
-from croupier.errors import Problem, SpecError, UnknownName, UsageError
+from croupier.errors import Problem, SpecError, UnknownName, UsageError, UserError
 from croupier.model.release import Release
 from croupier.model.view import GroupRequest, RunView, ServiceView, VersionView
 
 _FULL = re.compile(r"sha256:[0-9a-f]{64}")
 _SHORT = re.compile(r"sha256:[0-9a-f]{0,11}")
 _PREFIX = re.compile(r"sha256:[0-9a-f]{12,63}")
+_RUN = re.compile(r"r-\d+")
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -92,8 +93,15 @@ def _option(where: tuple[int | str, ...]) -> str:
 def chosen_run(client: DeskClient, text: str | None, *, live_only: bool) -> RunView:
     """The run a person means: by id, by service (its live or newest run), or, without a word, the only live or newest.
 
+    One that is named by its id is asked for alone: taking it back must not depend on all the others.
+
     Raises ``UnknownName``, or ``UsageError`` when there is nothing, or more than one, to mean.
     """
+    if text is not None and _RUN.fullmatch(text):
+        try:
+            return client.run(text)
+        except UserError:  # a service may be called so, too
+            pass
     runs = client.runs()
     if text is None:
         live = [run for run in runs if run.ended_at is None]
@@ -103,9 +111,6 @@ def chosen_run(client: DeskClient, text: str | None, *, live_only: bool) -> RunV
         if not candidates:
             raise UsageError("there is no release yet", hint="start one: croupier release start --help")
         return candidates[0]
-    for run in runs:
-        if run.run == text:
-            return run
     of_service = [run for run in runs if run.service == text and not (live_only and run.ended_at is not None)]
     if of_service:
         return min(of_service, key=lambda run: (run.ended_at is not None, -run.started_at))

@@ -6,7 +6,6 @@ again when a stream has to be taken up anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,7 +13,7 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from croupier.cli.address import address_of, silent
+from croupier.cli.address import address_of, silent, unanswered
 from croupier.errors import (
     Conflict,
     CroupierError,
@@ -88,7 +87,7 @@ class DeskClient:
         runs: list[RunView] = []
         while True:
             older = {"before": runs[-1].run} if runs else None
-            page = _many(RunView, self._call("GET", "/v1/runs", params=older)["runs"])
+            page = _many(RunView, self._call("GET", "/v1/runs", params=older), "runs")
             if not page:
                 return tuple(runs)
             runs += page
@@ -111,7 +110,7 @@ class DeskClient:
 
     def groups(self) -> tuple[GroupView, ...]:
         """All groups, newest first."""
-        return tuple(_many(GroupView, self._call("GET", "/v1/groups")["groups"]))
+        return tuple(_many(GroupView, self._call("GET", "/v1/groups"), "groups"))
 
     def group(self, group: str) -> GroupView:
         return _one(GroupView, self._call("GET", f"/v1/groups/{_segment(group)}"))
@@ -123,19 +122,18 @@ class DeskClient:
         return _one(GroupView, self._call("POST", f"/v1/groups/{_segment(group)}/abort", body={"reason": reason}))
 
     def services(self) -> tuple[ServiceView, ...]:
-        return tuple(_many(ServiceView, self._call("GET", "/v1/services")["services"]))
+        return tuple(_many(ServiceView, self._call("GET", "/v1/services"), "services"))
 
     def versions(self, service: str) -> tuple[VersionView, ...]:
-        return tuple(_many(VersionView, self._call("GET", "/v1/versions", params={"service": service})["versions"]))
+        return tuple(_many(VersionView, self._call("GET", "/v1/versions", params={"service": service}), "versions"))
 
     def journal(self, run: str) -> tuple[JournalEntryView, ...]:
         """All entries of a run, in order."""
         entries: list[JournalEntryView] = []
         while True:
             after = entries[-1].seq if entries else 0
-            page = _many(
-                JournalEntryView, self._call("GET", "/v1/journal", params={"run": run, "after": str(after)})["entries"]
-            )
+            answer = self._call("GET", "/v1/journal", params={"run": run, "after": str(after)})
+            page = _many(JournalEntryView, answer, "entries")
             if not page:
                 return tuple(entries)
             entries += page
@@ -144,7 +142,7 @@ class DeskClient:
         return _one(Checklist, self._call("GET", "/v1/checklist", params={"service": service}))
 
     def waivers(self) -> tuple[LineWaiver, ...]:
-        return tuple(_many(LineWaiver, self._call("GET", "/v1/waivers")["waivers"]))
+        return tuple(_many(LineWaiver, self._call("GET", "/v1/waivers"), "waivers"))
 
     def waive(self, asked: WaiverRequest) -> LineWaiver:
         return _one(LineWaiver, self._call("POST", "/v1/waivers", body=asked))
@@ -154,7 +152,7 @@ class DeskClient:
         response = self._send("GET", "/v1/health")
         if response.status_code not in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
             raise self._error(response)
-        return _one(HealthView, response.json())
+        return _one(HealthView, _body(response))
 
     def events(self, run: str) -> Iterator[RunView]:
         """Views of a run, the present one first, then one at every change; ends when the run has ended.
@@ -168,11 +166,11 @@ class DeskClient:
                     raise self._error(response)
                 for line in response.iter_lines():
                     if line.startswith("data: "):
-                        view = _one(RunView, json.loads(line.removeprefix("data: ")))
+                        view = _one(RunView, _parsed(line.removeprefix("data: ")))
                         yield view
                         if view.ended_at is not None:
                             return
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise silent(self._stand) from error
         raise silent(self._stand)
 
@@ -190,13 +188,15 @@ class DeskClient:
         response = self._send(method, path, json=content, params=params)
         if response.is_error:
             raise self._error(response)
-        answer: dict[str, Any] = response.json()
-        return answer
+        return _body(response)
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
             return self._http.request(method, path, **more)
-        except httpx.TransportError as error:
+        except (httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError) as error:
+            changes_nothing = method == "GET" or path == "/v1/plans"
+            raise (silent if changes_nothing else unanswered)(self._stand) from error
+        except httpx.RequestError as error:
             raise silent(self._stand) from error
 
     def _error(self, response: httpx.Response) -> CroupierError:
@@ -206,9 +206,8 @@ class DeskClient:
                 hint="the desk may just have restarted: try again",
             )
         try:
-            told = response.json()["error"]
-            return _as_raised(told)
-        except (ValueError, KeyError, TypeError):
+            return _as_raised(response.json()["error"])
+        except (ValueError, KeyError, TypeError, AttributeError):
             return EnvironmentFault(f"the desk answered {response.status_code} and nothing that can be read")
 
 
@@ -229,12 +228,21 @@ def _segment(text: str) -> str:
     return text
 
 
-def _many(model: type[Model], raw: object) -> list[Model]:
-    return _understood(lambda: TypeAdapter(list[model]).validate_python(raw))  # type: ignore[valid-type]  # a variable
+def _many(model: type[Model], answer: dict[str, Any], key: str) -> list[Model]:
+    kind = TypeAdapter(list[model])  # type: ignore[valid-type]  # a variable
+    return _understood(lambda: kind.validate_python(answer.get(key)))
 
 
 def _one(model: type[Model], raw: object) -> Model:
     return _understood(lambda: model.model_validate(raw))
+
+
+def _body(response: httpx.Response) -> dict[str, Any]:
+    return _parsed(response.content)
+
+
+def _parsed(text: bytes | str) -> dict[str, Any]:
+    return _understood(lambda: TypeAdapter(dict[str, Any]).validate_json(text))
 
 
 def _understood(read: Callable[[], Answer]) -> Answer:
@@ -243,5 +251,5 @@ def _understood(read: Callable[[], Answer]) -> Answer:
     except ValidationError as error:
         raise EnvironmentFault(
             "the desk's answer cannot be understood",
-            hint="it may be of another version: restart the desk",
+            hint="it may be of another version, or another program has its port since it was killed: restart the desk",
         ) from error

@@ -42,13 +42,17 @@ def follow(stand: str, run: str, *, tries: int = PATIENCE_TRIES) -> Iterator[Run
 
 
 def carried_out(client: DeskClient, before: RunView) -> RunView | None:
-    """The run once it stands elsewhere than in ``before``; None when that takes longer than a person likes to wait.
+    """The run once it stands elsewhere than in ``before``; None when that takes longer than a person likes to wait, or
+    the desk is gone meanwhile.
 
     A command is written down first and carried out in the round that follows, a moment later.
     """
     pause = threading.Event()
     for _ in range(COMMAND_LOOKS):
-        view = client.run(before.run)
+        try:
+            view = client.run(before.run)
+        except Unreachable:
+            return None
         if (view.phase, view.step) != (before.phase, before.step):
             return view
         pause.wait(COMMAND_LOOK_SECONDS)

@@ -366,6 +366,75 @@ def test_a_desk_that_died_is_waited_for_and_one_that_never_was_is_started(
     assert (died.exit_code, "in a few seconds" in died.stderr) == (4, True)
 
 
+@pytest.mark.parametrize("body", [b"<html>", b"", b"{}", b"[]", b"null", b'{"runs": 1}', b'{"runs": [{"run": 1}]}'])
+@pytest.mark.parametrize("words", [("list",), ("status",), ("watch", "r-0001"), ("abort", "r-0001")])
+def test_another_program_at_the_desks_address_is_no_fault_of_croupier(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], body: bytes
+) -> None:
+    """A desk that was killed leaves its address behind, and its port may become anybody's."""
+    answering(monkeypatch, lambda _request: httpx.Response(200, content=body))
+    done = CliRunner().invoke(cli, ["release", *words])
+    assert done.exit_code == 4
+    assert "the desk's answer cannot be understood" in done.stderr
+    assert "restart the desk" in done.stderr
+
+
+@pytest.mark.parametrize("body", [b'{"error": "x"}', b'{"error": null}', b'{"error": {"problems": [1]}}', b"\xff"])
+def test_an_error_that_cannot_be_read_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
+    answering(monkeypatch, lambda _request: httpx.Response(500, content=body))
+    done = CliRunner().invoke(cli, ["release", "list"])
+    assert (done.exit_code, "the desk answered 500" in done.stderr) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("abort", "r-0001"), "nobody knows whether it did it"),
+        (("list",), "no desk answers for stand 'default' at its address"),
+    ],
+)
+def test_a_request_without_an_answer_may_have_been_carried_out(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    def late(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and words[0] == "abort":
+            return httpx.Response(200, content=example.WATCHED.model_dump_json(by_alias=True))
+        raise httpx.ReadTimeout("timed out")
+
+    answering(monkeypatch, late)
+    done = CliRunner().invoke(cli, ["release", *words])
+    assert (done.exit_code, said in done.stderr) == (4, True)
+
+
+def test_a_release_is_taken_back_by_its_id_whatever_the_others_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a desk that dies once it has written that down has written it down."""
+    view = example.WATCHED.model_dump_json(by_alias=True)
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        if len(asked) > 2:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200 if "runs/" in request.url.path else 500, content=view)
+
+    answering(monkeypatch, answer)
+    run = example.WATCHED.run
+    done = CliRunner().invoke(cli, ["release", "abort", run])
+    assert done.exit_code == 0, done.output
+    assert asked[:2] == [f"/v1/runs/{run}", f"/v1/runs/{run}/commands"]
+    assert "abort is written down, and will be carried out" in done.stdout
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Callable[[httpx.Request], httpx.Response]) -> None:
+    """A desk that answers so, whatever it is asked."""
+
+    def client(stand: str) -> DeskClient:
+        return DeskClient(httpx.Client(transport=httpx.MockTransport(answer), base_url="http://desk"), stand=stand)
+
+    monkeypatch.setattr("croupier.cli.address.address_of", lambda stand: None)
+    monkeypatch.setattr(DeskClient, "of", staticmethod(client))
+
+
 def test_a_list_of_releases_is_whole_however_many_there_are(run: Run, desk: MemoryDesk) -> None:
     for number in range(450):
         started_at = example.ROLLED_BACK.started_at + number
