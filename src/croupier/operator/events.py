@@ -12,7 +12,8 @@ from croupier.core.render.version import Owner
 from croupier.model.objects import JsonObject
 from croupier.model.release_policy import API_VERSION, GROUP
 
-_LONGEST_NOTE = 1000
+_LONGEST_NOTE_BYTES = 1024
+"""API servers count bytes, and refuse a longer one."""
 
 
 def event(owner: Owner, *, reason: str, note: str, at: float, key: str, is_warning: bool) -> JsonObject:
@@ -26,7 +27,7 @@ def event(owner: Owner, *, reason: str, note: str, at: float, key: str, is_warni
         key: what makes it one event (the run, the time and the text of a line of its story).
         is_warning: whether somebody should look.
     """
-    name = f"{owner.name[:40]}.{hashlib.sha256(f'{owner.uid} {key}'.encode()).hexdigest()[:16]}"
+    name = f"{owner.name[:40].rstrip('-')}.{hashlib.sha256(f'{owner.uid} {key}'.encode()).hexdigest()[:16]}"
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -36,7 +37,7 @@ def event(owner: Owner, *, reason: str, note: str, at: float, key: str, is_warni
         "reportingInstance": "croupier",
         "action": reason,
         "reason": reason,
-        "note": note[:_LONGEST_NOTE],
+        "note": note.encode()[:_LONGEST_NOTE_BYTES].decode(errors="ignore"),
         "type": "Warning" if is_warning else "Normal",
         "regarding": {
             "apiVersion": API_VERSION,

@@ -40,6 +40,7 @@ from croupier.operator import status
 from croupier.operator.calendar import current_freezes, override_of
 from croupier.operator.drift import Drift
 from croupier.operator.memory import Memory
+from croupier.operator.rivals import without_rivals
 from croupier.operator.show import Show, release_name
 from croupier.operator.turns import Turns
 
@@ -82,7 +83,7 @@ class Reconciler:
         """Look at every policy that is due. Raises nothing that concerns one policy only."""
         await self._desk.open()  # what serves is the journal's word: without it everything would look like the first
         self._cluster.require_fresh()
-        policies = {policy.uid: policy for policy in self._cluster.policies()}
+        policies = {policy.uid: policy for policy in without_rivals(self._cluster, self._cluster.policies())}
         self._forget(policies)
         await self._bury(set(policies))
         due = [policy for policy in policies.values() if self._turns.is_due(policy.uid)]
@@ -170,10 +171,10 @@ class Reconciler:
             await self._obey(owner, run, memory)
         run = await self._desk.last_run(owner.service, owner=owner.uid)
         word = status.word_of(move, run, "; ".join(faults), memory.refused)
-        await self._show.tell(owner, run, memory)
         await self._show.release(owner, run, memory)
         routes = self._traffic.told(owner)
         await self._show.policy(policy.object, standing.stable, standing.wanted, run, word, routes=routes)
+        await self._show.tell(owner, run, memory)  # events last: after a start all of the last hour are written again
         return not faults and not memory.drift and move.kind == "rest" and self._has_drained(owner, run)
 
     async def _unusable(self, policy: Policy) -> bool:
@@ -186,10 +187,10 @@ class Reconciler:
             return True
         memory = self._memory.setdefault(owner.uid, Memory())
         await self._obey(owner, run, memory)
-        await self._show.tell(owner, run, memory)
         await self._show.release(owner, run, memory)
         stable = serving(run, intent_digest(owner.namespace, owner.spec.deployment), leaving=False)
         await self._show.policy(policy.object, stable, None, run, word, routes=self._traffic.told(owner))
+        await self._show.tell(owner, run, memory)
         return run.ended_at is not None
 
     def _has_drained(self, owner: Owner, run: RunView | None) -> bool:

@@ -8,6 +8,7 @@ and waits a moment for them; one that takes longer (a gateway that does not answ
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ LONGEST_SECONDS = 60.0
 
 IDLE_SECONDS = 15.0
 """How often a policy is looked at about which nothing is told."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -54,7 +58,7 @@ class Turns:
         place = self._places.setdefault(uid, _Place())
         place.looked_at = self._clock.now()
         # No group can own a task that outlasts the round which begins it: ``close`` ends it.
-        place.task = asyncio.create_task(self._bounded(turn), name=f"turn of {title}")  # noqa: TID251
+        place.task = asyncio.create_task(self._bounded(title, turn), name=f"turn of {title}")  # noqa: TID251
 
     async def settle(self) -> None:
         """Wait a moment for what is under way. Raises what a turn has raised."""
@@ -80,6 +84,10 @@ class Turns:
             task.cancel()
         await asyncio.gather(*out, return_exceptions=True)
 
-    async def _bounded(self, turn: Callable[[], Awaitable[bool]]) -> bool:
-        async with asyncio.timeout(LONGEST_SECONDS):
-            return await turn()
+    async def _bounded(self, title: str, turn: Callable[[], Awaitable[bool]]) -> bool:
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                return await turn()
+        except TimeoutError:  # the others, and the way back of a run, must not wait for a new start
+            log.warning("%s: a turn took longer than %g s and is given up; the next one begins", title, LONGEST_SECONDS)
+            return False

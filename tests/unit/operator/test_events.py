@@ -54,11 +54,15 @@ def test_the_same_thing_told_twice_is_one_event_and_another_is_another() -> None
     assert first["metadata"]["name"] != other["metadata"]["name"]
 
 
-def test_an_event_keeps_to_what_an_api_server_takes() -> None:
-    owner = Owner("casino", "p" * 63, "uid-1", SPEC)
-    made = event(owner, reason="Held", note="x" * 5000, at=1_800_000_000.25, key="k", is_warning=True)
-    assert len(made["note"]) <= 1024
+@pytest.mark.parametrize("letter", ["x", "ж", "€", "🎲"])
+def test_an_event_keeps_to_what_an_api_server_takes(letter: str) -> None:
+    """It counts bytes: a reason of 500 letters that are not Latin must not hide all that comes after it."""
+    owner = Owner("casino", "p" * 39 + "-" + "p" * 23, "uid-1", SPEC)
+    made = event(owner, reason="Held", note=letter * 5000, at=1_800_000_000.25, key="k", is_warning=True)
+    assert 1020 < len(made["note"].encode()) <= 1024
+    assert set(made["note"]) == {letter}
     assert len(made["metadata"]["name"]) <= 253
+    assert "-." not in made["metadata"]["name"]
     assert made["eventTime"] == "2027-01-15T08:00:00.250000Z"
     assert (made["type"], made["reason"], made["action"]) == ("Warning", "Held", "Held")
     assert made["regarding"]["kind"] == "ReleasePolicy"

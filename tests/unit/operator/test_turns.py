@@ -11,6 +11,8 @@ from tests.support.small_cluster import NAMESPACE, POLICY_NAME, SmallCluster, co
 from tests.support.world import Killed, VirtualClock
 
 from croupier.adapters.kubernetes_api import PODS
+from croupier.errors import Refused
+from croupier.model.objects import JsonObject
 from croupier.operator.turns import IDLE_SECONDS, Turns
 
 
@@ -87,6 +89,36 @@ async def test_what_ends_the_operator_is_raised_and_nothing_outlives_it() -> Non
         await turns.settle()
     await turns.close()
     assert ended.is_set()
+
+
+async def test_a_turn_that_takes_too_long_is_given_up_and_ends_nobody(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An API server that takes seconds for each write must not end the operator, and with it the gates of all."""
+    monkeypatch.setattr("croupier.operator.turns.LONGEST_SECONDS", 0.01)
+    turns = Turns(VirtualClock())
+
+    async def endless() -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    turns.begin("a", "casino/bets", endless)
+    await turns.settle()
+    assert turns.is_due("a")
+    assert "casino/bets: a turn took longer than 0.01 s and is given up" in caplog.text
+
+
+async def test_events_that_are_refused_hide_no_status(world: SmallCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = await world.operator()
+    apply = world.writes.apply
+
+    async def refuse(obj: JsonObject, *, force: bool = True) -> JsonObject:
+        if obj["kind"] == "Event":
+            raise Refused("cannot apply Event: 403: forbidden")
+        return await apply(obj, force=force)
+
+    monkeypatch.setattr(world.writes, "apply", refuse)
+    assert await world.open(operator)
 
 
 async def test_a_policy_that_hangs_holds_up_no_other(world: SmallCluster, monkeypatch: pytest.MonkeyPatch) -> None:
