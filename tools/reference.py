@@ -81,6 +81,7 @@ ANSWERS: Mapping[str, str] = {
     "release plan": "[PlanPreview](#planpreview)",
     "release start": "[RunView](#runview); with `--wait`, the last one; of a group, [GroupView](#groupview)",
     "release retry": "[RunView](#runview) of the new run; with `--wait`, the last one",
+    "release undo": "[RunView](#runview); with `--wait`, the last one",
     "release groups": '`{"groups": [` [GroupView](#groupview) `…]}`, newest first',
     "release list": '`{"runs": [` [RunView](#runview) `…]}`, newest first',
     "release status": "[RunView](#runview), or [GroupView](#groupview)",

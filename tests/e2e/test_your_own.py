@@ -120,10 +120,14 @@ def test_a_program_of_ones_own_is_promoted_or_taken_back_by_what_the_edge_sees(o
     assert good.outcome == "promoted", good.reason
     assert answer(own).startswith("good evening")
 
-    # Two pods, one more at a time: half of the visitors, then all.
-    rolled = release(own, versions["stable"], tmp_path, strategy="rolling")
-    assert (rolled.outcome, rolled.steps) == ("promoted", 4), rolled.reason
+    undone = own.json("release", "undo", "hello", "--yes", "--wait")
+    assert (undone["outcome"], undone["canary"]["digest"]) == ("promoted", versions["stable"])
     assert answer(own).startswith("hello")
+
+    # Two pods, one more at a time: half of the visitors, then all.
+    rolled = release(own, added["digest"], tmp_path, strategy="rolling")
+    assert (rolled.outcome, rolled.steps) == ("promoted", 4), rolled.reason
+    assert answer(own).startswith("good evening")
 
     stats = read_stats(own.home.players_stats)
     assert stats is not None

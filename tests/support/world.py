@@ -209,6 +209,7 @@ class World:
         platform: Platform = PLATFORM,
         checklists: Mapping[str, ChecklistSource] | None = None,
         checklist: ChecklistPolicy | None = None,
+        most_live: int | None = None,
     ) -> Desk:
         """A new desk, as after a start of the process."""
         wired = Wired(self)
@@ -223,6 +224,7 @@ class World:
             checklists=checklists,
             checklist=checklist,
             history=self.history,
+            most_live=most_live,
         )
 
     async def pass_time(self, seconds: float) -> None:

@@ -98,6 +98,10 @@ class DeskClient:
     def plan(self, release: Release) -> PlanPreview:
         return _one(PlanPreview, self._call("POST", "/v1/plans", body=release))
 
+    def way_back(self, service: str) -> Release:
+        """The release that undoes the last one of a service."""
+        return _one(Release, self._call("GET", "/v1/way-back", params={"service": service}))
+
     def start(self, release: Release) -> RunView:
         return _one(RunView, self._call("POST", "/v1/runs", body=release))
 

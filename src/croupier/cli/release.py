@@ -6,7 +6,7 @@ import click
 
 from croupier.cli.checklist import check, waive
 from croupier.cli.release_show import groups, list_, report, status, watch
-from croupier.cli.release_start import plan, retry, start
+from croupier.cli.release_start import plan, retry, start, undo
 from croupier.cli.release_steer import abort, override, pause, promote, resume
 
 
@@ -20,7 +20,7 @@ def release() -> None:
 
 
 for _command in (
-    plan, start, retry,
+    plan, start, retry, undo,
     list_, status, groups, watch, report,
     pause, resume, promote, abort, override,
     check, waive,

@@ -1,4 +1,4 @@
-"""``croupier release plan``, ``start`` and ``retry``: what begins a release."""
+"""``croupier release plan``, ``start``, ``retry`` and ``undo``: what begins a release."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from croupier.cli.client import DeskClient
     from croupier.model.release import Release, ReleaseFile
+    from croupier.model.view import RunView
 
 
 class Asked(TypedDict):
@@ -229,8 +230,6 @@ def start(
     if reason:
         raise UsageError("--reason is for --fix-forward, --override-freeze, --supersede and groups")
     desk = desk_of(stand)
-    from croupier.cli.choice import next_command
-    from croupier.report.format import version
     from croupier.report.plan import plan_text
 
     with desk as client:
@@ -240,15 +239,50 @@ def start(
             click.echo(plan_text(client.plan(wished)), err=True)
             click.confirm("\nStart it?", abort=True, err=True)
         run = client.start(wished)
-    if not wait:
-        if output == "json":
-            print_value(run)
-            return
-        click.echo(f"{run.run} started: {run.service} {version(run.stable)} → {version(run.canary)}")
+    _tell_started(stand, run, output, wait=wait)
+
+
+def _tell_started(stand: str, run: RunView, output: Output, *, wait: bool) -> None:
+    """What has begun and what may be done next; or, with ``wait``, how it goes until it has ended."""
+    from croupier.cli.choice import next_command
+    from croupier.report.format import version
+
+    if wait:
+        follow_run(stand, run.run, output, until_held=True)
+    elif output == "json":
+        print_value(run)
+    else:
+        started = "started WITHOUT GATES" if run.fix_forward else "started"
+        click.echo(f"{run.run} {started}: {run.service} {version(run.stable)} → {version(run.canary)}")
         say(f"Watch it:     {next_command(stand, 'release', 'watch', run.run)}")
         say(f"Take it back: {next_command(stand, 'release', 'abort', run.run)}")
-        return
-    follow_run(stand, run.run, output, until_held=True)
+
+
+@click.command()
+@click.argument("service")
+@click.option("-y", "--yes", is_flag=True, help="Start without asking.")
+@wait_option
+@no_input_option
+@stand_option
+@output_option
+def undo(*, service: str, yes: bool, wait: bool, no_input: bool, stand: str, output: Output) -> None:
+    """Go back to the version that served SERVICE before the present one.
+
+    First a small step, in which gates may only take it back, then everybody; also where nothing is counted. No freeze
+    and no checklist bars it. A release that is live is ended by `release abort` instead.
+    """
+    desk = desk_of(stand)
+    from croupier.cli.choice import chosen_service
+    from croupier.report.plan import plan_text
+
+    with desk as client:
+        wished = client.way_back(chosen_service(client, service).name)
+        if not yes:
+            need_person(no_input, "undo")
+            click.echo(plan_text(client.plan(wished)), err=True)
+            click.confirm("\nGo back?", abort=True, err=True)
+        run = client.start(wished)
+    _tell_started(stand, run, output, wait=wait)
 
 
 def _start_group(
@@ -305,16 +339,8 @@ def retry(*, run: str, reason: str, wait: bool, stand: str, output: Output) -> N
     A release that was started with --fix-forward moves everybody WITHOUT GATES again, and needs --reason again.
     """
     desk = desk_of(stand)
-    from croupier.cli.choice import chosen_run, next_command
-    from croupier.report.format import version
+    from croupier.cli.choice import chosen_run
 
     with desk as client:
         view = client.retry(chosen_run(client, run, live_only=False).run, reason)
-    if wait:
-        follow_run(stand, view.run, output, until_held=True)
-    elif output == "json":
-        print_value(view)
-    else:
-        started = "started WITHOUT GATES" if view.fix_forward else "started"
-        click.echo(f"{view.run} {started}: {view.service} {version(view.stable)} → {version(view.canary)}")
-        say(f"Watch it: {next_command(stand, 'release', 'watch', view.run)}")
+    _tell_started(stand, view, output, wait=wait)

@@ -18,7 +18,8 @@ Rules (DESIGN §2, S9.7):
 - A run that goes back to the version before waits for nobody who only confirms: what is written counts, without gates
   and dwell, and the end waits, so that the pods of both stay (``due.is_unconfirmed``). A split that does not land does
   not take it back; a gate that fails, and pods that crash, do, until it is confirmed. Nor does it wait for gates where
-  the version that it leaves has no pod ready.
+  the version that it leaves has no pod ready. Where no gate is required, it waits for nothing that gates cannot tell,
+  nor for players or counters (``due.asks_no_proof``).
 - The way back asks nobody: capacity, traffic, then the canary is retired. Players are never sent back to a stable
   version that has no pod ready. A version that players hold sockets to is waited for, both ways (``drain``), and a
   person may go back until then.
@@ -33,6 +34,7 @@ from typing import Any
 
 from croupier.core.drain import assess_drain, has_moved, may_turn_back
 from croupier.core.due import (
+    asks_no_proof,
     due,
     in_force,
     is_unconfirmed,
@@ -330,6 +332,8 @@ def _passed(state: RunState, s: Snapshot) -> Draft | None:
     if leaves_the_dead(state, s):
         why = f"{short(state.plan.stable)} has had no ready pod for {s.stable_down_seconds:.0f} s"
         return _pass(state, s, "stable-down", f"a way back waits for no gate: {why}")
+    if state.current.hold.gates and asks_no_proof(state):
+        return _pass(state, s, "returns", "a way back waits for no proof, and no gate speaks against it")
     if state.current.hold.gates and s.verdict is not None:
         return _pass(state, s, "gates", s.verdict.reason)
     return _pass(state, s, "baked", "the bake is over")
@@ -454,6 +458,24 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
         found.append(Blocker("split", f"the data plane does not confirm {state.current.name}", Skip.NEVER))
     if not pods_ready(state, s):
         found.append(Blocker("canary-pods", "not all canary pods are ready", Skip.NEVER))
+    # Two scrapes at least, so that a pass rests on data of this step.
+    dwell = max(hold.dwell_seconds, 2 * release.scrape_seconds)
+    since = 0.0 if state.settled_at is None else s.now - state.settled_at
+    if wants_proof := not asks_no_proof(state):
+        found += _unproven(state, s)
+    if since < dwell:
+        found.append(
+            Blocker("dwell", f"{dwell - since:.0f} s of {dwell:g} s at {state.current.name} left", Skip.ANY_TIME)
+        )
+    if wants_proof and s.canary_age >= s.now - (state.step_at if state.settled_at is None else state.settled_at):
+        found.append(Blocker("no-data", f"nothing was counted yet at {state.current.name}", Skip.NEVER))
+    return found
+
+
+def _unproven(state: RunState, s: Snapshot) -> list[Blocker]:
+    """What keeps anybody from saying that the step does no harm."""
+    hold, verdict = state.current.hold, s.verdict
+    found: list[Blocker] = []
     if hold.gates and stable_down(state, s):
         found.append(Blocker("stable-down", "stable has no ready pod: nothing to compare with", Skip.ONCE_HELD))
     if (share := _share_blocker(state, s)) is not None:
@@ -467,15 +489,6 @@ def blockers(state: RunState, s: Snapshot) -> list[Blocker]:
         code, text = ("no-data", "no evidence yet") if verdict is None else (verdict.code, verdict.reason)
         is_blind = code == "no-data" and not stable_down(state, s)
         found.append(Blocker(code, text, Skip.NEVER if is_blind else Skip.ONCE_HELD))
-    # Two scrapes at least, so that a pass rests on data of this step.
-    dwell = max(hold.dwell_seconds, 2 * release.scrape_seconds)
-    since = 0.0 if state.settled_at is None else s.now - state.settled_at
-    if since < dwell:
-        found.append(
-            Blocker("dwell", f"{dwell - since:.0f} s of {dwell:g} s at {state.current.name} left", Skip.ANY_TIME)
-        )
-    if s.canary_age >= s.now - (state.step_at if state.settled_at is None else state.settled_at):
-        found.append(Blocker("no-data", f"nothing was counted yet at {state.current.name}", Skip.NEVER))
     return found
 
 
@@ -492,7 +505,8 @@ def _data_blocker(state: RunState, s: Snapshot) -> Blocker | None:
 
 
 def _share_blocker(state: RunState, s: Snapshot) -> Blocker | None:
-    if s.players is None or state.weight == 0 or is_unconfirmed(state, s) or leaves_the_dead(state, s):
+    is_waited_for = not (asks_no_proof(state) or is_unconfirmed(state, s) or leaves_the_dead(state, s))
+    if s.players is None or state.weight == 0 or not is_waited_for:
         return None
     players = sum(s.players)
     low, high = share_band(players, state.weight)

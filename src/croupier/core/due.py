@@ -149,6 +149,12 @@ def leaves_the_dead(state: RunState, s: Snapshot) -> bool:
     return state.returns and state.weight < 100 and s.stable_down_seconds >= UNCONFIRMED_SECONDS
 
 
+def asks_no_proof(state: RunState) -> bool:
+    """Whether the run goes back to the version before and no gate of its has to pass: what cannot be told keeps nobody
+    waiting then."""
+    return state.returns and not state.plan.release.policy.needs_pass
+
+
 def weight_counted(state: RunState, split: ObservedSplit | None) -> int:
     """Percent of players that the canary has, as gates are to see it. ``split``: the one in force; None: nobody says.
 

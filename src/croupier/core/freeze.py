@@ -41,8 +41,11 @@ def is_overridden(freeze: Freeze, overridden: Collection[str]) -> bool:
 def before(last: RunState | None) -> str:
     """Digest of the version that served before the one that serves now: a release of it goes back. "": not known.
 
-    ``last``: the newest run of the service. Runs that were taken back, or are live, changed nothing of it.
+    ``last``: the newest run of the service. Runs that were taken back, or are live, changed nothing of it. A version
+    that was left by going back is no way back: releasing it again is something new.
     """
     if last is None:
         return ""
-    return last.plan.stable if last.phase in (Phase.PROMOTING, Phase.PROMOTED) else last.before
+    if last.phase not in (Phase.PROMOTING, Phase.PROMOTED):
+        return last.before
+    return "" if last.returns else last.plan.stable

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
-from croupier.core.freeze import in_force, is_overridden
+from croupier.core.freeze import before, in_force, is_overridden
 from croupier.core.group import GroupState, in_order
 from croupier.core.phases import ENDS, Event, Phase
-from croupier.core.plans.release import at_once, cannot_be_judged, plan_release
+from croupier.core.plans.release import as_return, at_once, cannot_be_judged, plan_release
 from croupier.core.plans.rolling import rolling_steps
 from croupier.core.roll import group_id, run_id
 from croupier.core.run import RunState
@@ -186,6 +186,25 @@ class Desk:
         async with self._lock:
             return (await self._preview(release)).model_copy(update=said)
 
+    async def way_back(self, service: str) -> Release:
+        """The release that undoes the last one: of the version that served before, as the last one was asked for, but
+        that its gates may only take it back (ADR 22). Starts nothing.
+
+        Raises ``UnknownName``, ``Refused`` when no version is known that served before, and ``Unreachable``.
+        """
+        await self.open()
+        self._service(service)
+        async with self._lock:
+            await self._register.be_current()
+            last = await self._preflight.last(service)
+        digest = before(last)
+        if last is None or not digest:
+            raise Refused(
+                f"nothing is known that served before what serves {service} now",
+                hint="start a version as usual; or, if stable itself is bad, with --fix-forward",
+            )
+        return as_return(last.plan.release.model_copy(update={"digest": digest}))
+
     async def start(
         self, release: Release, *, who: str = "", reason: str = "", owner: str = "", override_freeze: bool = False
     ) -> str:
@@ -253,7 +272,8 @@ class Desk:
             await self._preflight.refuse_frozen(release)
         frozen, before = await self._preflight.frozen(release), await self._preflight.before(release.service)
         live = len(self._register.live())
-        if is_gated and self._most_live is not None and live >= self._most_live:
+        counts = is_gated and before != release.digest
+        if counts and self._most_live is not None and live >= self._most_live:
             raise Refused(
                 f"{live} releases are live, and this desk runs {self._most_live} at a time",
                 hint="wait for one to end, or raise mostLiveRuns in desk.yaml",
@@ -559,10 +579,11 @@ class Desk:
                 f"{service.name} has a live run, {live.plan.run}; one at a time",
                 hint=f"wait for {live.plan.run}, abort it, or replace it: --supersede",
             )
+        returns = release.digest == await self._preflight.before(service.name)
+        needs_pass = release.policy.needs_pass or not returns
         if live is not None:
             stable = live.plan.canary if live.phase is Phase.PROMOTING else live.plan.stable
         else:
-            returns = release.digest == await self._preflight.before(service.name)
             stable, is_confirmed = await self._serving(service.name, returns=returns)
             is_up = not returns or await self._is_up(service.name, stable)
             if cannot_be_judged(returns=returns, is_confirmed=is_confirmed, is_up=is_up):
@@ -577,8 +598,8 @@ class Desk:
         if release.bake_seconds is None:
             release = release.model_copy(update={"bake_seconds": self._bake_seconds.of(service.tier)})
         history = self._loop.history(service.name)
-        forecast = preview.forecast_release(release, history)
-        if is_gated:
+        forecast = preview.forecast_release(release, history, needs_pass=needs_pass)
+        if is_gated and needs_pass:
             preview.refuse_undecidable(release, forecast, watched_seconds=self._clock.now() - self._started_at)
         number = self._register.next_run
         plan = plan_release(

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from croupier.core.freeze import before, in_force
+from croupier.core.run import RunState
 from croupier.engine.checklist import WAIVED, assess, in_words, latest, source_of, waiver_of
 from croupier.engine.register import Register
 from croupier.errors import Refused
@@ -88,8 +89,12 @@ class Preflight:
 
     async def before(self, service: str) -> str:
         """Digest of the version that served before the one that serves now; "": not known. Raises ``Unreachable``."""
+        return before(await self.last(service))
+
+    async def last(self, service: str) -> RunState | None:
+        """The newest run of a service, live or ended. Raises ``Unreachable``."""
         newest = self._register.newest_run(service, "")
-        return "" if newest is None else before(await self._register.run(newest))
+        return None if newest is None else await self._register.run(newest)
 
     async def refuse_frozen(self, release: Release) -> None:
         """Raises ``Refused`` with the window that bars a start now."""

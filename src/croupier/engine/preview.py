@@ -19,8 +19,8 @@ SCRAPES_TO_SETTLE = 1.0
 """A split is confirmed within moments; the first complete block of a step ends up to one scrape later."""
 
 
-def forecast_release(release: Release, history: gates.DispersionHistory) -> Forecast:
-    """What the gates expect at the present traffic of the stable arm."""
+def forecast_release(release: Release, history: gates.DispersionHistory, *, needs_pass: bool = True) -> Forecast:
+    """What the gates expect at the present traffic of the stable arm. ``needs_pass``: whether one has to pass."""
     return gates.forecast(
         release.policy,
         release.steps,
@@ -30,6 +30,7 @@ def forecast_release(release: Release, history: gates.DispersionHistory) -> Fore
         traffic=history.rates(),
         dispersion=history.dispersions(),
         few_pods=history.few_pods(),
+        needs_pass=needs_pass,
     )
 
 

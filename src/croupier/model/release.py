@@ -96,6 +96,11 @@ class GatePolicy(Value):
     latency_edges: tuple[float, ...] = ()
     """Bucket edges in seconds; a latency gate averages its evidence over them."""
 
+    @property
+    def needs_pass(self) -> bool:
+        """Whether anything must pass before a step up: a gate, or one of its strata."""
+        return any(gate.role == "required" or any(each.required for each in gate.strata) for gate in self.gates)
+
 
 class ReleaseFile(Value):
     """A release as a person writes it: all but service and digest may be left out."""

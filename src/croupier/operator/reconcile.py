@@ -25,6 +25,7 @@ from croupier.adapters.workloads.kubernetes import KubernetesWorkloads
 from croupier.core.freeze import in_force
 from croupier.core.intent import LastRun, LiveRun, Move, Standing, lacking, next_move, serving
 from croupier.core.plans.defaults import default_policy
+from croupier.core.plans.release import as_return, at_once
 from croupier.core.render.version import Owner, intent_digest
 from croupier.engine.desk import Desk
 from croupier.errors import CroupierError, Refused
@@ -264,8 +265,8 @@ class Reconciler:
                 waits = memory.refused_digest == move.digest and now - memory.refused_at < AGAIN_SECONDS
                 if waits:
                     return
-                release = _release(owner, move.digest, is_gated=move.kind == "start")
-                begin = self._desk.start if move.kind == "start" else self._desk.switch
+                release = _release(owner, move)
+                begin = self._desk.switch if release.steps == (100,) else self._desk.start
                 try:
                     told = {"who": "git", "reason": move.text, "owner": owner.uid}
                     await begin(release, **told, override_freeze=move.overrides)
@@ -309,11 +310,13 @@ def service_of(owner: Owner, serving: int = 0) -> Service:
     )
 
 
-def _release(owner: Owner, digest: str, *, is_gated: bool) -> Release:
+def _release(owner: Owner, move: Move) -> Release:
     spec, service = owner.spec, service_of(owner)
     policy = GatePolicy(gates=spec.gates, latency_edges=LATENCY_EDGES) if spec.gates else default_policy(service)
-    strategy = spec.strategy if is_gated else spec.strategy.model_copy(update={"steps": (100,)})
-    return Release(service=owner.service, digest=digest, policy=policy, **dict(strategy))
+    asked = Release(service=owner.service, digest=move.digest, policy=policy, **dict(spec.strategy))
+    if move.kind == "switch":
+        return at_once(asked)
+    return as_return(asked) if move.returns else asked
 
 
 @contextmanager

@@ -35,14 +35,13 @@ from croupier.model.view import (
 )
 from croupier.report.problems import error_body
 from croupier.web.bodies import (
-    ChecklistQuery,
     CommandBody,
     JournalQuery,
     NoQuery,
     ReasonBody,
     RunsQuery,
+    ServiceQuery,
     UnsupportedMedia,
-    VersionsQuery,
     body_of,
     query_of,
 )
@@ -77,6 +76,8 @@ class ReleaseDesk(Protocol):
     """The use cases that the API offers. ``croupier.engine.desk.Desk`` has them."""
 
     async def plan(self, release: Release) -> PlanPreview: ...
+
+    async def way_back(self, service: str) -> Release: ...
 
     async def start(self, release: Release, *, who: str) -> str: ...
 
@@ -124,6 +125,7 @@ class Api:
             ("GET", "/v1/health", self.health),
             ("GET", "/v1/services", self.services),
             ("GET", "/v1/versions", self.versions),
+            ("GET", "/v1/way-back", self.way_back),
             ("POST", "/v1/plans", self.plan),
             ("GET", "/v1/runs", self.runs),
             ("POST", "/v1/runs", self.start),
@@ -152,8 +154,12 @@ class Api:
         return _listing("services", await self._desk.services())
 
     async def versions(self, request: Request) -> Response:
-        query = query_of(request, VersionsQuery)
+        query = query_of(request, ServiceQuery)
         return _listing("versions", await self._desk.versions(query.service))
+
+    async def way_back(self, request: Request) -> Response:
+        query = query_of(request, ServiceQuery)
+        return _answer(await self._desk.way_back(query.service))
 
     async def plan(self, request: Request) -> Response:
         return _answer(await self._desk.plan(await body_of(request, Release)))
@@ -200,7 +206,7 @@ class Api:
         return _answer(await self._desk.group_view(group))
 
     async def checklist(self, request: Request) -> Response:
-        query = query_of(request, ChecklistQuery)
+        query = query_of(request, ServiceQuery)
         return _answer(await self._desk.checklist(query.service))
 
     async def waivers(self, request: Request) -> Response:

@@ -37,11 +37,7 @@ class ReasonBody(Value):
     reason: Annotated[str, Field(max_length=500)] = ""
 
 
-class ChecklistQuery(Value):
-    service: str
-
-
-class VersionsQuery(Value):
+class ServiceQuery(Value):
     service: str
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from croupier.core.plans.release import as_return
 from croupier.errors import Refused, UnknownName
 from croupier.model.checklist import Checklist, LineWaiver, WaiverRequest
 from croupier.model.journal import Entry
@@ -76,6 +77,12 @@ class MemoryDesk:
             raise Refused(f"{run} was not taken back")
         self.show(example.WATCHED)
         return example.WATCHED.run
+
+    async def way_back(self, service: str) -> Release:
+        self._service(service)
+        return as_return(
+            Release(service=service, digest=example.STABLE_VERSION.digest, policy=example.SERVICE.default_policy)
+        )
 
     async def start_group(self, asked: GroupRequest, *, who: str) -> str:
         for release in asked.releases:

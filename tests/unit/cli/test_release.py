@@ -512,6 +512,22 @@ def test_retry_starts_what_was_taken_back_once_more(run: Run, desk: MemoryDesk) 
     assert "GATES" not in done.stdout
 
 
+def test_undo_starts_the_version_before_after_showing_the_plan(
+    run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("undo", "payments-api").exit_code == 2, "nobody is there to ask"
+    monkeypatch.setattr("croupier.cli.options.may_ask", lambda no_input: not no_input)
+    done = run("undo", "payments-api", input="n\n")
+    assert (done.exit_code, desk.started) == (1, [])
+    assert "may only take back" in done.stderr
+    done = run("undo", "payments-api", "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert (desk.started[0].digest, desk.started[0].policy.needs_pass) == (example.STABLE, False)
+    assert "started: payments-api" in done.stdout
+    assert "croupier release watch" in done.stderr
+    assert run("undo", "payment-api", "--yes").exit_code == 2, "a service that is not there"
+
+
 def test_retry_of_a_fix_forward_says_that_no_gate_compares(
     run: Run, desk: MemoryDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

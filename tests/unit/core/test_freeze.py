@@ -132,6 +132,7 @@ def test_a_release_of_what_was_stable_before_is_a_way_back_and_is_not_frozen() -
     returning = replace(state, returns=True)
     assert decide(returning, replace(well, freezes=(window(),))).state.current.weight == 10
     assert before(replace(state, phase=Phase.PROMOTED)) == STABLE
+    assert before(replace(state, phase=Phase.PROMOTED, returns=True)) == "", "who was left by going back is no way back"
     assert before(None) == ""
 
 

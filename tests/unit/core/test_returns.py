@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 from tests.support.world import HEALTHY, STABLE
@@ -11,6 +12,7 @@ from tests.unit.core.test_decide import BEGAN, FAIL, RUN, UNDECIDED, ask, holdin
 from croupier.core.decide import decide
 from croupier.core.due import UNCONFIRMED_SECONDS, weight_counted
 from croupier.core.phases import Phase
+from croupier.core.plans.release import as_return
 from croupier.core.run import RunState, apply
 from croupier.core.snapshot import Snapshot
 from croupier.model.journal import Draft
@@ -82,6 +84,51 @@ def test_a_way_back_that_is_taken_back_ends_only_when_that_is_confirmed(weight: 
     decision = decide(decision.state, written)
     assert (decision.state.phase, decision.state.zero_at) == (Phase.ROLLING_BACK, None)
     assert not any(isinstance(action, Settle | Retire) for action in decision.actions)
+
+
+def undoing(weight: int) -> tuple[RunState, Snapshot]:
+    """A run that goes back and whose gates need not pass."""
+    state, well = returning(weight)
+    plan = state.plan.model_copy(update={"release": as_return(state.plan.release)})
+    return replace(state, plan=plan), well
+
+
+UNTOLD = {
+    "gates that cannot tell": {"verdict": UNDECIDED},
+    "no counters": {"verdict": None, "canary_age": inf, "stable_age": inf},
+    "no evidence on disk": {"evidence": None},
+    "an odd share of players": {"players": (900, 1100)},
+    "nobody left on stable": {"pods": {STABLE: pods(STABLE, 0), HEALTHY: pods(HEALTHY, 4)}},
+}
+
+
+@pytest.mark.parametrize("untold", UNTOLD.values(), ids=UNTOLD.keys())
+def test_an_undo_waits_for_nothing_that_nobody_can_tell(untold: dict[str, object]) -> None:
+    """Prevents: a bad version that keeps its players, because it fails so much that nothing can be compared with it."""
+    state, well = undoing(5)
+    decision = decide(state, replace(well, **untold))
+    (passed,) = (each for each in decision.drafts if each.kind == "step.passed")
+    assert passed.body["code"] == "returns"
+    assert decide(returning(5)[0], replace(well, **untold)).state.step == state.step, (
+        "with gates that must pass it waits"
+    )
+
+
+def test_an_undo_settles_whatever_the_share_of_players_is() -> None:
+    state = replace(undoing(5)[0], phase=Phase.SETTLING, settled_at=None)
+    settled = decide(state, replace(world(BEGAN + 30.0, 5, 1), players=(900, 1100)))
+    assert "step.settled" in kinds(settled)
+
+
+def test_an_undo_has_pods_a_confirmed_split_and_gates_against_it() -> None:
+    state, well = undoing(5)
+    unready = {STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 0)}
+    assert decide(state, replace(well, pods=unready)).state.step == state.step
+    assert decide(state, replace(well, split=None)).state.step == state.step
+    assert decide(state, replace(well, now=well.now - 600.0)).state.step == state.step, (
+        "a few scrapes, so that gates see"
+    )
+    assert decide(state, replace(well, verdict=FAIL)).state.phase is Phase.ROLLING_BACK
 
 
 DOWN = {STABLE: pods(STABLE, 4), HEALTHY: pods(HEALTHY, 0)}

@@ -332,6 +332,20 @@ async def second_version(world: SmallCluster, operator: Operator) -> tuple[str, 
     return first, status["stable"]
 
 
+async def test_a_revert_in_git_goes_back_in_two_steps_although_nothing_is_counted(world: SmallCluster) -> None:
+    """Prevents: a revert that is refused, or held, for lack of counters, while players stay on a bad version."""
+    operator = await world.operator()
+    first, _ = await second_version(world, operator)
+    world.metrics.unreachable = True
+    await world.commit(BUILD="1")
+    await world.until(operator, lambda _: world.weights() == {first: 100}, 120.0)
+    await world.until(operator, lambda status: status["stable"] == first and is_ready(status))
+    run = world.entries("run.started")[-1].subject
+    weights = [entry.body["weight"] for entry in world.entries("step.entered") if entry.subject == run]
+    assert weights[-1] == 100
+    assert len(weights) <= 3
+
+
 @pytest.mark.parametrize("who", ["mesh_says", "gateway_says"])
 async def test_a_revert_in_git_does_not_wait_for_who_refuses_its_route_at_rest(world: SmallCluster, who: str) -> None:
     """Prevents: players who stay on a bad version until somebody takes spec.mesh out."""
@@ -402,7 +416,7 @@ async def test_a_revert_is_not_given_up_because_players_do_not_come_where_nobody
     operator = await world.operator()
     first, second = await second_version(world, operator)
     await world.commit(BUILD="1")
-    await world.until(operator, lambda status: status["phase"] == "holding" and status["weight"] == 10)
+    await world.until(operator, lambda status: status["phase"] == "holding" and status["weight"] == 5)
     stays = world._split(world.find(RELEASE_POLICIES, POLICY_NAME))
     monkeypatch.setattr(world, "_split", lambda _policy: stays)  # the data plane goes on with what it knows
     await answer(world, gateway_says="False")
@@ -594,6 +608,12 @@ async def test_without_a_route_the_service_is_switched_as_a_whole_behind_nothing
     status = await world.until_ready(operator)
     assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == status["stable"]
     assert world.all(HTTP_ROUTES) == []
+    await world.commit(BUILD="2")
+    second = await world.until(operator, lambda told: told["stable"] != status["stable"] and is_ready(told))
+    assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == second["stable"]
+    await world.commit(BUILD="3", DEFECT="never-ready")
+    await world.until(operator, is_stalled)
+    assert world.find(SERVICES, POLICY_NAME)["spec"]["selector"][VERSION_LABEL] == second["stable"]
 
 
 async def test_callers_of_a_mesh_are_released_step_by_step_and_go_back_too(world: SmallCluster) -> None:

@@ -235,6 +235,13 @@ async def test_names_that_do_not_exist_are_404_and_list_those_that_do(http: http
         assert "r-0007" in answer.text or "payments-api" in answer.text
 
 
+async def test_the_way_back_of_a_service_is_a_release_that_can_be_started(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/way-back?service=payments-api")
+    assert (answer.status_code, answer.json()["digest"]) == (200, example.STABLE)
+    assert (await http.post("/v1/runs", json=answer.json())).status_code == 201
+    assert (await http.get("/v1/way-back?service=payment-api")).status_code == 404
+
+
 async def test_a_command_carries_who_and_why_to_the_desk(http: httpx.AsyncClient, desk: MemoryDesk) -> None:
     desk.show(example.WATCHED)
     answer = await http.post("/v1/runs/r-0007/commands", json={"command": "abort", "reason": "PSP B is down"})

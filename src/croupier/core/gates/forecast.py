@@ -47,6 +47,7 @@ def forecast(
     traffic: Mapping[str, Rate],
     dispersion: Mapping[str, float],
     few_pods: Collection[str] = (),
+    needs_pass: bool = True,
 ) -> Forecast:
     """What to expect of a release whose canary is as good as stable, and of one that is not.
 
@@ -59,6 +60,7 @@ def forecast(
         traffic: series -> rate of the stable arm, all of the service's traffic.
         dispersion: series -> phi; a missing series gets the prior.
         few_pods: series of which stable has one pod or two.
+        needs_pass: False: the gates may only take it back, and no step waits for them.
     """
     watched = [step for step in steps if step < 100]
     required = [gate for gate in policy.gates if gate.role == "required"]
@@ -82,7 +84,7 @@ def forecast(
         if late is not None:
             problems.append(walk.problem(gate, watched[late]))
             options.extend(_options(walk, gate, watched))
-    if not required:
+    if needs_pass and not required:
         problems.append("no gate is required, so nothing can show that the canary may go on")
         options.append("make at least one gate required")
     known = [step.seconds for step in of_steps if step.seconds is not None]

@@ -40,12 +40,37 @@ ROTATION = 3819
 """Slots between the hash windows of consecutive releases: WHOLE x (1 - golden ratio's fraction). Consecutive multiples
 of it fill the ring most evenly, so the same players are not the first of every release."""
 
+SCRAPES_TO_RETURN = 3
+"""How many looks gates have at the first step of a way back: what they see in fewer is mostly its first second."""
+
 _MOVES = {"canary": canary_moves, "rolling": rolling_moves}
 
 
 def at_once(release: Release) -> Release:
     """The same release in one step: for who must not wait for what steps and gates would ask."""
     return release.model_copy(update={"steps": (100,), "strategy": "canary", "hold_back_percent": 0})
+
+
+def as_return(release: Release) -> Release:
+    """The release of the version that served before, as who undoes the last one wants it (ADR 22).
+
+    Its first step for a few scrapes, then everybody: gates may only take it back, and nobody waits for what they cannot
+    tell (``core.due.asks_no_proof``). A rolling one keeps its batches.
+    """
+    gates = tuple(
+        gate.model_copy(
+            update={"role": "veto", "strata": tuple(each.model_copy(update={"required": ()}) for each in gate.strata)}
+        )
+        for gate in release.policy.gates
+    )
+    return release.model_copy(
+        update={
+            "steps": tuple(dict.fromkeys((release.steps[0], 100))),
+            "dwell_seconds": SCRAPES_TO_RETURN * release.scrape_seconds,
+            "hold_back_percent": 0,
+            "policy": release.policy.model_copy(update={"gates": gates}),
+        }
+    )
 
 
 def cannot_be_judged(*, returns: bool, is_confirmed: bool, is_up: bool) -> bool:
