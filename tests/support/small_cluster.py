@@ -304,6 +304,18 @@ class SmallCluster:
         change(obj)
         await self.person.replace(obj)
 
+    async def select_by_expressions(self, name: str = POLICY_NAME) -> None:
+        """The Deployment in Git is made anew, and selects the same pods in the other way."""
+        obj = copy.deepcopy(self.find(DEPLOYMENTS, name))
+        labels = obj["spec"]["selector"].pop("matchLabels")
+        wanted = [{"key": key, "operator": "In", "values": [value]} for key, value in labels.items()]
+        obj["spec"]["selector"]["matchExpressions"] = wanted
+        obj["metadata"] = {key: obj["metadata"][key] for key in ("name", "namespace")}
+        obj.pop("status", None)
+        await self.git.delete(DEPLOYMENTS, name, namespace=NAMESPACE)
+        await self.git.create(obj)
+        await self.settle()
+
     # --- time ---------------------------------------------------------------------------------------------------------
 
     async def settle(self) -> None:

@@ -334,7 +334,14 @@ class GatewayTraffic:
         intent = self._cluster.get(DEPLOYMENTS, owner.namespace, owner.spec.deployment)
         if intent is None:
             raise Unreachable(f"Deployment {owner.namespace}/{owner.spec.deployment} does not exist")
-        return dict(intent["spec"]["selector"].get("matchLabels", {}))
+        selector = intent["spec"]["selector"]
+        if selector.get("matchExpressions") or not selector.get("matchLabels"):
+            raise Unreachable(
+                f"Deployment {owner.namespace}/{owner.spec.deployment} selects its pods by matchExpressions, and a "
+                "Service cannot",
+                hint="make it anew with matchLabels; until then players cannot be sent to its own pods",
+            )
+        return dict(selector["matchLabels"])
 
     def _require_pointed(self, owner: Owner, stable: JsonObject, digest: str) -> None:
         if stable["spec"].get("selector") != self._selector(owner, digest):

@@ -19,7 +19,9 @@ from croupier.adapters.kubernetes_api import (
     PODS,
     SERVICES,
 )
+from croupier.adapters.kubernetes_cache import labels_of
 from croupier.adapters.kubernetes_cluster import SCALES, Cluster
+from croupier.core.policy.selectors import matches
 from croupier.core.render.version import (
     ASKED,
     COPY_OF,
@@ -252,9 +254,9 @@ class KubernetesWorkloads:
         return VersionPods(owner.service, digest, desired, _pods(owner, pods, deployment))
 
     def _intent_pods(self, owner: Owner, intent: JsonObject) -> list[JsonObject]:
-        selector = intent["spec"]["selector"].get("matchLabels", {})
-        pods = self._cluster.find(PODS, owner.namespace, selector)
-        return [pod for pod in pods if VERSION_LABEL not in (pod["metadata"].get("labels") or {})]
+        selector = intent["spec"]["selector"]
+        pods = self._cluster.find(PODS, owner.namespace, selector.get("matchLabels"))
+        return [pod for pod in pods if VERSION_LABEL not in labels_of(pod) and matches(selector, dict(labels_of(pod)))]
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

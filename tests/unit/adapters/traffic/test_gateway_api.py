@@ -94,6 +94,14 @@ async def test_while_nothing_is_ours_the_intent_serves(stage: Stage) -> None:
     assert (await stage.traffic.observe(SERVICE)).weights == {INTENT: 100}
 
 
+async def test_nobody_is_sent_to_an_intent_that_a_service_cannot_select(stage: Stage) -> None:
+    """A Service with an empty selector has no pods: callers would get nothing."""
+    await stage.world.select_by_expressions()
+    intent = ArmBackend(digest=INTENT, weight=100, endpoints=())
+    with pytest.raises(Unreachable, match="selects its pods by matchExpressions"):
+        await stage.traffic.set_split(Split(service=SERVICE, run="-", revision=0, stable=intent))
+
+
 async def test_observe_tells_what_is_in_force(stage: Stage) -> None:
     await stage.traffic.set_split(stage.split(None))
     assert (await stage.traffic.observe(SERVICE)).weights == {stage.old: 100}

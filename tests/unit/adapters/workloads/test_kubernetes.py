@@ -148,6 +148,14 @@ async def test_of_the_intent_only_replicas_are_written(stage: Stage) -> None:
     assert await stage.ready() == {}
 
 
+async def test_pods_of_others_are_not_the_intents_whatever_it_selects_by(stage: Stage) -> None:
+    """A stranger's ready pod would pass for one that players can go back to."""
+    await stage.world.commit(replicas=0, BUILD="1")
+    await stage.world.commit(replicas=1, name="bets", config=False)
+    await stage.world.select_by_expressions()
+    assert await stage.ready() == {}
+
+
 async def test_an_optional_config_map_may_be_missing_and_makes_a_version_when_it_comes(stage: Stage) -> None:
     await stage.world.commit(BUILD="1")
 
