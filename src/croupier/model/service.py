@@ -28,6 +28,9 @@ StratumName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.
 
 By = Literal["provider", "market"]
 
+Path = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$", max_length=2000)]
+"""What is asked of a pod over HTTP."""
+
 
 class _OnSignal(Protocol):
     @property
@@ -140,7 +143,7 @@ class Service(Value):
     sockets: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Connections that players hold to one pod at most; it refuses more. Its node has to have room for them (S6.5).
     None: not said."""
-    readiness_path: str = "/readyz"
+    readiness_path: Path = "/readyz"
     drain_seconds: Annotated[float, Field(ge=0.0, le=600.0)] = 5.0
     """How long a version that leaves may finish what is in flight, or wait for its websockets to close."""
     objectives: Objectives = ()

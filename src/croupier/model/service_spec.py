@@ -20,7 +20,7 @@ from croupier.model.interceptor import Http
 from croupier.model.mesh import Calls
 from croupier.model.release import Gates
 from croupier.model.release_policy import MetricsSource, Port, PortName, Strategy
-from croupier.model.service import LATENCY_EDGES, Service
+from croupier.model.service import LATENCY_EDGES, Path, Service
 from croupier.model.trigger import Trigger
 
 Layer = Literal["edge", "api", "service", "stream", "data"]
@@ -42,7 +42,6 @@ MOST_CONFIG_BYTES = 900_000
 
 Runbook = Annotated[str, StringConstraints(pattern=r"^https?://([^\s{}#]|\{service\}|\{cell\})+$", max_length=500)]
 
-Path = Annotated[str, StringConstraints(pattern=r"^/[^\s]*$")]
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=120)]
 ConfigText = Annotated[str, StringConstraints(max_length=32_768)]
 Pods = Annotated[int, Field(ge=0, le=1000)] | Annotated[str, StringConstraints(pattern=r"^(100|[1-9]?[0-9])%$")]

@@ -41,7 +41,8 @@ from croupier.model.mysql import Setting, Variable
 from croupier.model.postgres import PostgresImage
 from croupier.model.providers import Method
 from croupier.model.release_policy import PortName
-from croupier.model.service_spec import EnvName, Path, Runbook, SecretKey
+from croupier.model.service import Path
+from croupier.model.service_spec import EnvName, Runbook, SecretKey
 from croupier.model.stores import AwsRegion, Bucket, KafkaVersion, Provisioner
 from croupier.spec.files import read_text
 from croupier.spec.partial import Change
@@ -89,7 +90,7 @@ _FORMS: dict[str, tuple[str, str]] = {
         (Branch, ("{} is not the name of a branch", "like main: no spaces, no patterns")),
         (Folder, ("{} is not a folder of the repository", "like clusters or a/b: no / first, nothing upwards")),
         (EnvName, ("{} is not the name of a variable", "letters, digits and _, no digit first")),
-        (Path, ("{} is not a path", "it begins with / and has no spaces")),
+        (Path, ("{} is not a path", "it begins with / and is ASCII without spaces")),
         (Address, ("{} is no address", "IPv4, like 203.0.113.8")),
         (Page, ("{} is not the address of a page", "like https://host/page: no anchor, no braces")),
         (Runbook, ("{} is not the address of a page", "like https://host/page; of braces only {service} and {cell}")),

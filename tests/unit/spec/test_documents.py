@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -377,6 +378,15 @@ def test_a_bad_platform_is_refused_at_its_place(tmp_path: Path, old: str, new: s
     assert len(problems) == len(expected), problems
     for problem, start in zip(problems, expected, strict=True):
         assert problem.startswith(start), problems
+
+
+@pytest.mark.parametrize("path", ["ready", "", "/is ready", "/\u0444", "/a\r\nHost: b", "http://x/"])
+def test_where_readiness_is_asked_must_be_a_path(tmp_path: Path, path: str) -> None:
+    """Envoy refuses all clusters for one that it cannot ask, or takes no pod of it for healthy."""
+    text = PLATFORM.replace("replicas: 4", f"replicas: 4\n    readinessPath: {json.dumps(path)}")
+    (problem,) = _problems(load_platform, tmp_path / "platform.yaml", text)
+    assert problem.startswith("5:20 VALUE ")
+    assert problem.endswith(" is not a path, it begins with / and is ASCII without spaces")
 
 
 @pytest.mark.parametrize("value", ["5", "~", "[a]"])

@@ -219,7 +219,10 @@ def routes(listener: str, table: Table) -> JsonObject:
     Anything else is answered with 404 by Envoy itself.
     """
     served = [(service, split) for service, split in table.values() if listener == MESH or not service.internal]
-    prefixes = [(prefix, name, service, split) for service, split in served for prefix, name in _prefixes(service)]
+    declared = frozenset(prefix for service, _ in served for prefix in service.routes)
+    prefixes = [
+        (prefix, name, service, split) for service, split in served for prefix, name in _prefixes(service, declared)
+    ]
     prefixes.sort(key=lambda route: (-len(route[0]), route[0]))
     found = [
         route
@@ -244,14 +247,16 @@ def routes(listener: str, table: Table) -> JsonObject:
     )
 
 
-def _prefixes(service: Service) -> Iterator[tuple[str, str]]:
-    """(prefix, route name). Webhooks have a name of their own: players' gates leave them out."""
+def _prefixes(service: Service, declared: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """(prefix, route name). Webhooks have a name of their own: players' gates leave them out. What somebody has
+    ``declared`` is theirs, also below a prefix of another service."""
     for prefix in service.routes:
         if prefix.endswith("/webhooks/"):
             yield prefix, f"{service.name}:webhook"
         else:
             yield prefix, service.name
-            yield f"{prefix}webhooks/", f"{service.name}:webhook"
+            if f"{prefix}webhooks/" not in declared:
+                yield f"{prefix}webhooks/", f"{service.name}:webhook"
 
 
 def _routes_of(listener: str, prefix: str, name: str, service: Service, split: Split) -> Iterator[JsonObject]:

@@ -120,3 +120,17 @@ def test_weights_and_endpoints_are_no_part_of_a_cluster() -> None:
     text = json.dumps(envoy_config.clusters(Path("/edge/d"), [(service, STABLE)]))
     assert "weight" not in text
     assert str(HOST.port) not in text
+
+
+def test_a_service_for_webhooks_gets_them_whatever_it_is_called() -> None:
+    """Not the site, because its name comes first and its own webhooks would be there: PSPs' callbacks would be lost."""
+    site = Service(name="a-site", replicas=1, routes=("/", "/psp/"))
+    hooks = Service(name="hooks", replicas=1, routes=("/webhooks/", "/psp/webhooks/"))
+    for services in ((site, hooks), (hooks, site)):
+        found = routes_of(PUBLIC, *services)
+        assert found == [
+            ("/psp/webhooks/", "hooks:webhook"),
+            ("/webhooks/", "hooks:webhook"),
+            ("/psp/", "a-site"),
+            ("/", "a-site"),
+        ]
