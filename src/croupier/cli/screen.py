@@ -53,6 +53,7 @@ _WAITING = {
     "needs-time": ("…", "dim"),
     "no-data": ("? data", "yellow"),
     "partial": ("? pods", "yellow"),
+    "still": ("? still", "yellow"),
     "silent": ("? silent", "yellow"),
     "slo-breach": ("! SLO", "yellow"),
     "set-aside": ("! 1 pod", "yellow"),

@@ -1,12 +1,14 @@
 """What a pod's own counters of requests say, from wherever they were read. Counters, as Prometheus names them:
 
-http_requests_total{code}                    errors: codes from 500 on; counted by no status, failures are not known
+http_requests_total{code}                    errors: codes from 500 on; counted by no status (``404``, ``4xx``, or ``0``
+                                             for who did not wait for one), failures are not known
 http_request_duration_seconds_bucket{le}     latency: requests slower than each edge
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +21,7 @@ from croupier.ports.traffic import Traffic
 
 REQUESTS = "http_requests_total"
 BUCKET = "http_request_duration_seconds_bucket"
+_STATUS = re.compile("[1-9][0-9][0-9]|[1-5]xx|0+")
 _ABSENT = Count(math.nan, math.nan)
 
 PodCounts = dict[str, Count]
@@ -36,10 +39,10 @@ def count_requests(readings: Iterable[Reading]) -> PodCounts:
     edges: dict[float, float] = {}
     for reading in readings:
         if reading.name == REQUESTS:
-            first = reading.labels.get("code", "")[:1]
-            has_codes &= first.isdigit()
+            code = reading.labels.get("code", "").lower()
+            has_codes &= _STATUS.fullmatch(code) is not None
             total += reading.value
-            bad += reading.value if first == "5" else 0.0
+            bad += reading.value if code.startswith("5") else 0.0
             counts["errors"] = Count(total, bad if has_codes else math.nan)
         elif reading.name == BUCKET:
             edge = float(reading.labels["le"]) if "le" in reading.labels else math.nan

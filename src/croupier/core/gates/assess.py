@@ -110,8 +110,7 @@ def assess(evidence: Evidence, *, weight: int, now: float) -> Verdict:
 def _promotion(judged: list[_Judged], readings: tuple[GateReading, ...]) -> tuple[Outcome, str, str, float | None]:
     held: list[GateReading | StratumReading] = []
     for item, reading in zip(judged, readings, strict=True):
-        vetoes = item.blocker in ("slo-breach", "shared-incident", "set-aside")
-        if vetoes or (item.gate.spec.role == "required" and reading.outcome is not Outcome.PASS):
+        if _withholds(item) or (item.gate.spec.role == "required" and reading.outcome is not Outcome.PASS):
             held.append(reading)
         elif item.gate.spec.role == "veto":
             held += [each for each in reading.strata if each.required and each.outcome is not Outcome.PASS]
@@ -129,6 +128,12 @@ def _promotion(judged: list[_Judged], readings: tuple[GateReading, ...]) -> tupl
         if reading.role == "required" and each.outcome is Outcome.INCONCLUSIVE
     ]
     return Outcome.PASS, "not-worse", f"{told}; not known of {', '.join(untold)}" if untold else told, None
+
+
+def _withholds(item: _Judged) -> bool:
+    """Whether the gate keeps the others waiting, whatever its role. What it has against the canary does not end because
+    nothing is heard of it any more."""
+    return item.blocker in ("slo-breach", "shared-incident", "set-aside") or _is_breached(item.gate)
 
 
 class _Speaking(NamedTuple):
@@ -216,7 +221,7 @@ def _blocker(evidence: Evidence, gate: GateEvidence, *, weight: int, now: float)
     scrape = evidence.scrape_seconds
     if any(_is_stale(evidence, series, now) for series in gate.series):
         return "no-data"
-    if any(series.guard is not None and series.guard.log_evidence >= series.guard.bar for series in gate.series):
+    if _is_breached(gate):
         return "slo-breach"
     if any(series.set_aside.holding for series in gate.series):
         return "set-aside"
@@ -226,6 +231,8 @@ def _blocker(evidence: Evidence, gate: GateEvidence, *, weight: int, now: float)
         return "shared-incident"
     if any(series.is_partial for series in gate.series):
         return "partial"
+    if any(series.is_still for series in gate.series):
+        return "still"
     if now < evidence.warm_until:
         return "warming-up"
     if not any(series.tells_favour for series in gate.series):
@@ -233,9 +240,14 @@ def _blocker(evidence: Evidence, gate: GateEvidence, *, weight: int, now: float)
     return ""
 
 
+def _is_breached(gate: GateEvidence) -> bool:
+    return any(series.guard is not None and series.guard.log_evidence >= series.guard.bar for series in gate.series)
+
+
 def _is_stale(evidence: Evidence, series: SeriesEvidence, now: float) -> bool:
+    """Also of a clock that was set back: what it says was counted in its future is as old as nobody knows."""
     scrape = evidence.scrape_seconds
-    return series.last_at is None or now - series.last_at > max(STALE_SCRAPES * scrape, scrape + 10.0)
+    return series.last_at is None or abs(now - series.last_at) > max(STALE_SCRAPES * scrape, scrape + 10.0)
 
 
 def _needs(series: SeriesEvidence, favour_bar: float) -> float:
@@ -296,6 +308,8 @@ def _stratum_reading(
         code = "no-data"
     elif series.incident.active and not item.alone:
         code = "shared-incident"
+    elif series.is_partial:
+        code = "partial"
     elif now < evidence.warm_until:
         code = "warming-up"
     elif series.favour.log_evidence >= item.favour_bar:
@@ -364,6 +378,7 @@ _TAILS = {
     "slo-breach": "the canary breaches its objective while stable keeps it",
     "set-aside": "one canary pod fails most of its work; set aside until it has lasted 30 s",
     "partial": "not all of the canary's pods are counted, and what the others do nobody knows",
+    "still": "nothing of the canary is counted at this weight yet, or nothing at all any more",
     "silent": "the canary gets traffic and nothing is heard of it",
     "shared-incident": "stable fails far more than usual too, so this is not held against or for the canary",
     "warming-up": "still warming up",

@@ -98,6 +98,28 @@ class Pace:
         return self._stable_bad / self._stable if self._stable > 0.0 else 0.0
 
 
+class Stillness:
+    """Notices that nothing is counted any more of either arm, though scrapes come: nobody counts then, and what was
+    shown before says nothing of now. A quiet hour looks the same, and costs time.
+
+    ``expected``: attempts that both arms should have had since the last one.
+    """
+
+    __slots__ = ("_per_second", "expected")
+
+    def __init__(self) -> None:
+        self._per_second = 0.0
+        self.expected = 0.0
+
+    def update(self, block: Block, pace: Pace) -> None:
+        """Take a block, and the pace with it."""
+        if block.canary_total + block.stable_total > 0.0:
+            self.expected = 0.0
+            self._per_second = sum(pace.per_second)
+        else:
+            self.expected += self._per_second * block.seconds
+
+
 class RecentRatio:
     """Stable's failure ratio over about the last five minutes."""
 

@@ -20,7 +20,7 @@ from croupier.core.gates.likelihood import (
     RatioRise,
     Vanished,
 )
-from croupier.core.gates.running import Pace, RecentRatio, SharedIncident, Totals
+from croupier.core.gates.running import Pace, RecentRatio, SharedIncident, Stillness, Totals
 from croupier.core.gates.setaside import SickPod
 from croupier.core.gates.silence import Silence
 from croupier.core.gates.volume import VolumeShift
@@ -38,6 +38,9 @@ SATURATED = 0.6
 
 TELLING = 0.01
 """An edge that fewer of stable's requests exceed cannot show, by a ratio, that the canary is not worse."""
+
+STILL_ATTEMPTS = 30.0
+"""So many attempts of both arms are missing when nothing is counted any more: not by chance, and soon enough."""
 
 WARM_NULL = 5.0
 WARM_RATIO = 0.05
@@ -67,6 +70,7 @@ class SeriesEvidence:
         "_policy",
         "_recent",
         "_spec",
+        "_stillness",
         "favour",
         "guard",
         "incident",
@@ -112,6 +116,7 @@ class SeriesEvidence:
         self.silence = Silence()
         self._attempts = PairedCounters()
         self._recent = RecentRatio()
+        self._stillness = Stillness()
         self._counters = PairedCounters()
         self._spec = spec
         self._policy = policy
@@ -159,6 +164,7 @@ class SeriesEvidence:
         self.last_at = at
         self.totals.add(block)
         self.pace.update(block)
+        self._stillness.update(block, self.pace)
         began = at - block.seconds
         self._listen(block, weight, settled=began >= settled)
         self._judge(block, at, warming=began < warm_until, spared=spared)
@@ -245,6 +251,11 @@ class SeriesEvidence:
     def is_partial(self) -> bool:
         """Whether the newest block lacks a part of the canary that is there."""
         return self._counters.is_partial
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing of the canary was counted yet at the present weight, or nothing of either arm any more."""
+        return self.pace.per_second[0] <= 0.0 or self._stillness.expected >= STILL_ATTEMPTS
 
     @property
     def log_against(self) -> float:

@@ -21,11 +21,17 @@ def test_errors_are_answers_from_500_on() -> None:
     assert count_requests(page) == {"errors": Count(100.0, 5.0)}
 
 
+def test_classes_of_statuses_are_statuses_and_so_is_that_of_who_did_not_wait() -> None:
+    codes = {"2xx": 90.0, "5XX": 3.0, "0": 2.0, "499": 1.0}
+    page = [reading("http_requests_total", value, code=code) for code, value in codes.items()]
+    assert count_requests(page) == {"errors": Count(96.0, 3.0)}
+
+
 def test_a_page_without_requests_says_nothing_about_errors() -> None:
     assert count_requests([reading("process_cpu_seconds_total", 1.0)]) == {}
 
 
-@pytest.mark.parametrize("labels", [{}, {"status": "500"}, {"code": ""}, {"code": "Unavailable"}])
+@pytest.mark.parametrize("labels", [{}, {"status": "500"}, {"code": ""}, {"code": "Unavailable"}, {"code": "13"}])
 def test_requests_without_a_status_are_no_requests_without_failures(labels: dict[str, str]) -> None:
     """Else a version that counts by another label could fail all it likes and would pass."""
     found = count_requests(

@@ -104,6 +104,31 @@ def test_a_canary_that_stays_in_an_outage_is_taken_back_soon_after_stable_is_out
     assert play(errors, 4, (50, 45), (950, 1)).outcome is Outcome.FAIL
 
 
+def test_a_source_that_goes_on_answering_and_counts_nothing_any_more_is_no_pass(errors):
+    """What was shown before the log stopped being written says nothing of what players get since."""
+    assert play(errors, 40, (50, 0), (950, 0)).outcome is Outcome.PASS
+    assert play(errors, 1, (0, 0), (0, 0)).code == "still"
+    assert play(errors, 500, (0, 0), (0, 0)).code == "still"
+    assert play(errors, 1, (50, 0), (950, 0)).outcome is Outcome.PASS
+
+
+def test_a_quiet_moment_is_waited_out_where_attempts_are_rare(errors):
+    assert play(errors, 800, (2, 0), (8, 0)).outcome is Outcome.PASS
+    assert play(errors, 2, (0, 0), (0, 0)).outcome is Outcome.PASS
+
+
+def test_a_step_passes_on_what_was_counted_at_its_own_weight(errors):
+    assert play(errors, 40, (50, 0), (950, 0)).outcome is Outcome.PASS
+    errors.weight = 50
+    assert play(errors, 3, (0, 0), (0, 0)).code == "still"
+    assert play(errors, 1, (1, 0), (1, 0)).outcome is Outcome.PASS
+
+
+def test_a_clock_that_was_set_back_leaves_nothing_fresh(errors):
+    assert play(errors, 40, (50, 0), (950, 0)).outcome is Outcome.PASS
+    assert errors.verdict(later=-3600.0).code == "no-data"
+
+
 def test_requests_without_their_bad_counter_hold(policy):
     """Zero failures only from a source that declares its counters zero-initialised, as the tally does."""
     evidence = new_evidence(policy, 5.0, {})

@@ -56,6 +56,18 @@ NOISY = ((45.0, 1.0), (855.0, 19.0))
 """psp-a: 2 % of either arm fail, whatever is released."""
 
 
+def test_a_required_provider_waits_for_the_pod_that_is_not_counted(make_release):
+    required = DEPOSITS.model_copy(
+        update={"strata": (BOTH.model_copy(update={"required": ("psp-b",)}),), "role": "veto"}
+    )
+    release = begun(make_release, required, TOGETHER.model_copy(update={"signal": "errors"}))
+    for number in range(100):
+        release.hide = lambda arm, series, pod, hidden=number % 2: series == B and pod == "sick" and hidden == 1
+        release.add("canary", B, 5, 2, pod="sick")
+        block(release, ((45.0, 0.0), (855.0, 0.0)), ((45.0, 0.0), (855.0, 0.0)))
+    assert stratum(release.verdict(), "psp-b").code == "partial"
+
+
 def test_a_fault_of_one_provider_is_found_sooner_and_named(make_release):
     bad = ((5.0, 2.0), (95.0, 0.0))
     alone, verdict = until_failed(begun(make_release, DEPOSITS), NOISY, bad)

@@ -212,6 +212,25 @@ def test_a_breached_objective_withholds_promotion_but_does_not_take_back(make_re
         assert len(answers) < 200
 
 
+def test_a_breach_is_not_over_because_nothing_is_heard_of_it_any_more(make_release):
+    watched = ERRORS.model_copy(update={"role": "veto", "objective_ratio": 0.9985})
+    release = make_release(DEPOSITS.model_copy(update={"importance": 99.0}), watched)
+    release.start("deposits", "errors")
+
+    def play(failed):
+        release.add("canary", "errors", 50, failed)
+        release.add("stable", "errors", 950, 1.3)
+        return release.block((50, 0), (950, 0))
+
+    for _ in range(40):
+        play(0)
+    while play(0.25).code != "slo-breach":
+        assert release.verdict().outcome is Outcome.PASS
+    release.hide = lambda arm, series, pod: series == "errors"
+    told = {(play(0.25).outcome, release.verdict().gates[1].code) for _ in range(20)}
+    assert told == {(Outcome.INCONCLUSIVE, "slo-breach"), (Outcome.INCONCLUSIVE, "no-data")}
+
+
 def test_where_stable_breaches_too_the_objective_says_nothing(make_release):
     release = make_release(GUARDED)
     release.start()
