@@ -7,7 +7,6 @@ script is ``kubectl-croupier``, which kubectl finds on the PATH.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from croupier.adapters.user import user_name
 from croupier.cli.options import EXIT_NO, Output, output_option, print_json
 from croupier.cli.root import Guarded
 from croupier.errors import Refused, UnknownName, Unreachable, UsageError
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 Answer = TypeVar("Answer")
 
+_GET = "kubectl croupier get"
 _ANSWER_SECONDS = 15.0
 _LOOK_SECONDS = 0.5
 _NOTICED_SECONDS = 3.0
@@ -101,29 +102,7 @@ def get(*, name: str | None, namespace: str, output: Output, **place: Any) -> No
 @_place_options
 def watch(*, name: str, namespace: str, **place: Any) -> None:
     """Follow the newest run of a policy to its end, a line for each change; the next one, if a version waits for it."""
-
-    async def follow(client: KubernetesClient) -> str:
-        from croupier.adapters.kubernetes_api import RELEASES
-
-        run = await _coming(client, namespace, name)
-        listing = await client.list(RELEASES, namespace=namespace)
-        last = ""
-        stream = client.watch(RELEASES, namespace=namespace, resource_version=listing.resource_version)
-        seen = [each for each in listing.items if each["metadata"]["name"] == run["metadata"]["name"]]
-        for each in seen:
-            last = _line(each, last)
-            if outcome := str((each.get("status") or {}).get("outcome", "")):
-                return outcome
-        async with aclosing(stream):
-            async for change in stream:
-                if change.object["metadata"].get("name") != run["metadata"]["name"]:
-                    continue
-                last = _line(change.object, last)
-                if outcome := str((change.object.get("status") or {}).get("outcome", "")):
-                    return outcome
-        raise Unreachable("the watch was ended by the API server", hint="try again; the release goes on")
-
-    if _ask(Place(namespace=namespace, **place), follow) != "promoted":
+    if _ask(Place(namespace=namespace, **place), lambda client: _followed(client, namespace, name)) != "promoted":
         raise click.exceptions.Exit(EXIT_NO)
 
 
@@ -157,7 +136,7 @@ def _steer(command: str, about: str) -> None:
     def steer(*, name: str, reason: str, namespace: str, **place: Any) -> None:
         async def ask(client: KubernetesClient) -> str:
             run = await _newest(client, namespace, name)
-            request = {"id": secrets.token_hex(6), "name": command, "reason": reason, "who": getpass.getuser()}
+            request = {"id": secrets.token_hex(6), "name": command, "reason": reason, "who": user_name()}
             return await _answered(client, run, request)
 
         click.echo(readable(_ask(Place(namespace=namespace, **place), ask)))
@@ -202,7 +181,9 @@ def retry(*, name: str, namespace: str, **place: Any) -> None:
     """Release the version that was taken back once more."""
 
     async def mark(client: KubernetesClient) -> str:
-        run = str((await _policy(client, namespace, name)).get("status", {}).get("run", ""))
+        run = str(((await _policy(client, namespace, name)).get("status") or {}).get("run", ""))
+        if not run:
+            raise Refused(f"{name} has had no release yet", hint=_GET)
         await _annotate(client, namespace, name, {RETRY: run})
         return f"what {run} released is tried again"
 
@@ -242,8 +223,8 @@ def checklist(*, name: str, result: Path, until: str, namespace: str, **place: A
     async def mark(client: KubernetesClient) -> str:
         wanted = str(((await _policy(client, namespace, name)).get("status") or {}).get("wanted", ""))
         if not wanted:
-            raise Refused("the operator does not know yet what Git asks for", hint="kubectl croupier get")
-        shown = ChecklistResult(version=wanted, ready=True, said=in_words(found), until=last, who=getpass.getuser())
+            raise Refused("the operator does not know yet what Git asks for", hint=_GET)
+        shown = ChecklistResult(version=wanted, ready=True, said=in_words(found), until=last, who=user_name())
         await _annotate(client, namespace, name, {CHECKLIST: shown.model_dump_json(by_alias=True)})
         return f"the checklist of {wanted} counts until {last}: {shown.said}"
 
@@ -280,13 +261,38 @@ def _ask(place: Place, question: Callable[[KubernetesClient], Awaitable[Answer]]
     return asyncio.run(asked())
 
 
+async def _followed(client: KubernetesClient, namespace: str, name: str) -> str:
+    """Tell each change of the newest run of a policy; how it ended."""
+    from croupier.adapters.kubernetes_api import RELEASES
+
+    run = await _coming(client, namespace, name)
+    listing = await client.list(RELEASES, namespace=namespace)
+    last = ""
+    stream = client.watch(RELEASES, namespace=namespace, resource_version=listing.resource_version)
+    seen = [each for each in listing.items if each["metadata"]["name"] == run["metadata"]["name"]]
+    for each in seen:
+        last = _line(each, last)
+        if outcome := str((each.get("status") or {}).get("outcome", "")):
+            return outcome
+    async with aclosing(stream):
+        async for change in stream:
+            if change.object["metadata"].get("name") != run["metadata"]["name"]:
+                continue
+            if change.kind == "DELETED":
+                raise Refused(f"{run['metadata']['name']} was deleted", hint=f"is the policy still there? {_GET}")
+            last = _line(change.object, last)
+            if outcome := str((change.object.get("status") or {}).get("outcome", "")):
+                return outcome
+    raise Unreachable("the watch was ended by the API server", hint="try again; the release goes on")
+
+
 async def _override(client: KubernetesClient, *, namespace: str, name: str, reason: str) -> str:
     from croupier.core.render.version import intent_digest
     from croupier.model.digest import short
     from croupier.model.release_calendar import OVERRIDE_FREEZE, FreezeOverride
 
     policy = await _policy(client, namespace, name)
-    seen, who = policy.get("status") or {}, getpass.getuser()
+    seen, who = policy.get("status") or {}, user_name()
     if seen.get("phase") not in (None, "", "promoted", "rolled-back"):
         request = {"id": secrets.token_hex(6), "name": "override", "reason": reason, "who": who}
         return await _answered(client, await _run_of(client, policy), request)
@@ -294,7 +300,7 @@ async def _override(client: KubernetesClient, *, namespace: str, name: str, reas
     if (policy["metadata"].get("annotations") or {}).get(LEAVE) == "true":  # its Deployment's own pods wait
         wanted = short(intent_digest(namespace, policy["spec"]["deployment"]))
     if not wanted or wanted == seen.get("stable"):
-        raise Refused(f"no version of {name} waits to start", hint="kubectl croupier get")
+        raise Refused(f"no version of {name} waits to start", hint=_GET)
     said = FreezeOverride(version=wanted, who=who, reason=reason)
     await _annotate(client, namespace, name, {OVERRIDE_FREEZE: said.model_dump_json(by_alias=True)})
     return f"{said.version} starts in spite of the freeze: kubectl croupier watch {name}"

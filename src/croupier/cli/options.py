@@ -40,14 +40,20 @@ _JSON_WANTED = "croupier.output-json"
 
 
 def state_root() -> Path:
-    """Where state is kept: ``$CROUPIER_HOME``, else ``croupier`` in ``$XDG_STATE_HOME`` or ``~/.local/state``."""
+    """Where state is kept: ``$CROUPIER_HOME``, else ``croupier`` in ``$XDG_STATE_HOME`` or ``~/.local/state``.
+
+    Raises ``UsageError`` for a user without a home.
+    """
     from pathlib import Path
 
     if home := os.environ.get("CROUPIER_HOME"):
         return Path(home).expanduser().absolute()
     if state := os.environ.get("XDG_STATE_HOME"):
         return Path(state).expanduser().absolute() / "croupier"
-    return Path.home() / ".local" / "state" / "croupier"
+    try:
+        return Path.home() / ".local" / "state" / "croupier"
+    except RuntimeError as error:  # a container whose user is only a number
+        raise UsageError("you have no home directory", hint="say where state is kept: CROUPIER_HOME=…") from error
 
 
 def home_of(name: str) -> Path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import json
 import os
 import secrets
@@ -23,6 +22,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from croupier.adapters.files import replace_file
+from croupier.adapters.user import user_name
 from croupier.web.app import ReleaseDesk, create_app
 
 STOP_SECONDS = 3
@@ -67,14 +67,6 @@ async def serve(desk: RunningDesk, folder: Path) -> None:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-def user_name() -> str:
-    """Whose token it is: the user this process runs as."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 class Server(uvicorn.Server):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,48 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> Served:
 async def _watched(served: Served) -> str:
     found = await kubectl._coming(served.server.acting_as("somebody"), "casino", "payments-api")  # type: ignore[arg-type]
     return str(found["spec"]["run"])
+
+
+def test_a_release_is_taken_back_by_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container a user may be a number only."""
+    served = Served()
+
+    async def begun() -> None:
+        await served.run("r-0001", "aaa")
+        await served.policy("r-0001", "aaa")
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 1000670000")
+
+    asyncio.run(begun())
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr(kubectl, "_ANSWER_SECONDS", 0.0)
+    client = served.server.acting_as("kubectl-croupier")
+    monkeypatch.setattr(kubectl, "_ask", lambda _place, question: asyncio.run(question(client)))
+    words = ["abort", "payments-api", "--context", "none", "-n", "casino"]
+    answer = CliRunner().invoke(kubectl.kubectl, words)
+    assert "the request stands in payments-api-r-0001" in answer.stderr
+    found = asyncio.run(served.server.get(RELEASES, "payments-api-r-0001", namespace="casino"))
+    assert found is not None
+    assert found["spec"]["command"]["who"] == f"uid {os.getuid()}"
+
+
+async def test_watching_a_run_that_is_deleted_ends(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its policy, for one: nothing more is told of it."""
+    await served.run("r-0002", "bbb")
+    await served.policy("r-0002", "bbb")
+    client = served.server.acting_as("somebody")
+    watch = client.watch
+
+    async def told(*kind: Any, **more: Any) -> AsyncIterator[Any]:
+        await served.server.delete(RELEASES, "payments-api-r-0002", namespace="casino")
+        async for each in watch(*kind, **more):
+            yield each
+
+    monkeypatch.setattr(client, "watch", told)
+    with pytest.raises(Refused, match="payments-api-r-0002 was deleted"):
+        async with asyncio.timeout(5):
+            await kubectl._followed(client, "casino", "payments-api")  # type: ignore[arg-type]
 
 
 async def test_watching_right_after_a_commit_shows_what_the_commit_began(
