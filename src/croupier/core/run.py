@@ -97,6 +97,8 @@ class RunState:
     peak_weight: int = 0
     intended: tuple[Action, ...] = ()
     """Actions written down and not yet observed in force."""
+    done: tuple[Action, ...] = ()
+    """Actions that were in force when they were observed last, or have not been due since."""
     command: Command | None = None
     restarts: Mapping[str, int] = field(default_factory=dict)
     """Digest -> restarts of its pods when the run began."""
@@ -192,12 +194,14 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             splits = [action for action in actions if isinstance(action, SetSplit)]
             split = splits[-1] if splits else state.split
             peak = max([state.peak_weight, *(each.weight for each in splits)])
-            return replace(state, intended=actions, split=split, peak_weight=peak)
+            held = tuple(action for action in state.done if action not in actions)
+            return replace(state, intended=actions, done=held, split=split, peak_weight=peak)
         case "outcome":
             done = tuple(map(once, ACTIONS.validate_python(body["actions"])))
             splits = [action for action in done if isinstance(action, SetSplit)]
             left = tuple(action for action in state.intended if action not in done)
-            return replace(state, intended=left, landed=splits[-1] if splits else state.landed)
+            landed = splits[-1] if splits else state.landed
+            return replace(state, intended=left, done=(*state.done, *done), landed=landed)
         case "traffic.returned":
             return replace(state, zero_at=record.at)
         case "traffic.moved":
@@ -270,7 +274,7 @@ def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
             back: dict[str, Any] = {"back_at": record.at, "drained_at": None, "cut_sockets": None}
             return replace(state, command=None, code=code, reason=reason, intended=(), **back)
         case Event.ENDED:
-            return replace(state, ended_at=record.at, code=code, reason=reason, intended=(), command=None)
+            return replace(state, ended_at=record.at, code=code, reason=reason, intended=(), done=(), command=None)
 
 
 def _text(body: Mapping[str, JsonValue], key: str) -> str:

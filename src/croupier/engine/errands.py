@@ -31,6 +31,9 @@ PROMPT_SECONDS = 0.5
 LONGEST_SECONDS = 15.0
 """After this an action is given up. Ports promise an answer within ten seconds."""
 
+CAPACITY_SECONDS = 4.0
+"""After this, on the way back, capacity is: players wait for it."""
+
 log = logging.getLogger(__name__)
 
 
@@ -111,26 +114,30 @@ class Errands:
 
         On the way back traffic does not wait for capacity that cannot be asked for.
         """
-        faults: dict[str, str] = {}
+        known, faults = watch.action_faults, dict[str, str]()
         for action in actions:
-            if fault := await self._try(state, action):
-                faults[_port(action)] = f"{action.kind}: {fault}"
-            if faults and not (_goes_back(state) and isinstance(action, EnsureVersion)):
+            may_fail = _goes_back(state) and isinstance(action, EnsureVersion)
+            seconds = CAPACITY_SECONDS if may_fail and action is not actions[-1] else LONGEST_SECONDS
+            if fault := await self._try(state, action, seconds, known.get(_port(action), "")):
+                faults[_port(action)] = fault
+            if faults and not may_fail:
                 break
         watch.action_faults = faults
 
-    async def _try(self, state: RunState, action: Action) -> str:
-        """Why the action failed, or ""."""
+    async def _try(self, state: RunState, action: Action, seconds: float, known: str) -> str:
+        """Why the action failed, or "". ``known``: why the one before did; a bug is logged once."""
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._handlers.carry_out(state, action)
         except TimeoutError:
-            return f"no answer within {LONGEST_SECONDS:g} s"
+            return f"{action.kind}: no answer within {seconds:g} s"
         except CroupierError as error:
-            return error.message
+            return f"{action.kind}: {error.message}"
         except Exception as error:  # a back end's bug must not stop the way back of other runs
-            log.exception("%s of %s", action.kind, state.plan.run)
-            return f"{type(error).__name__}: {error}"
+            fault = f"{action.kind}: {type(error).__name__}: {error}"
+            if fault != known:
+                log.exception("%s of %s", action.kind, state.plan.run)
+            return fault
         return ""
 
 

@@ -44,6 +44,8 @@ class World:
     """Service -> digest -> open sockets, of those that were asked for."""
     counters: Mapping[Target, ArmSample] | None = None
     metrics_fault: str = ""
+    metrics_complaint: str = ""
+    """``metrics_fault`` of the last round that asked."""
     faults: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def keep(self, before: World, services: Iterable[str]) -> None:
@@ -66,23 +68,28 @@ async def gather(
     services: Iterable[str],
     targets: Sequence[Target],
     *,
+    before: World,
     draining: Iterable[str] = (),
 ) -> World:
     """Look at split and pods of each service, and read the counters of ``targets`` (none: metrics are not asked).
 
-    ``draining``: services whose sockets are counted, too.
+    ``before``: what the last round saw; a bug that it met is not logged again. ``draining``: services whose sockets are
+    counted, too.
     """
-    world = World()
+    world = World(metrics_complaint=before.metrics_complaint)
+
+    def known(service: str, port: str) -> str:
+        return before.faults.get(service, {}).get(port, "")
 
     async def sockets(service: str) -> None:
-        answer = await ask(traffic.open_sockets(service))
+        answer = await ask(traffic.open_sockets(service), known(service, "traffic"))
         if isinstance(answer, str):
             world.faults.setdefault(service, {})["traffic"] = answer
         else:
             world.sockets[service] = answer
 
     async def splits(service: str) -> None:
-        answer = await ask(observed(traffic, service))
+        answer = await ask(observed(traffic, service), known(service, "traffic"))
         if isinstance(answer, str):
             world.faults.setdefault(service, {})["traffic"] = answer
             return
@@ -94,17 +101,16 @@ async def gather(
             world.splits[service] = split
 
     async def pods(service: str) -> None:
-        answer = await ask(workloads.observe(service))
+        answer = await ask(workloads.observe(service), known(service, "workloads"))
         if isinstance(answer, str):
             world.faults.setdefault(service, {})["workloads"] = answer
         else:
             world.pods[service] = answer
 
     async def counters() -> None:
-        answer = await ask(metrics.read(targets))
-        if isinstance(answer, str):
-            world.metrics_fault = answer
-        else:
+        answer = await ask(metrics.read(targets), before.metrics_complaint)
+        world.metrics_fault = world.metrics_complaint = answer if isinstance(answer, str) else ""
+        if not isinstance(answer, str):
             world.counters = answer
 
     async with asyncio.TaskGroup() as group:
@@ -135,12 +141,14 @@ async def answered(question: Awaitable[_Answer]) -> _Answer:
         raise Unreachable(f"no answer within {PATIENCE_SECONDS:g} s") from None
 
 
-async def ask(question: Awaitable[_Answer]) -> _Answer | str:
-    """The answer, or the complaint."""
+async def ask(question: Awaitable[_Answer], known: str) -> _Answer | str:
+    """The answer, or the complaint. ``known``: the one before, which was logged."""
     try:
         return await answered(question)
     except CroupierError as error:
         return error.message
     except Exception as error:  # a back end's bug is one more way of not answering, no reason to stop the desk
-        log.exception("a back end failed")
-        return f"{type(error).__name__}: {error}"
+        complaint = f"{type(error).__name__}: {error}"
+        if complaint != known:
+            log.exception("a back end failed")
+        return complaint

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from croupier.core.drain import retire_seconds
 from croupier.core.run import RunState
-from croupier.engine.gather import ask
-from croupier.errors import Unreachable
+from croupier.engine.gather import answered
 from croupier.model.plan import Action, EnsureVersion, Reduce, Retire, SetSplit, Settle
 from croupier.model.traffic import ArmBackend, Endpoint, Split
 from croupier.model.workload import VersionPods
@@ -67,11 +66,11 @@ class Handlers:
 
     async def _look(self, service: str) -> None:
         """Where the pods are now; the last known places when that cannot be told, whatever the reason."""
-        found = await ask(self._workloads.observe(service))
-        if not isinstance(found, str):
-            self.note(list(found))
-        elif not any(known == service for known, _ in self._endpoints):
-            raise Unreachable(found)
+        try:
+            self.note(list(await answered(self._workloads.observe(service))))
+        except Exception:  # the round's own look tells of it
+            if not any(known == service for known, _ in self._endpoints):
+                raise
 
     def _backend(self, service: str, digest: str, weight: int, pods: int | None = None) -> ArmBackend:
         """``pods``: only the first so many, which stay when the version is reduced; None: all."""

@@ -143,8 +143,9 @@ class Loop:
                 self.snapshots[run] = await self._snapshot(run, state, now)
                 decisions[run] = decide(state, self.snapshots[run])
             except Exception as error:  # one run's bug must not stop the way back of the others
-                log.exception("round of %s", run)
                 problems[run] = f"{type(error).__name__}: {error}"
+                if problems[run] != self.problems.get(run):
+                    log.exception("round of %s", run)
         self._look_again(decisions)
         stopped = await self._write(decisions, problems)
         written = [draft for run, each in decisions.items() if run not in stopped for draft in each.drafts]
@@ -238,7 +239,8 @@ class Loop:
         services = sorted(({service.name for service in self._platform.services} | busy) - resting)
         draining = {state.plan.service: state for state in turn.values() if leaving(state) is not None}
         asked = [service for service, state in draining.items() if self._is_count_due(service, state, now)]
-        world = await gather(self._traffic, self._workloads, self._metrics, services, targets, draining=asked)
+        ports = self._traffic, self._workloads, self._metrics
+        world = await gather(*ports, services, targets, before=self.world, draining=asked)
         self._note_sockets(world, draining, asked, now)
         for versions in world.pods.values():
             self._handlers.note(list(versions))

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, STABLE, World, release, until
 
-from croupier.engine import errands, loop
+from croupier.engine import errands, gather, loop
 from croupier.engine.desk import Desk
 from croupier.model.traffic import Split
 
@@ -173,3 +173,20 @@ async def test_pods_asked_for_by_what_was_given_up_do_not_outlive_the_run() -> N
     await desk.command(run, "abort", "ann", "enough")
     assert (await world.play(desk, run)).outcome == "rolled-back"
     assert {pods.digest for pods in await world.workloads.observe(PAYMENTS.name)} == {STABLE}
+
+
+async def test_players_do_not_wait_long_for_capacity_that_nobody_answers_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errands, "CAPACITY_SECONDS", 0.005)
+    monkeypatch.setattr(gather, "PATIENCE_SECONDS", 0.005)
+    world, desk, run, _ = await slow_at(10)
+    await desk.command(run, "abort", "ann", "enough")
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.workloads, "observe", hang)
+        patch.setattr(world.workloads, "ensure", hang)
+        await world.play(desk, run, until=lambda view: view.zero_at is not None)
+        assert world.serves() == {STABLE: 100}
+    assert (await world.play(desk, run)).outcome == "rolled-back"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -189,6 +189,38 @@ async def test_with_all_stable_pods_down_nobody_is_sent_back_to_them() -> None:
     assert (await world.play(desk, run)).outcome == "rolled-back"
 
 
+@pytest.mark.parametrize("at_weight", [0, 5])
+async def test_a_port_that_answers_now_and_then_has_nothing_done_again(
+    at_weight: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in force was not known to be so: an intent, an outcome and a round at once, several times a second."""
+    world = await World.begin()
+    desk = world.desk()
+    await world.warm(desk)
+    if at_weight == 0:
+        world.workloads.unready[HEALTHY] = "starting"
+    run = await desk.start(release(HEALTHY), who="ann")
+    await world.rounds(desk, 2)
+    await world.play(desk, run, until=lambda view: view.weight == at_weight)
+    await world.rounds(desk, 1)
+    intents, looks = len(world.entries("intent")), 0
+    observe, split = world.workloads.observe, world.traffic.observe
+
+    def failing(ask: Callable[[str], Awaitable[Any]]) -> Callable[[str], Awaitable[Any]]:
+        async def now_and_then(service: str) -> Any:
+            if looks % 2 and service == PAYMENTS.name:
+                raise Unreachable("too many requests")
+            return await ask(service)
+
+        return now_and_then
+
+    monkeypatch.setattr(world.workloads, "observe", failing(observe))
+    monkeypatch.setattr(world.traffic, "observe", failing(split))
+    for looks in range(20):  # noqa: B007  # asked for above
+        await world.rounds(desk, 1, seconds=0.5)
+    assert len(world.entries("intent")) == intents
+
+
 async def test_an_edge_that_restarts_in_mid_step_only_delays() -> None:
     world, desk, run = await begun()
     world.traffic.unreachable = True
@@ -304,7 +336,9 @@ async def test_a_desk_that_starts_on_a_full_disk_still_takes_its_runs_back() -> 
     assert (view.outcome, view.code) == ("rolled-back", "worse")
 
 
-async def test_a_bug_in_a_back_end_is_one_more_way_of_not_answering(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_in_a_back_end_is_one_more_way_of_not_answering(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     world, desk, run = await begun()
 
     async def stumble(*_: object) -> None:
@@ -316,6 +350,7 @@ async def test_a_bug_in_a_back_end_is_one_more_way_of_not_answering(monkeypatch:
         await world.rounds(desk, 8)
         assert (await desk.run_view(run)).phase == "holding"
         assert any("KeyError" in problem for problem in desk.health().problems)
+    assert len([record for record in caplog.records if record.exc_info]) == 3, "once a service and port, not a round"
     assert (await world.play(desk, run)).outcome == "promoted"
 
 
