@@ -9,6 +9,7 @@ from tests.support.world import HEALTHY, IDENTITY, LOSSY, PAYMENTS, STABLE, Worl
 
 from croupier.engine import errands, gather, loop
 from croupier.engine.desk import Desk
+from croupier.errors import Unreachable
 from croupier.model.traffic import Split
 
 
@@ -180,13 +181,16 @@ async def test_players_do_not_wait_long_for_capacity_that_nobody_answers_for(mon
     monkeypatch.setattr(gather, "PATIENCE_SECONDS", 0.005)
     world, desk, run, _ = await slow_at(10)
     await desk.command(run, "abort", "ann", "enough")
+    is_back = asyncio.Event()
 
     async def hang(*_: object) -> None:
-        await asyncio.Event().wait()
+        await is_back.wait()
+        raise Unreachable("too late")
 
     with monkeypatch.context() as patch:
         patch.setattr(world.workloads, "observe", hang)
         patch.setattr(world.workloads, "ensure", hang)
         await world.play(desk, run, until=lambda view: view.zero_at is not None)
         assert world.serves() == {STABLE: 100}
+    is_back.set()
     assert (await world.play(desk, run)).outcome == "rolled-back"
