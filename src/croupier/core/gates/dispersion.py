@@ -39,6 +39,9 @@ PRIOR_PLAYERS = 1.05
 bursts; what is left are faults that hit several players of one pod in the same seconds (measured in §1.12: without
 any tempering at most 0.5 % of healthy canaries are taken back)."""
 
+LEAST_APART = 0.05
+"""Chance that two attempts went to different pods. Where it is less, nearly all went to one: nothing is compared."""
+
 QUASI_ALLOWANCE = 1.1
 """Tempering is exact only if all bursts have one size; a tenth more covers what geometric sizes add (measured: false
 rollbacks 0.9 % without, 0.7 % with it)."""
@@ -83,7 +86,7 @@ class _Chapter:
 
 
 class _Window:
-    """Pooled Pearson dispersion over consecutive intervals of one length. One pod has none beside it: its own
+    """Pooled dispersion between pods over consecutive intervals of one length. One pod has none beside it: its own
     interval before stands for that, so what is shared counts as bursts, too."""
 
     __slots__ = ("_before", "_chapters", "_elapsed", "_pods", "seconds")
@@ -115,9 +118,11 @@ class _Window:
         total = sum(moved for moved, _ in exposed)
         bad = sum(failed for _, failed in exposed)
         closed = _Chapter(self._elapsed)
-        if len(exposed) > 1 and bad > 0.0:
-            squares = sum((failed - bad * moved / total) ** 2 / (bad * moved / total) for moved, failed in exposed)
-            closed = _Chapter(self._elapsed, bad * squares / (len(exposed) - 1), bad, len(exposed) - 1)
+        # Sums before the ratio: else a pod that was asked once, and failed, would weigh as much as all others.
+        apart = sum(moved / total * (1.0 - moved / total) for moved, _ in exposed)
+        if apart >= LEAST_APART and bad > 0.0:
+            squares = sum((failed - bad * moved / total) ** 2 for moved, failed in exposed)
+            closed = _Chapter(self._elapsed, squares / apart, bad, len(exposed) - 1)
         if self._chapters[-1].seconds >= CHAPTER_SECONDS:
             self._turn_page()
         self._chapters[-1] += closed

@@ -43,6 +43,28 @@ def test_is_never_below_one():
     assert dispersion.phi == 1.0
 
 
+@pytest.mark.parametrize("busy", [1, 4])
+def test_a_pod_that_is_hardly_asked_and_fails_once_makes_no_burst_of_all_failures(busy):
+    """A spare pod that starts does: gates that take each failure for a hundredth would take nothing back any more."""
+    dispersion = SeriesDispersion(players=False)
+    for number in range(240):
+        pods = {str(pod): (300.0, float((number + pod) % 2)) for pod in range(busy)}
+        asked = float(number == 100)
+        dispersion.add({**pods, "spare": (asked, asked)}, 15.0, 15.0 * number)
+    assert dispersion.phi < 2.5
+
+
+def test_pods_of_different_size_are_compared_by_their_share():
+    random, dispersion = Random(4), SeriesDispersion(players=False)
+    for number in range(480):
+        pods = {
+            str(pod): (asked, 6.0 * sum(random.random() < 0.001 for _ in range(asked)))
+            for pod, asked in enumerate((900, 300, 30))
+        }
+        dispersion.add(pods, 15.0, 15.0 * number)
+    assert dispersion.phi == pytest.approx(6.0, rel=0.3)
+
+
 def test_shared_shocks_cancel():
     assert played(1.0, shock=True).phi < 1.6
 
