@@ -93,7 +93,7 @@ class GatePolicy(Value):
     beta: Annotated[float, Field(gt=0.0, le=0.5)] = 0.0125
     """Chance, at most, that a required gate passes while the canary is worse than its margin."""
     warmup_seconds: Annotated[float, Field(ge=0.0, le=3600.0)] = 0.0
-    latency_edges: tuple[float, ...] = ()
+    latency_edges: Annotated[tuple[Annotated[float, Field(gt=0.0, le=3600.0)], ...], Field(max_length=16)] = ()
     """Bucket edges in seconds; a latency gate averages its evidence over them."""
 
     @property

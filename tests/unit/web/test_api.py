@@ -185,6 +185,18 @@ async def test_a_name_of_any_length_is_not_echoed_in_full(http: httpx.AsyncClien
     assert len(answer.text) < 500
 
 
+@pytest.mark.parametrize("edge", ["NaN", "Infinity", "-Infinity", "-0.1", "0.0"])
+async def test_an_edge_that_is_no_time_is_refused_before_it_comes_near_the_journal(
+    http: httpx.AsyncClient, desk: MemoryDesk, edge: str
+) -> None:
+    body = json.dumps(RELEASE | {"policy": RELEASE["policy"] | {"latencyEdges": [0.25, "edge"]}})
+    headers = {"Content-Type": "application/json"}
+    answer = await http.post("/v1/runs", content=body.replace('"edge"', edge), headers=headers)
+    assert answer.status_code == 422
+    assert [each["place"] for each in answer.json()["error"]["problems"]] == ["/policy/latencyEdges/1"]
+    assert not desk.started
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b"[" * 10_000])
 async def test_a_body_that_is_no_release_is_a_problem_not_a_crash(http: httpx.AsyncClient, content: bytes) -> None:
     answer = await http.post("/v1/runs", content=content, headers={"Content-Type": "application/json"})
