@@ -43,6 +43,11 @@ class Split(Value):
     returns: bool = False
     """Whether the canary is the version that served before: nobody waits on the worse one for who only confirms."""
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether it leads to what served before."""
+        return self.stable.weight == 100 or self.returns
+
 
 @dataclass(frozen=True, slots=True)
 class ObservedSplit:

@@ -21,7 +21,8 @@ class Traffic(Protocol):
 
         Players stay with their version while ``offset`` is unchanged and the weight rises. Backends with weight 0
         are kept reachable until a later split drops them. Raises ``Unreachable`` if not confirmed within 10 s, in
-        which case the split before is still in force or has been restored. May be cancelled, which is as if the desk
+        which case the split before is still in force or has been restored; one that goes back may still come into
+        force. May be cancelled, which is as if the desk
         were killed there: nothing of the call is changed after it has ended, and the next one goes on from what is.
         """
         ...

@@ -6,7 +6,8 @@ runs them; remember; drop what nobody uses. Invariants, whatever happens in betw
 
 - no route is published that names a cluster which Envoy has not confirmed: it would answer 503 for that share;
 - clusters on disk are always a superset of those that routes name, so Envoy may restart at any moment;
-- a change that Envoy refuses is taken back, and the call raises;
+- a change that Envoy refuses, or does not confirm, is taken back, and the call raises; a way back that it only does not
+  confirm stays: an Envoy that is slow or restarts must not find the worse version again;
 - a crash leaves ``wanted`` in a record; the next change reads from Envoy what is in force, and goes on from there.
 
 One writer at a time: the desk, or the stand before the desk runs.
@@ -35,6 +36,10 @@ RESTORE_SECONDS = 1.5
 """With the first look at Envoy (2 s at most) the two stay below the ten seconds of the port."""
 _FIRST_PAUSE_SECONDS = 0.001
 _LONGEST_PAUSE_SECONDS = 0.05
+
+
+class _RefusedByEnvoy(Unreachable):
+    """It goes on with what it had: what it was given now would keep it from starting again."""
 
 
 class EnvoyTraffic:
@@ -101,8 +106,9 @@ class EnvoyTraffic:
                 await self._until(lambda: self._lacking_clusters(change), refused, deadline)
                 versions = await to_the_end(self._write_routes, change.after)
                 await self._until(lambda: self._lacking_routes(versions), refused, deadline)
-            except Unreachable:
-                await self._take_back(change)
+            except Unreachable as error:
+                if isinstance(error, _RefusedByEnvoy) or not split.goes_back:
+                    await self._take_back(change)
                 raise
             await to_the_end(self._finish, change)
 
@@ -219,7 +225,7 @@ class EnvoyTraffic:
                     if not missing:
                         return
                     if refusal:
-                        raise Unreachable(
+                        raise _RefusedByEnvoy(
                             f"Envoy refused the change: {refusal}", hint="the split before is still in force"
                         )
                     await self._clock.sleep(pause)

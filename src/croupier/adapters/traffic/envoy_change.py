@@ -59,11 +59,11 @@ def plan_change(
         split: what is wanted.
         records: service -> what we remember.
         loaded: listener -> service -> split that Envoy runs (digests short). Decides whether a change that a crash cut
-            off had taken effect; only needed if some record still wants one.
+            off had taken effect; only needed if some record still wants one. A way back is gone on with in any case.
     """
     before: dict[str, Split] = {}
     for service, record in records.items():
-        done = record.wanted is not None and _serves(loaded, record.wanted)
+        done = record.wanted is not None and (record.wanted.goes_back or _serves(loaded, record.wanted))
         in_force = record.wanted if done else record.confirmed
         if in_force is not None:
             before[service] = in_force

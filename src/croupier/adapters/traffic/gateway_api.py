@@ -89,7 +89,7 @@ class GatewayTraffic:
                 f"{split.service} has no route, and a Service cannot split",
                 hint="use steps: [100], or give spec.route, or spec.mesh where there is a mesh",
             )
-        goes_back = split.stable.weight == 100 or split.returns
+        goes_back = split.goes_back
         left = self._left_behind(owner)
         if not (routes and goes_back):  # a route that is known leads back, whatever becomes of the other
             self._require_usable(owner, left)
