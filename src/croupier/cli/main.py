@@ -81,7 +81,7 @@ def main() -> None:
             sys.stdout.write(page())
             sys.stdout.flush()
             return
-        except OSError:  # nobody reads: what to do then is in one place, and not here
+        except (OSError, AttributeError):  # nobody reads, or there is no stdout: what to do is in one place, not here
             pass
     from croupier.cli.root import cli
 

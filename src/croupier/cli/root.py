@@ -113,6 +113,14 @@ def _fault(known: OSError) -> EnvironmentFault:
 class Guarded(click.Group):
     """A group at the outermost edge: errors become exit codes and words here, and nowhere else."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except OSError as known:  # of what is printed before anything is invoked: help, the version
+            failure = Failure(_fault(known), as_json=False)
+            failure.show()
+            sys.exit(failure.exit_code)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_WORDS] = tuple(args)
         return super().parse_args(ctx, args)

@@ -270,3 +270,19 @@ def test_a_slip_in_a_command_is_answered_with_the_one_that_was_meant(slip: str, 
     done = CliRunner().invoke(cli, [slip])
     assert done.exit_code == 2
     assert f"No such command '{slip}'. Did you mean '{meant}'?" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["release", "--help"]])
+def test_help_that_cannot_be_written_is_said_in_one_line(words: list[str]) -> None:
+    code = f"import sys; sys.argv[1:] = {words!r}; from croupier.cli.main import main; main()"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert (done.returncode, done.stderr.splitlines()) == (4, ["error: [Errno 28] No space left on device"])
+
+
+def test_help_without_a_stdout_is_no_crash() -> None:
+    code = "import sys; sys.argv[1:] = ['--help']; sys.stdout = None; from croupier.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
