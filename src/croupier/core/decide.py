@@ -224,8 +224,9 @@ def _canary_down(state: RunState, s: Snapshot) -> Draft | None:
 
 def _never_ready(state: RunState, s: Snapshot) -> Draft | None:
     step = state.current
-    if s.now - state.step_at < step.settle_seconds or pods_ready(state, s) or freeze_of(state, s) is not None:
-        return None  # in a freeze they may have been ready, and be so again: nobody is on them
+    since = max(state.step_at, s.thawed_at)  # in a freeze they may have been ready, and be so again: nobody is on them
+    if s.now - since < step.settle_seconds or pods_ready(state, s) or freeze_of(state, s) is not None:
+        return None
     if state.returns and s.asked_seconds < step.settle_seconds:
         return None  # as long as nobody took the order for its pods, nothing speaks against them
     pods = "unknown" if s.pods is None else ", ".join(unready(s.pods.get(state.plan.canary))) or "none exists"

@@ -25,6 +25,12 @@ def in_force(freezes: Iterable[Freeze], service: str, now: float) -> tuple[Freez
     return tuple(sorted(found, key=lambda each: (-each.until_at, each.name)))
 
 
+def thawed_at(freezes: Iterable[Freeze], service: str, now: float) -> float:
+    """When the last window that froze the service ended; minus infinity when none has."""
+    found = (each.until_at for each in freezes if not each.services or service in each.services)
+    return max((each for each in found if each <= now), default=float("-inf"))
+
+
 def freeze_of(state: RunState, s: Snapshot) -> Freeze | None:
     """What keeps the run from going forward now; None: nothing does."""
     if state.returns:

@@ -55,5 +55,7 @@ class Snapshot:
     """Since the look before, where that was so long ago that nobody watched; below 0: the clock was set back."""
     freezes: tuple[Freeze, ...] = ()
     """Windows that freeze the service now, the one that ends last first (``core.freeze.in_force``)."""
+    thawed_at: float = float("-inf")
+    """When the last such window ended (``core.freeze.thawed_at``)."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Port -> why it did not answer, or why an action on it failed."""

@@ -16,7 +16,7 @@ from croupier.core import gates
 from croupier.core.decide import Decision, decide
 from croupier.core.drain import is_count_due, leaving
 from croupier.core.due import weight_counted
-from croupier.core.freeze import in_force
+from croupier.core.freeze import in_force, thawed_at
 from croupier.core.phases import Phase
 from croupier.core.run import RunState, story_line
 from croupier.core.snapshot import Snapshot
@@ -314,6 +314,7 @@ class Loop:
             unconfirmed_seconds=watch.unconfirmed_seconds(now),
             unwatched_seconds=watch.look(now),
             freezes=in_force(self._freezes, plan.service, now),
+            thawed_at=thawed_at(self._freezes, plan.service, now),
             faults=faults,
         )
 

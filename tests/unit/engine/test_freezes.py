@@ -87,6 +87,23 @@ async def test_a_split_that_was_asked_for_before_a_freeze_and_never_landed_does_
     assert (await world.play(desk, run)).outcome == "promoted"
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+async def test_pods_that_are_not_ready_when_a_freeze_ends_have_their_time_again(is_restarted: bool) -> None:
+    world, desk, final = await begun(starts_in=1.0)
+    run = await desk.start(release(ready_seconds=30.0), who="ann")
+    await world.pass_time(2.0)
+    await world.rounds(desk, 20)
+    assert (await desk.run_view(run)).code == "freeze"
+    world.workloads.unready[HEALTHY] = "moved to another node"
+    world.clock.time = final.until_at - 1.0
+    if is_restarted:
+        desk = world.desk()
+        await desk.declare(PLATFORM, [final])
+    await world.rounds(desk, 5)
+    del world.workloads.unready[HEALTHY]
+    assert (await world.play(desk, run)).outcome == "promoted"
+
+
 async def test_a_canary_that_harms_in_a_freeze_is_taken_back_in_it() -> None:
     world, desk, _ = await begun(starts_in=30.0)
     run = await desk.start(release(), who="ann")
