@@ -169,12 +169,13 @@ def asks_no_proof(state: RunState) -> bool:
 def weight_counted(state: RunState, split: ObservedSplit | None) -> int:
     """Percent of players that the canary has, as gates are to see it. ``split``: the one in force; None: nobody says.
 
-    A run that goes back goes on without that, and nobody may be sent to it yet: 100 then, at which no gate holds
-    against a version that its players have stayed away.
+    Not what was asked for: until a slow gateway sends players to the canary, their attempts have not vanished. A run
+    that goes back goes on without that, and nobody may be sent to it yet: 100 then, at which no gate holds against a
+    version that its players have stayed away.
     """
-    if not state.returns:
-        return state.weight
-    return 100 if split is None else split.weights.get(state.plan.canary, 0)
+    if split is not None:
+        return split.weights.get(state.plan.canary, 0)
+    return 100 if state.returns else state.weight
 
 
 def split_confirmed(state: RunState, s: Snapshot) -> bool:

@@ -173,6 +173,7 @@ def test_gates_ask_of_a_way_back_for_no_players_that_nobody_may_have_sent_to_it(
     assert weight_counted(state, well.split) == 25
     assert weight_counted(state, split(10, 2)) == 10, "what is in force, not what is asked for"
     assert weight_counted(state, None) == 100
+    assert weight_counted(replace(state, returns=False), split(10, 2)) == 10
     assert weight_counted(replace(state, returns=False), None) == 25
 
 

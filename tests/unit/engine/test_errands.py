@@ -45,13 +45,13 @@ class SlowEdge:
         await self._set_split(split)
 
 
-async def slow_at(weight: int) -> tuple[World, Desk, str, SlowEdge]:
+async def slow_at(weight: int, **changes: object) -> tuple[World, Desk, str, SlowEdge]:
     """A release of payments whose split at ``weight`` percent is not confirmed."""
     world = await World.begin()
     desk = world.desk()
     await world.warm(desk)
     edge = SlowEdge(world, weight)
-    run = await desk.start(release(), who="ann")
+    run = await desk.start(release(**changes), who="ann")
     async with asyncio.timeout(10):
         while weight not in edge.asked:
             await world.rounds(desk, 1)
@@ -66,6 +66,14 @@ async def test_a_slow_split_of_one_service_does_not_hold_up_the_way_back_of_anot
     edge.confirms.set()
     assert (await world.play(desk, run)).outcome is not None
     await desk.close()
+
+
+async def test_attempts_have_not_vanished_while_players_are_not_sent_yet() -> None:
+    world, desk, run, edge = await slow_at(50, steps=(5, 50, 100))
+    await world.rounds(desk, 28)
+    assert (await desk.run_view(run)).phase == "settling"
+    edge.confirms.set()
+    assert (await world.play(desk, run)).outcome == "promoted"
 
 
 async def test_while_a_change_is_under_way_no_second_is_begun_and_afterwards_the_run_goes_on() -> None:
