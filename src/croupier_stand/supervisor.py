@@ -52,6 +52,8 @@ from croupier_stand.rotation import Rotation
 _LOG = logging.getLogger("croupier_stand.supervisor")
 _PART_SECONDS = 60.0
 _PODS_SECONDS = 120.0
+_BEFORE_PODS = frozenset({"postgres", "provider", *PSPS})
+"""What pods need to end in order: it ends after them."""
 
 
 class Supervisor:
@@ -310,14 +312,20 @@ class Supervisor:
         self._outages.end(self._clock.now())
         self._write()
         for name in reversed(self._keepers):
-            if name == "provider" and self._agent is not None:
-                _LOG.info("ending pods")
-                self._agent.stop()
+            if name in _BEFORE_PODS:
+                self._end_pods()
             _LOG.info("ending %s", name)
             keeper = self._keepers[name]
             keeper.child.stop(patience_seconds=keeper.drain_seconds)
+        self._end_pods()
         postgres.remove(self._where)
         _LOG.info("down")
+
+    def _end_pods(self) -> None:
+        if self._agent is not None:
+            _LOG.info("ending pods")
+            self._agent.stop()
+            self._agent = None
 
 
 def _first_of(group: BaseExceptionGroup[CroupierError]) -> BaseException:

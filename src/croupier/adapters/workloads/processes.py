@@ -158,6 +158,8 @@ class ProcessWorkloads:
         age = self._clock.now() - seen.at
         if age > STALE_SECONDS:
             raise Unreachable(f"nobody has looked at the pods for {age:.1f} s", hint=hint)
+        if age < -STALE_SECONDS:  # else it would be believed until the clock is there again
+            raise Unreachable("nobody has looked at the pods since the clock was set back", hint=hint)
         return seen
 
 
