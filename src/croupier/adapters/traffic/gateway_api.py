@@ -101,7 +101,7 @@ class GatewayTraffic:
                 log.warning(
                     "%s is asked in the clear: not all its versions have the port of spec.route.tls", owner.service
                 )
-            made = [version_service(owner, digest, self._selector(owner, digest)) for digest in weights]
+            made = self._version_services(owner, weights)
             made += self._tls(owner, route, weights)
             rules = rules_of(self._cluster, owner, weights)
             made += [] if goes_back else rules
@@ -301,6 +301,18 @@ class GatewayTraffic:
         containers = (*pod.get("containers", ()), *pod.get("initContainers", ()))
         declared = {each["containerPort"] for container in containers for each in container.get("ports") or ()}
         return not declared or port in declared
+
+    def _version_services(self, owner: Owner, weights: Mapping[str, int]) -> list[JsonObject]:
+        """Of those that players are sent to. What a Deployment that was deleted has selected stays as it was made: it
+        must not bar the way back from its pods."""
+        found = []
+        for digest, weight in weights.items():
+            try:
+                found.append(version_service(owner, digest, self._selector(owner, digest)))
+            except Unreachable:
+                if weight:
+                    raise
+        return found
 
     def _tls(self, owner: Owner, route: Route | None, digests: Iterable[str]) -> list[JsonObject]:
         """What says that TLS is spoken to versions; nothing where it is not."""

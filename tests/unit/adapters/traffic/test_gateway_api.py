@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 from tests.support.small_cluster import INTENT, LABELS, NAMESPACE, POLICY_NAME, SERVICE, Operator, SmallCluster
 
-from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, HTTP_ROUTES, SERVICES, open_fence
+from croupier.adapters.kubernetes_api import BACKEND_TLS_POLICIES, DEPLOYMENTS, HTTP_ROUTES, SERVICES, open_fence
 from croupier.adapters.traffic.gateway_api import GatewayTraffic
 from croupier.core.render.version import labels, object_name
 from croupier.errors import Unreachable, UsageError
+from croupier.model.digest import short
 from croupier.model.traffic import ArmBackend, Split
 
 
@@ -100,6 +101,24 @@ async def test_nobody_is_sent_to_an_intent_that_a_service_cannot_select(stage: S
     intent = ArmBackend(digest=INTENT, weight=100, endpoints=())
     with pytest.raises(Unreachable, match="selects its pods by matchExpressions"):
         await stage.traffic.set_split(Split(service=SERVICE, run="-", revision=0, stable=intent))
+
+
+async def test_the_way_back_from_a_deployment_that_was_deleted_is_open(stage: Stage) -> None:
+    """A service that leaves croupier, and whose own Deployment somebody deletes with players on its pods."""
+
+    def leaving(weight: int, revision: int) -> Split:
+        stable, canary = (
+            ArmBackend(digest=digest, weight=share, endpoints=())
+            for digest, share in ((stage.old, 100 - weight), (INTENT, weight))
+        )
+        return Split(service=SERVICE, run="r-0001", revision=revision, stable=stable, canary=canary)
+
+    await stage.traffic.set_split(leaving(50, 1))
+    await stage.world.git.delete(DEPLOYMENTS, POLICY_NAME, namespace=NAMESPACE)
+    await stage.world.settle()
+    await stage.traffic.set_split(leaving(0, 2))
+    assert stage.world.weights() == {short(stage.old): 100}
+    assert (await stage.traffic.observe(SERVICE)).weights == {stage.old: 100}
 
 
 async def test_observe_tells_what_is_in_force(stage: Stage) -> None:
