@@ -297,7 +297,7 @@ async def test_players_leave_a_failing_canary_however_whoever_runs_the_pods_fail
 ) -> None:
     """Where the pods are is known from before. ``error``: None: it never answers."""
     monkeypatch.setattr(gather, "PATIENCE_SECONDS", 0.005)
-    monkeypatch.setattr(errands, "LONGEST_SECONDS", 0.02)
+    monkeypatch.setattr(errands, "CAPACITY_SECONDS", 0.005)
     world, desk, run = await begun()
 
     async def fail(*_: object) -> None:
