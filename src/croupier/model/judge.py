@@ -87,10 +87,12 @@ class ArmSelectors(Value):
         return ["".join(each) for each in lacks if not _takes_failures(each, of_bad)]
 
     @property
-    def told_by(self) -> list[str]:
-        """The labels that tell failures apart from the rest of the total."""
-        of_total = _matchers(self.total)
-        return list(dict.fromkeys(each[0] for each in _matchers(self.bad or "") if each not in of_total))
+    def always_told_by(self) -> list[str]:
+        """The labels that each series of the total has to have, or nobody can tell whether it counts failures."""
+        if not self.bad_is_part:
+            return []
+        of_total, of_bad = _matchers(self.total), _matchers(self.bad or "")
+        return list(dict.fromkeys(each[0] for each in of_bad if each not in of_total and not _takes(each, "")))
 
 
 class JudgedSignal(Value):

@@ -325,7 +325,7 @@ def test_a_total_may_leave_statuses_out_that_are_no_failures(total: str, bad: st
     selectors = ArmSelectors(total=f"requests_total{total}", bad=f"requests_total{bad}")
     assert selectors.missing_matchers == lacks
     if bad and not lacks:
-        assert selectors.told_by in (["code"], ["status"]), "what tells failures apart is asked for all the same"
+        assert selectors.always_told_by in (["code"], ["status"]), "what tells failures apart is asked for all the same"
 
 
 def test_strata_without_their_label_and_labels_without_strata_have_their_places(tmp_path: Path) -> None:

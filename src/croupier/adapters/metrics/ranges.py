@@ -3,15 +3,15 @@
 Each counter is summed by pod at every scrape interval; what had not been scraped for three intervals is absent at that
 moment, and absent is never zero. One exception: failures that are a part of the same metric (``code=~"5.."`` of
 ``http_requests_total``) have no series before the first one, so where the total is there, with that label, they are
-none. Where no series of the total has the label, nobody counts failures at all. Providers and markets that a gate
-declares are summed by their label, too.
+none. Of a pod with a series of the total that has no such label nobody knows what fails. Providers and markets that a
+gate declares are summed by their label, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from croupier.adapters.metrics.prometheus_api import PrometheusApi, Ranged
 from croupier.errors import Unreachable
@@ -19,7 +19,6 @@ from croupier.model.evidence import ArmSample, Count, Sample, SeriesCounts
 from croupier.model.judge import ArmSelectors, JudgedService, metric_of
 
 STALE_SCRAPES = 3
-MOST_REMEMBERED = 1000
 UNKNOWN_WEIGHT = 1
 """Percent assumed where nobody tells: so little that a canary with few requests is not one whose traffic vanished."""
 
@@ -36,8 +35,6 @@ class RangedCounters:
     def __init__(self, api: PrometheusApi, *, pod_label: str, scrape_seconds: float) -> None:
         self._api = api
         self._pod_label = pod_label
-        self._telling: set[str] = set()
-        """Probes of totals whose failures can be told apart."""
         self.scrape_seconds = scrape_seconds
 
     def grid(self, at: float) -> float:
@@ -114,32 +111,40 @@ class RangedCounters:
             self._by_pod(filled(selectors.total, names), begin, end, label),
             self._by_pod(filled(part, names), begin, end, label),
         )
-        if totals and not parts and selectors.bad_is_part:
-            await self._be_told_apart(selectors, names, begin, end)
-        return {value: self._counts(moments, parts.get(value, {}), selectors) for value, moments in totals.items()}
+        untold = await self._untold(selectors, names, begin, end, label) if totals else {}
+        counts = {
+            value: self._counts(moments, parts.get(value, {}), untold.get(value, {}), selectors)
+            for value, moments in totals.items()
+        }
+        moments = [pods for each in counts.values() for pods in each.values()]
+        if untold and not any(math.isfinite(count.bad) for pods in moments for count in pods.values()):
+            total, labels = filled(selectors.total, names), " and ".join(selectors.always_told_by)
+            raise Unreachable(f"not all series of {total} have the label {labels}: nobody counts its failures")
+        return counts
 
-    async def _be_told_apart(self, selectors: ArmSelectors, names: Mapping[str, str], begin: float, end: float) -> None:
-        """Failures have no series: is that because there are none, or because nobody counts them by that label?"""
-        total, labels = filled(selectors.total, names), selectors.told_by
-        if not labels:
-            return
+    async def _untold(
+        self, selectors: ArmSelectors, names: Mapping[str, str], begin: float, end: float, label: str
+    ) -> dict[str, dict[float, set[str]]]:
+        """Value of the label -> pods at each moment that count by another label too: a version may have renamed it."""
+        total = filled(selectors.total, names)
         inside = total.partition("{")[2].rstrip("}").rstrip(", ")
-        matchers = [*([inside] if inside else []), *(f'{label}!=""' for label in labels)]
-        probe = f"count({metric_of(total)}{{{','.join(matchers)}}})"
-        if probe in self._telling:
-            return
-        if not await self._api.matrix(probe, begin, end, self.scrape_seconds):
-            raise Unreachable(f"no series of {total} has the label {' and '.join(labels)}: nobody counts its failures")
-        if len(self._telling) >= MOST_REMEMBERED:
-            self._telling.clear()
-        self._telling.add(probe)
+        found: dict[str, dict[float, set[str]]] = {}
+        for teller in selectors.always_told_by:
+            matchers = ",".join([*([inside] if inside else []), f'{teller}=""'])
+            without = await self._by_pod(f"{metric_of(total)}{{{matchers}}}", begin, end, label)
+            for value, moments in without.items():
+                for at, pods in moments.items():
+                    found.setdefault(value, {}).setdefault(at, set()).update(pods)
+        return found
 
     @staticmethod
-    def _counts(totals: Moments, parts: Moments, selectors: ArmSelectors) -> Counts:
+    def _counts(
+        totals: Moments, parts: Moments, untold: Mapping[float, Collection[str]], selectors: ArmSelectors
+    ) -> Counts:
         missing = 0.0 if selectors.bad_is_part else math.nan
         found: Counts = {}
         for at, pods in totals.items():
-            some = parts.get(at, {})
+            some = {**parts.get(at, {}), **dict.fromkeys(untold.get(at, ()), math.nan)}
             found[at] = {pod: _count(total, some.get(pod, missing), selectors) for pod, total in sorted(pods.items())}
         return found
 
