@@ -299,11 +299,12 @@ async def test_players_leave_a_failing_canary_however_whoever_runs_the_pods_fail
     monkeypatch.setattr(gather, "PATIENCE_SECONDS", 0.005)
     monkeypatch.setattr(errands, "CAPACITY_SECONDS", 0.005)
     world, desk, run = await begun()
+    is_back = asyncio.Event()
 
     async def fail(*_: object) -> None:
-        if error is not None:
-            raise error
-        await asyncio.Event().wait()
+        if error is None:
+            await is_back.wait()
+        raise error or Unreachable("too late")
 
     with monkeypatch.context() as patch:
         patch.setattr(world.workloads, "observe", fail)
@@ -311,6 +312,7 @@ async def test_players_leave_a_failing_canary_however_whoever_runs_the_pods_fail
         world.failures[HEALTHY, "deposits"] = 0.5
         await world.play(desk, run, until=lambda view: view.zero_at is not None)
         assert world.serves() == {STABLE: 100}
+    is_back.set()
     assert (await world.play(desk, run)).outcome == "rolled-back"
 
 
