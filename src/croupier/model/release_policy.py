@@ -6,6 +6,7 @@ defaults stand here only.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -30,6 +31,8 @@ Port = Annotated[int, Field(ge=1, le=65_535)]
 PortName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=15)]
 Seconds = Annotated[float, Field(ge=0.0, le=86_400.0)]
 YEAR_SECONDS = 31_536_000
+TLS_SERVICE_PORT = 443
+"""Of the Service of a version, where its pods speak TLS to the gateway."""
 
 
 class ClusterService(Value):
@@ -83,18 +86,40 @@ class RouteTls(Value):
     """ConfigMap with ``ca.crt``. None: whom the gateway's system trusts."""
 
 
+PathPrefix = Annotated[
+    str,
+    StringConstraints(pattern=r"^/(([-A-Za-z0-9._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+/?)*$", max_length=1024),
+]
+RouteHost = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253
+    ),
+]
+"""As the Gateway API takes them: a route that it refuses would bar the way back of a run that is live, too."""
+_NOT_IN_PATHS = re.compile(r"/\.\.?(/|$)|%2f", re.IGNORECASE)
+
+
 class Route(Value):
     """The HTTPRoute that the operator makes. Weights are the operator's alone: Git holds none."""
 
     parent_refs: Annotated[tuple[ParentRef, ...], Field(min_length=1, max_length=8)]
-    hostnames: Annotated[tuple[str, ...], Field(max_length=16)] = ()
-    path_prefixes: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)] = ("/",)
+    hostnames: Annotated[tuple[RouteHost, ...], Field(max_length=16)] = ()
+    path_prefixes: Annotated[tuple[PathPrefix, ...], Field(min_length=1, max_length=16)] = ("/",)
     timeout_seconds: Annotated[float, Field(ge=0.1, le=86_400.0)] | None = None
     """How long the gateway waits for an answer (S8.6). None: as long as it does by itself."""
     hsts: Hsts | None = None
     """None: browsers are told nothing."""
     tls: RouteTls | None = None
     """None: pods are asked in the clear."""
+
+    @field_validator("path_prefixes")
+    @classmethod
+    def _lead_nowhere_else(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        for at, prefix in enumerate(prefixes):
+            if _NOT_IN_PATHS.search(prefix):
+                raise PydanticCustomError("path", "{prefix} has a part of dots, or %2F", {"prefix": prefix, "at": at})
+        return prefixes
 
 
 class MeshRoute(Value):
@@ -182,3 +207,10 @@ class ReleasePolicySpec(Value):
     (``kubectl croupier checklist``). ``warn``: it starts, and the run says what was shown."""
     suspend: bool = False
     """True: a new template starts no release; one that runs goes on."""
+
+    @model_validator(mode="after")
+    def _ports_are_two(self) -> Self:
+        """Of the Service of each version: one without TLS, for callers, and one with it, for gateways."""
+        if self.route is not None and self.route.tls is not None and self.service.port == TLS_SERVICE_PORT:
+            raise PydanticCustomError("port", f"with route.tls, service.port cannot be {TLS_SERVICE_PORT}")
+        return self

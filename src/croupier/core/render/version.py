@@ -19,7 +19,7 @@ import rfc8785
 
 from croupier.model.digest import short
 from croupier.model.objects import JsonObject
-from croupier.model.release_policy import API_VERSION, GROUP, ReleasePolicySpec
+from croupier.model.release_policy import API_VERSION, GROUP, TLS_SERVICE_PORT, ReleasePolicySpec
 
 POLICY_LABEL = f"{GROUP}/policy"
 VERSION_LABEL = f"{GROUP}/version"
@@ -32,7 +32,7 @@ LIVE = f"{GROUP}/live-config"
 ASKED = f"{GROUP}/replicas"
 """Annotation of a version: how many pods the policy asked for when the version was made, or followed it last."""
 
-TLS_PORT = 443
+TLS_PORT = TLS_SERVICE_PORT
 TLS_PORT_NAME = "https"
 """Of the Service of a version, where its pods speak TLS to the gateway."""
 WARM = f"{GROUP}/warm"
