@@ -9,6 +9,7 @@ from croupier.model.service import TIMED, Service
 from croupier.spec.load import Flaw, did_you_mean
 
 _ROUTE = re.compile(r"([-A-Za-z0-9/._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})+")
+_LONGEST_ROUTE = 1024
 _NOT_IN_ROUTES = re.compile(r"//|/\.\.?/|%2f", re.IGNORECASE)
 """What the Gateway API takes as a prefix of paths (HTTPPathMatch), and what not."""
 
@@ -38,7 +39,7 @@ def service_flaws(
         for number, route in enumerate(service.routes):
             if not (route.startswith("/") and route.endswith("/")):
                 yield Flaw((*at, "routes", number), "ROUTE", f"{route!r} must start and end with /")
-            elif not _ROUTE.fullmatch(route) or _NOT_IN_ROUTES.search(route):
+            elif not _ROUTE.fullmatch(route) or _NOT_IN_ROUTES.search(route) or len(route) > _LONGEST_ROUTE:
                 yield Flaw((*at, "routes", number), "ROUTE", f"{route!r} is not a path as the Gateway API takes it")
             elif route in owners:
                 yield Flaw((*at, "routes", number), "ROUTE", f"{route!r} belongs to {owners[route]} already")

@@ -380,6 +380,12 @@ def test_a_bad_platform_is_refused_at_its_place(tmp_path: Path, old: str, new: s
         assert problem.startswith(start), problems
 
 
+def test_a_route_is_no_longer_than_a_gateway_takes(tmp_path: Path) -> None:
+    text = PLATFORM.replace("/payments/", f"/{'p' * 1023}/")
+    (problem,) = _problems(load_platform, tmp_path / "platform.yaml", text)
+    assert problem.endswith("is not a path as the Gateway API takes it")
+
+
 @pytest.mark.parametrize("path", ["ready", "", "/is ready", "/\u0444", "/a\r\nHost: b", "http://x/"])
 def test_where_readiness_is_asked_must_be_a_path(tmp_path: Path, path: str) -> None:
     """Envoy refuses all clusters for one that it cannot ask, or takes no pod of it for healthy."""
