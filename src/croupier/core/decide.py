@@ -60,6 +60,9 @@ from croupier.model.verdict import Outcome, Verdict
 RESTARTS_TOLERATED = 2
 """Restarts the canary's pods may have more than stable's. One killed pod is bad luck, three are a crash loop."""
 
+FAULT_SECONDS = 5.0
+"""A fault is told of for as long at least: a port that answers now and then would fill the journal."""
+
 MOVES = 6
 """Most transitions of one round: passed, entered, settled, … A bound, never reached."""
 
@@ -128,7 +131,11 @@ def _facts(state: RunState, s: Snapshot) -> list[Draft]:
         for port, message in s.faults.items()
         if port not in state.faults
     ]
-    drafts += [_draft(state, s, "fault", port=port, message="") for port in state.faults if port not in s.faults]
+    drafts += [
+        _draft(state, s, "fault", port=port, message="")
+        for port in state.faults
+        if port not in s.faults and not 0.0 <= s.now - state.faults_at[port] < FAULT_SECONDS
+    ]
     done = [action for action in state.intended if in_force(state, s, action)]
     if done:
         drafts.append(_draft(state, s, "outcome", actions=_dump(done)))

@@ -34,7 +34,7 @@ def due(state: RunState, s: Snapshot) -> tuple[Action, ...]:
                 return ()
             pods = [action for action in state.current.actions if isinstance(action, EnsureVersion)]
             kept: list[Action] = [*pods, *_split_kept(state, s)]
-            return tuple(action for action in kept if not _stands(state, s, action))
+            return tuple(action for action in kept if not in_force(state, s, action))
         case Phase.PROMOTING:
             return _in_turn(state, s, state.current.actions)
         case Phase.ROLLING_BACK:
@@ -47,7 +47,7 @@ def _forward(state: RunState, s: Snapshot) -> tuple[Action, ...]:
     """Pods first; the split only once they are ready, so that ready capacity is never below the weight."""
     actions: list[Action] = []
     for action in state.current.actions:
-        if _stands(state, s, action):
+        if in_force(state, s, action):
             continue
         is_new_split = isinstance(action, SetSplit) and action != state.split
         if is_new_split and (not pods_ready(state, s) or unready_kept(state, s)):
@@ -81,11 +81,9 @@ def _in_turn(state: RunState, s: Snapshot, actions: Sequence[Action]) -> tuple[A
             break
         if in_force(state, s, action):
             continue
-        is_capacity = isinstance(action, EnsureVersion)
-        if not _stands(state, s, action):
-            found.append(action)
-        if not is_capacity:
-            break  # also where it stands as far as is known: what follows rests on it
+        found.append(action)
+        if not isinstance(action, EnsureVersion):
+            break
     return tuple(found)
 
 
@@ -111,15 +109,6 @@ def _drained(state: RunState, s: Snapshot) -> bool:
     if state.phase is not Phase.ROLLING_BACK:
         return True
     return state.zero_at is not None and s.now - state.zero_at >= state.plan.drain_seconds
-
-
-def _stands(state: RunState, s: Snapshot, action: Action) -> bool:
-    """Whether the action is in force, or was when somebody could tell last. A port that answers now and then would have
-    it carried out, and written down, again and again."""
-    is_told = s.pods is not None
-    if isinstance(action, SetSplit | Settle):
-        is_told = s.split is not None or s.written is not None
-    return in_force(state, s, action) or (not is_told and action in state.done)
 
 
 def in_force(state: RunState, s: Snapshot, action: Action) -> bool:

@@ -97,13 +97,13 @@ class RunState:
     peak_weight: int = 0
     intended: tuple[Action, ...] = ()
     """Actions written down and not yet observed in force."""
-    done: tuple[Action, ...] = ()
-    """Actions that were in force when they were observed last, or have not been due since."""
     command: Command | None = None
     restarts: Mapping[str, int] = field(default_factory=dict)
     """Digest -> restarts of its pods when the run began."""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Port -> what it last complained of; ports that answer are absent."""
+    faults_at: Mapping[str, float] = field(default_factory=dict)
+    """Port -> when it began to fail, of those that do."""
     verdict: Verdict | None = None
     """The verdict last written, not the newest one."""
     verdict_at: float | None = None
@@ -194,14 +194,12 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
             splits = [action for action in actions if isinstance(action, SetSplit)]
             split = splits[-1] if splits else state.split
             peak = max([state.peak_weight, *(each.weight for each in splits)])
-            held = tuple(action for action in state.done if action not in actions)
-            return replace(state, intended=actions, done=held, split=split, peak_weight=peak)
+            return replace(state, intended=actions, split=split, peak_weight=peak)
         case "outcome":
             done = tuple(map(once, ACTIONS.validate_python(body["actions"])))
             splits = [action for action in done if isinstance(action, SetSplit)]
             left = tuple(action for action in state.intended if action not in done)
-            landed = splits[-1] if splits else state.landed
-            return replace(state, intended=left, done=(*state.done, *done), landed=landed)
+            return replace(state, intended=left, landed=splits[-1] if splits else state.landed)
         case "traffic.returned":
             return replace(state, zero_at=record.at)
         case "traffic.moved":
@@ -209,10 +207,13 @@ def apply(state: RunState, record: Entry | Draft) -> RunState:
         case "sockets.drained":
             return replace(state, drained_at=record.at, cut_sockets=cast("int | None", body["sockets"]))
         case "fault":
-            faults = {port: message for port, message in state.faults.items() if port != body["port"]}
+            faults, faults_at = dict(state.faults), dict(state.faults_at)
+            faults.pop(_text(body, "port"), None)
+            faults_at.pop(_text(body, "port"), None)
             if body["message"]:
                 faults[_text(body, "port")] = _text(body, "message")
-            return replace(state, faults=faults)
+                faults_at[_text(body, "port")] = record.at
+            return replace(state, faults=faults, faults_at=faults_at)
         case "unwatched":
             seconds = cast(float, body["seconds"])
             return replace(
@@ -274,7 +275,7 @@ def _move(state: RunState, event: Event, record: Entry | Draft) -> RunState:
             back: dict[str, Any] = {"back_at": record.at, "drained_at": None, "cut_sockets": None}
             return replace(state, command=None, code=code, reason=reason, intended=(), **back)
         case Event.ENDED:
-            return replace(state, ended_at=record.at, code=code, reason=reason, intended=(), done=(), command=None)
+            return replace(state, ended_at=record.at, code=code, reason=reason, intended=(), command=None)
 
 
 def _text(body: Mapping[str, JsonValue], key: str) -> str:

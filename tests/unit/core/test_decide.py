@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.support.world import HEALTHY, IDENTITY, PAYMENTS, STABLE, release
 
-from croupier.core.decide import Decision, decide
+from croupier.core.decide import FAULT_SECONDS, Decision, decide
 from croupier.core.phases import Phase
 from croupier.core.plans.release import plan_release
 from croupier.core.run import RunState, apply, begin
@@ -384,6 +384,8 @@ def test_a_fault_is_written_when_it_begins_and_when_it_ends_and_not_in_between()
     decision = decide(decision.state, replace(undecided, faults={"metrics": "gone for 8 s"}))
     assert kinds(decision) == []
     decision = decide(decision.state, undecided)
+    assert kinds(decision) == [], "it is told of for a while"
+    decision = decide(decision.state, replace(undecided, now=undecided.now + FAULT_SECONDS))
     assert [(draft.kind, draft.body["message"]) for draft in decision.drafts] == [("fault", "")]
 
 
