@@ -621,6 +621,8 @@ def exits_page() -> str:
     lines += ["", "Each error has a stable code; `--output json` and the API give it as `error.code`.", ""]
     lines += ["| code | exit | meaning |", "| --- | --- | --- |"]
     for error in every_error(errors.CroupierError):
+        if "code" not in vars(error):  # one kind of another, told apart where it is raised only
+            continue
         meaning = (inspect.getdoc(error) or "").split("\n\n")[0] if error.__doc__ else ""
         lines.append(f"| `{error.code}` | {error.exit_code} | {_line(_MEANINGS.get(error.code, meaning))} |")
     return "\n".join(lines) + "\n"
